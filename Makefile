@@ -1,0 +1,67 @@
+# Everything below works in a fresh clone with nothing but Python 3.11 or later.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$p" && break; done)
+PROTOS := $(shell find protos -name '*.proto' 2>/dev/null)
+BENCH ?= $(sort $(wildcard bench/*.py))
+INSTALLED := $(VENV)/.installed
+GENERATED := $(VENV)/.generated
+
+.DEFAULT_GOAL := help
+.PHONY: help dev protos demo test check format bench constraints clean
+
+help:  ## show this list
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+dev: $(INSTALLED) $(GENERATED)  ## make .venv with hpcsched and the tools in it
+
+$(INSTALLED): pyproject.toml constraints.txt protos/build_hook.py
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or later is needed; \
+	say where it is: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--editable . --group dev
+	@touch $@ $(GENERATED)
+
+$(GENERATED): $(PROTOS) | $(INSTALLED)
+	$(BIN)/python protos/build_hook.py
+	@touch $@
+
+protos: $(INSTALLED)  ## generate the Python modules of the protos
+	$(BIN)/python protos/build_hook.py
+	@touch $(GENERATED)
+
+demo: dev  ## a cluster on this machine, a sweep on it, its results
+	$(BIN)/hpc demo
+
+test: dev  ## all tests; make test ARGS='-k sweep'
+	$(BIN)/python -m pytest $(ARGS)
+
+check: dev  ## format, lint, types, import contracts, protos
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check-breaking
+
+format: dev  ## put the code in its canonical form
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: dev  ## the benchmarks, a table each; make bench BENCH=bench/store.py
+	@set -e; for file in $(BENCH); do echo "== $$file"; $(BIN)/python $$file $(ARGS); done
+
+constraints: $(INSTALLED)  ## write the versions that .venv has into constraints.txt
+	$(BIN)/python scripts/freeze.py > constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## remove what the tools have made, .venv too
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache .grimp_cache
+	find hpcsched -name '*_pb2*.py*' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

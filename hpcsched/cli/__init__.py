@@ -1,0 +1,3 @@
+"""The program ``hpc``: verbs, tables and JSON."""
+
+from __future__ import annotations

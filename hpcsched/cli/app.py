@@ -1,0 +1,121 @@
+"""What every verb is given: settings, the shape of its output, and a way to call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+from hpcsched.cli import settings
+from hpcsched.cli.settings import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+    from rich.console import Console
+
+    from hpcsched.cli.tables import Table
+    from hpcsched.client import AsyncClient
+
+T = TypeVar("T")
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class App:
+    """One call of ``hpc``.
+
+    Attributes:
+        options: Global options as given.
+        as_json: Was ``--json`` given?
+        quiet: Was ``--quiet`` given?
+        verbose: How often ``-v`` was given.
+    """
+
+    __slots__ = ("as_json", "options", "quiet", "verbose")
+
+    def __init__(self) -> None:
+        self.options = Options()
+        self.as_json = False
+        self.quiet = False
+        self.verbose = 0
+
+    def settings(self) -> settings.Settings:
+        """Return how to reach the head."""
+        return settings.resolve(self.options, settings.environment())
+
+    def call(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+        """Connect, do the work, and return what comes of it.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the work was cancelled.
+        """
+        found = self.settings()
+        if self.verbose:
+            from hpcsched.cli.problems import note
+
+            note(f"head {found.address}, token file {found.token_file or 'none'}")
+
+        async def go() -> T:
+            async with settings.open_client(found) as client:
+                return await work(client)
+
+        try:
+            with asyncio.Runner() as runner:
+                return runner.run(go())
+        except BaseExceptionGroup as group:
+            # Of several failures at once the first is the one to tell.
+            raise _first(group) from None
+
+    def colored(self, *, stderr: bool = False) -> bool:
+        """Say whether to colour what is written."""
+        choice = self.options.color or "auto"
+        if choice != "auto":
+            return choice == "always"
+        stream = sys.stderr if stderr else sys.stdout
+        return stream.isatty() and not os.environ.get("NO_COLOR")
+
+    def console(self, *, stderr: bool = False) -> Console:
+        """Return a terminal to draw on."""
+        from rich.console import Console
+
+        colored = self.colored(stderr=stderr)
+        return Console(
+            stderr=stderr,
+            no_color=not colored,
+            force_terminal=True if self.options.color == "always" else None,
+            highlight=False,
+        )
+
+    def print_message(self, message: Message) -> None:
+        """Print an API message as one JSON object."""
+        from hpcsched.cli.shapes import to_dict
+
+        self.print_json(to_dict(message))
+
+    def print_json(self, value: object) -> None:
+        """Print one JSON object, indented on a terminal."""
+        import json
+
+        indent = 2 if sys.stdout.isatty() else None
+        self.print(json.dumps(value, ensure_ascii=False, indent=indent))
+
+    def print_table(self, table: Table) -> None:
+        """Print a table: drawn on a terminal, plain and untruncated where piped."""
+        from hpcsched.cli.tables import draw, plain
+
+        if sys.stdout.isatty() or self.options.color == "always":
+            draw(table, self.console())
+        else:
+            self.print(plain(table))
+
+    def print(self, text: object = "") -> None:
+        """Print a line on stdout at once."""
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()

@@ -1,0 +1,267 @@
+"""Kinds of arguments: durations, cores, states, ranges and pairs.
+
+Only what the command line alone shows to be malformed is refused here; rules and limits
+are the head's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hpcsched.common.units import UnitError, parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Bands of priority and where they start.
+BANDS: Final = {
+    "lowest": 0,
+    "belownormal": 1000,
+    "normal": 2000,
+    "abovenormal": 3000,
+    "highest": 4000,
+}
+
+#: States in the order of their numbers in the API, from 1.
+JOB_STATES: Final = (
+    "configuring",
+    "submitted",
+    "validating",
+    "external_validation",
+    "queued",
+    "running",
+    "finishing",
+    "finished",
+    "failed",
+    "canceled",
+    "canceling",
+)
+TASK_STATES: Final = (
+    "configuring",
+    "submitted",
+    "validating",
+    "queued",
+    "dispatching",
+    "running",
+    "finishing",
+    "finished",
+    "failed",
+    "canceled",
+    "canceling",
+)
+
+_CORES: Final = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
+_ARRAY: Final = re.compile(
+    r"([0-9]{1,9})-([0-9]{1,9})(?::([0-9]{1,9}))?(?:%([0-9]{1,9}))?", re.ASCII
+)
+_COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+class DurationType(click.ParamType[float]):
+    """Seconds, from a text with units or colons."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(value)
+        except UnitError as error:
+            self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """``MIN[-MAX]``."""
+
+    minimum: int
+    maximum: int | None
+
+
+class CoresType(click.ParamType[Cores]):
+    """``MIN[-MAX]`` cores."""
+
+    name = "cores"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Cores:
+        if isinstance(value, Cores):
+            return value
+        match = _CORES.fullmatch(value)
+        if match is None:
+            self.fail(f"{value!r} is not MIN or MIN-MAX, such as 4 or 2-8", param, ctx)
+        return Cores(int(match[1]), int(match[2]) if match[2] else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """``START-END[:STEP][%MAX]``; ``most`` is the largest number at once, 0 for any."""
+
+    start: int
+    end: int
+    step: int
+    most: int
+
+
+class ArrayType(click.ParamType[Array]):
+    """The range of a sweep."""
+
+    name = "array"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Array:
+        if isinstance(value, Array):
+            return value
+        match = _ARRAY.fullmatch(value)
+        if match is None:
+            self.fail(f"{value!r} is not START-END[:STEP][%MAX]", param, ctx)
+        start, end, step, most = (
+            int(part) if part else None for part in match.groups()
+        )
+        if start == 0 or step == 0 or most == 0 or end == 0:
+            self.fail(f"{value!r}: values, step and %MAX are 1 or more", param, ctx)
+        return Array(start or 1, end or 1, step or 1, most or 0)
+
+
+class PriorityType(click.ParamType[int]):
+    """A number, or the name of a band."""
+
+    name = "priority"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        if value.lower() in BANDS:
+            return BANDS[value.lower()]
+        if re.fullmatch(r"-?[0-9]{1,9}", value, re.ASCII) is None:
+            names = ", ".join(BANDS)
+            self.fail(f"{value!r} is no number and none of {names}", param, ctx)
+        return int(value)
+
+
+class PairType(click.ParamType[tuple[str, str]]):
+    """``NAME=VALUE``."""
+
+    name = "pair"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name, text
+
+
+class CriticalType(click.ParamType[int]):
+    """A number of failures; ``yes``, the option without one, becomes 0."""
+
+    name = "count"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        if value == "yes":
+            return 0
+        if _COUNT.fullmatch(value) is None or int(value) == 0:
+            self.fail(f"{value!r} is no number of 1 or more", param, ctx)
+        return int(value)
+
+
+class StatesType(click.ParamType[tuple[int, ...]]):
+    """States, comma-separated, as numbers of the API."""
+
+    name = "states"
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(parse_state(one, self._names) for one in value.split(","))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def parse_state(text: str, names: tuple[str, ...]) -> int:
+    """Return the API's number of a state, written short or in full, in any case.
+
+    Raises:
+        ValueError: there is no such state; the message lists those that there are.
+    """
+    short = text.strip().lower().removeprefix("state_").replace("-", "_")
+    if short == "externalvalidation":
+        short = "external_validation"
+    if short in names:
+        return names.index(short) + 1
+    raise ValueError(f"{text.strip()!r} is none of the states {', '.join(names)}")
+
+
+class ListType(click.ParamType[tuple[str, ...]]):
+    """Texts, comma-separated."""
+
+    name = "list"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        found = tuple(one.strip() for one in value.split(",") if one.strip())
+        if not found:
+            self.fail(f"{value!r} names nothing", param, ctx)
+        return found
+
+
+class NodesType(click.ParamType[tuple[str, ...]]):
+    """Names of nodes, also written short: ``n[01-16,20]``."""
+
+    name = "nodes"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        from hpcsched.common.nodelist import NodeListError, expand
+
+        try:
+            return expand(value)
+        except NodeListError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION: Final = DurationType()
+CORES: Final = CoresType()
+ARRAY: Final = ArrayType()
+PRIORITY: Final = PriorityType()
+PAIR: Final = PairType()
+CRITICAL: Final = CriticalType()
+JOB_STATE: Final = StatesType(JOB_STATES)
+TASK_STATE: Final = StatesType(TASK_STATES)
+LIST: Final = ListType()
+NODES: Final = NodesType()
+
+
+def joined(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """Return the items of an option that was given several times, each once."""
+    return tuple(dict.fromkeys(item for part in parts for item in part))

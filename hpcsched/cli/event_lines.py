@@ -1,0 +1,48 @@
+"""Events for people: a line per change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcsched.api.v1 import node_pb2
+from hpcsched.cli.shapes import job_state, short, task_state
+from hpcsched.cli.times import clock_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcsched.api.v1 import watch_service_pb2
+
+
+def event_lines(event: watch_service_pb2.Event) -> Iterator[str]:
+    """Yield a line per change of an event, or one for an event without changes."""
+    time = clock_time(event.time)
+    told = f" ({event.message})" if event.message else ""
+    if event.HasField("node_change"):
+        yield f"{time}  {_node_line(event.node_change)}{told}"
+        return
+    for change in event.changes:
+        name = task_state if change.task_id else job_state
+        state = short(name(change.state))
+        before = short(name(change.previous_state)) if change.previous_state else ""
+        arrow = f"{before} -> {state}" if before else state
+        yield f"{time}  {_what(event.job_id, change)}  {arrow}{told}"
+        told = ""
+    if not event.changes:
+        yield f"{time}  job {event.job_id}  {event.name}{told}"
+
+
+def _what(job_id: int, change: watch_service_pb2.Change) -> str:
+    if not change.task_id:
+        return f"job {job_id}"
+    what = f"task {job_id}.{change.task_id}"
+    return f"{what}.[{change.elements}]" if change.elements else what
+
+
+def _node_line(change: watch_service_pb2.NodeChange) -> str:
+    state = short(node_pb2.Node.State.Name(change.state))
+    reach = "" if change.reachable else ", not reachable"
+    if not change.previous_state or change.previous_state == change.state:
+        return f"node {change.node}  {state}{reach}"
+    before = short(node_pb2.Node.State.Name(change.previous_state))
+    return f"node {change.node}  {before} -> {state}{reach}"

@@ -1,0 +1,139 @@
+"""``hpc job list``, ``show`` and ``why``: looking at jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from hpcsched.cli.arguments import DURATION, JOB_STATE, JOB_STATES
+from hpcsched.cli.choosing import as_job_states, job_id_of
+from hpcsched.cli.selectors import JOB
+from hpcsched.cli.verbs import Verb, pass_app
+
+if TYPE_CHECKING:
+    from hpcsched.api.v1 import job_pb2, job_service_pb2
+    from hpcsched.cli.app import App
+    from hpcsched.client import AsyncClient
+    from hpcsched.client.pages import Page
+
+_ENDED: Final = ("finished", "failed", "canceled")
+
+#: What ``list`` shows when no state is asked for.
+ACTIVE: Final = tuple(
+    number for number, name in enumerate(JOB_STATES, start=1) if name not in _ENDED
+)
+
+
+@click.command("list", cls=Verb)
+@click.option("--all", "everything", is_flag=True, help="Those that have ended, too.")
+@click.option(
+    "--state",
+    "states",
+    type=JOB_STATE,
+    multiple=True,
+    metavar="S…",
+    help="Only in these states: queued,running.",
+)
+@click.option("--owner", metavar="U|all", help="Another's, or everybody's.")
+@click.option(
+    "--since", type=DURATION, metavar="DURATION", help="Submitted not longer ago."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
+@click.option("--page-token", default="", metavar="T", help="Go on where --limit cut.")
+@pass_app
+def list_jobs(
+    app: App,
+    *,
+    everything: bool,
+    states: tuple[tuple[int, ...], ...],
+    owner: str | None,
+    since: float | None,
+    limit: int | None,
+    page_token: str,
+) -> None:
+    """List jobs, the newest first: by default my active ones.
+
+    \b
+      hpc job list --all --since 1d
+      hpc job list --state failed,canceled --owner all
+      hpc job list --json | jq '.jobs[].id'
+    """
+    wanted = tuple(state for group in states for state in group)
+    if not wanted and not everything:
+        wanted = ACTIVE
+
+    async def work(client: AsyncClient) -> Page[job_pb2.Job]:
+        whose = "" if owner == "all" else owner
+        if whose is None:
+            whose = (await client.cluster.info()).user
+        after = None
+        if since is not None:
+            after = client.connection.clock.wall() - since
+        return await client.jobs.list(
+            states=as_job_states(wanted),
+            owner=whose,
+            since=after,
+            limit=limit,
+            page_token=page_token,
+        )
+
+    page = app.call(work)
+    if app.as_json:
+        from hpcsched.cli.shapes import listing
+
+        app.print_json(listing("jobs", page.items, page.next_page_token))
+    elif app.quiet:
+        for job in page.items:
+            app.print(job.id)
+    else:
+        from hpcsched.cli.job_tables import job_table
+
+        app.print_table(job_table(page.items))
+        if page.next_page_token:
+            from hpcsched.cli.problems import note
+
+            note(f"more with --page-token {page.next_page_token}")
+
+
+@click.command("show", cls=Verb)
+@click.argument("job", type=JOB, metavar="JOB")
+@pass_app
+def show(app: App, job: int) -> None:
+    """Show one job, with what was asked for."""
+
+    async def work(client: AsyncClient) -> job_pb2.Job:
+        return await client.jobs.get(await job_id_of(client, job), full=True)
+
+    found = app.call(work)
+    if app.as_json:
+        app.print_message(found)
+    elif app.quiet:
+        app.print(found.id)
+    else:
+        from hpcsched.cli.job_tables import job_facts
+
+        app.print(job_facts(found))
+
+
+@click.command("why", cls=Verb)
+@click.argument("job", type=JOB, metavar="JOB")
+@pass_app
+def why(app: App, job: int) -> None:
+    """Say why a job waits, or ended as it did."""
+
+    async def work(client: AsyncClient) -> job_service_pb2.ExplainJobResponse:
+        return await client.tasks.explain(await job_id_of(client, job))
+
+    print_reasons(app, app.call(work))
+
+
+def print_reasons(app: App, answer: job_service_pb2.ExplainJobResponse) -> None:
+    """Print the reasons of a job or task, the most important first."""
+    if app.as_json:
+        app.print_message(answer)
+        return
+    for line in answer.reasons:
+        app.print(line)
+    if not answer.reasons:
+        app.print(answer.pending_reason or "None")

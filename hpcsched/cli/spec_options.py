@@ -1,0 +1,228 @@
+"""Options of jobs and tasks: one set, of which each verb takes its part.
+
+What exists for jobs and for tasks is the job's with ``new`` and ``submit``, the task's
+with ``add`` (cli.md section 3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from hpcsched.cli.arguments import (
+    ARRAY,
+    CORES,
+    CRITICAL,
+    DURATION,
+    LIST,
+    NODES,
+    PAIR,
+    PRIORITY,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_Option = tuple[tuple[str, ...], dict[str, Any]]
+
+BOTH: Final[Sequence[_Option]] = (
+    (("--name",), {"metavar": "TEXT", "help": "Name for people."}),
+    (
+        ("--cores",),
+        {
+            "type": CORES,
+            "metavar": "MIN[-MAX]",
+            "help": "Cores. With submit, also of its task: each element of a sweep "
+            "gets MIN.",
+        },
+    ),
+    (
+        ("--runtime",),
+        {
+            "type": DURATION,
+            "metavar": "DURATION",
+            "help": "Wall-clock limit: a job over it is Canceled, a task Failed.",
+        },
+    ),
+    (
+        ("--valid-exit",),
+        {
+            "type": LIST,
+            "multiple": True,
+            "metavar": "0,3..5",
+            "help": "Exit codes that count as success (0).",
+        },
+    ),
+    (
+        ("--env",),
+        {
+            "type": PAIR,
+            "multiple": True,
+            "metavar": "K=V",
+            "help": "A variable of the tasks.",
+        },
+    ),
+    (
+        ("--label",),
+        {"type": PAIR, "multiple": True, "metavar": "K=V", "help": "A pair of yours."},
+    ),
+)
+
+JOB_ONLY: Final[Sequence[_Option]] = (
+    (("--project",), {"metavar": "TEXT", "help": "Accounting label."}),
+    (
+        ("--priority",),
+        {
+            "type": PRIORITY,
+            "metavar": "0..4000|NAME",
+            "help": "Or lowest, belownormal, normal, abovenormal, highest.",
+        },
+    ),
+    (
+        ("--nodelist",),
+        {
+            "type": NODES,
+            "multiple": True,
+            "metavar": "NODES",
+            "help": "The only nodes to use: n[01-16,20].",
+        },
+    ),
+    (
+        ("--exclude",),
+        {
+            "type": NODES,
+            "multiple": True,
+            "metavar": "NODES",
+            "help": "Nodes not to use.",
+        },
+    ),
+    (("--exclusive",), {"is_flag": True, "help": "No other job on its nodes."}),
+    (
+        ("--run-until-canceled",),
+        {"is_flag": True, "help": "Keep the cores when no task is left."},
+    ),
+    (
+        ("--fail-on-task-failure",),
+        {"is_flag": True, "help": "The first failed task fails the job."},
+    ),
+    (
+        ("--prep",),
+        {"metavar": "CMD", "help": "Shell line run first on each node of the job."},
+    ),
+    (
+        ("--release",),
+        {"metavar": "CMD", "help": "Shell line run on each node that is given back."},
+    ),
+    (
+        ("--retries",),
+        {
+            "type": click.IntRange(-(1 << 31), (1 << 31) - 1),
+            "metavar": "N",
+            "help": "Reruns of tasks that fail by themselves.",
+        },
+    ),
+)
+
+TASK_ONLY: Final[Sequence[_Option]] = (
+    (
+        ("--array",),
+        {
+            "type": ARRAY,
+            "metavar": "START-END[:STEP][%MAX]",
+            "help": "A sweep; * in the command is the value, %MAX the most at once.",
+        },
+    ),
+    (
+        ("--each-line",),
+        {
+            "type": click.File("r", encoding="utf-8"),
+            "metavar": "FILE",
+            "help": "A sweep over the lines of a file; * is the line, HPC_LINE too.",
+        },
+    ),
+    (
+        ("--depends",),
+        {
+            "type": LIST,
+            "multiple": True,
+            "metavar": "NAME…",
+            "help": "Names of tasks that must have ended before.",
+        },
+    ),
+    (
+        ("--type", "kind"),
+        {
+            "type": click.Choice(["basic", "sweep", "prep", "release"]),
+            "help": "Kind of the task.",
+        },
+    ),
+    (
+        ("--rerunnable/--no-rerunnable",),
+        {"default": None, "help": "May it be run again (yes)?"},
+    ),
+    (
+        ("--grace",),
+        {
+            "type": DURATION,
+            "metavar": "DURATION",
+            "help": "From the cancel signal to the kill.",
+        },
+    ),
+    (
+        ("--workdir",),
+        {"metavar": "DIR", "help": "Where it starts (the current directory)."},
+    ),
+    (("--stdin",), {"metavar": "FILE", "help": "Standard input."}),
+    (("--stdout",), {"metavar": "FILE", "help": "Standard output."}),
+    (("--stderr",), {"metavar": "FILE", "help": "Standard error."}),
+    (
+        ("--critical",),
+        {
+            "type": CRITICAL,
+            "metavar": "[=COUNT]",
+            "help": "A failure of it (COUNT failed elements) fails the job.",
+        },
+    ),
+    (
+        ("--shell",),
+        {"metavar": "LINE", "help": "A shell command line in place of -- COMMAND."},
+    ),
+)
+
+REQUEST_ID: Final[Sequence[_Option]] = (
+    (
+        ("--request-id",),
+        {
+            "type": click.UUID,
+            "metavar": "UUID",
+            "help": "Repeated, it has no second effect.",
+        },
+    ),
+)
+
+DRY_RUN: Final[Sequence[_Option]] = (
+    (("--dry-run",), {"is_flag": True, "help": "Have it checked, change nothing."}),
+)
+
+
+def options(*groups: Sequence[_Option]) -> Callable[[F], F]:
+    """Return a decorator that gives a verb these options, in this order."""
+
+    def decorate(function: F) -> F:
+        for names, settings in reversed([one for group in groups for one in group]):
+            function = click.option(*names, **settings)(function)
+        return function
+
+    return decorate
+
+
+def names_of(*groups: Sequence[_Option]) -> frozenset[str]:
+    """Return the names under which a verb is given these options."""
+    found = set()
+    for names, _ in (one for group in groups for one in group):
+        name = names[-1].split("/")[0].lstrip("-").replace("-", "_")
+        found.add(name)
+    return frozenset(found)

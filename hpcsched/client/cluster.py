@@ -1,0 +1,147 @@
+"""Calls about the cluster and its nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf import duration_pb2
+
+from hpcsched.api.v1 import cluster_service_pb2, node_pb2, node_service_pb2
+from hpcsched.client.pages import Page, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hpcsched.client.connection import Connection
+
+LARGEST_NODE_PAGE: Final = 10_000
+
+
+class Nodes:
+    """Nodes of the cluster; only administrators change them."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def list(
+        self,
+        names: Iterable[str] = (),
+        *,
+        limit: int | None = None,
+        page_token: str = "",
+    ) -> Page[node_pb2.Node]:
+        """Return nodes by name; without names all of them."""
+        wanted = tuple(names)
+
+        async def fetch(size: int, token: str) -> Page[node_pb2.Node]:
+            request = node_service_pb2.ListNodesRequest(
+                names=wanted, page_size=size, page_token=token
+            )
+            answer = await self._connection.call(lambda s: s.nodes.ListNodes, request)
+            return Page(items=answer.nodes, next_page_token=answer.next_page_token)
+
+        return await gather(
+            fetch, limit=limit, page_token=page_token, page_size=LARGEST_NODE_PAGE
+        )
+
+    async def get(self, name: str) -> node_pb2.Node:
+        """Return a node."""
+        request = node_service_pb2.GetNodeRequest(name=name)
+        answer = await self._connection.call(lambda s: s.nodes.GetNode, request)
+        return answer.node
+
+    async def online(
+        self, names: Iterable[str], *, request_id: str = ""
+    ) -> Sequence[node_pb2.Node]:
+        """Let nodes take work."""
+        request = node_service_pb2.OnlineNodesRequest(
+            names=names, request_id=request_id or self._connection.ids.uuid()
+        )
+        answer = await self._connection.call(lambda s: s.nodes.OnlineNodes, request)
+        return answer.nodes
+
+    async def offline(
+        self,
+        names: Iterable[str],
+        *,
+        drain: bool = False,
+        reason: str = "",
+        request_id: str = "",
+    ) -> Sequence[node_pb2.Node]:
+        """Take nodes out at once, or with ``drain`` after what runs there has ended."""
+        request = node_service_pb2.OfflineNodesRequest(
+            names=names,
+            drain=drain,
+            reason=reason,
+            request_id=request_id or self._connection.ids.uuid(),
+        )
+        answer = await self._connection.call(lambda s: s.nodes.OfflineNodes, request)
+        return answer.nodes
+
+
+class Cluster:
+    """The cluster as a whole, its parameters and its tokens."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def info(self) -> cluster_service_pb2.GetClusterInfoResponse:
+        """Return what the cluster is, and who the caller is."""
+        request = cluster_service_pb2.GetClusterInfoRequest()
+        return await self._connection.call(lambda s: s.cluster.GetClusterInfo, request)
+
+    async def parameters(
+        self, names: Iterable[str] = ()
+    ) -> Sequence[cluster_service_pb2.Parameter]:
+        """Return parameters by name; without names all of them."""
+        request = cluster_service_pb2.ListParametersRequest(names=names)
+        answer = await self._connection.call(
+            lambda s: s.cluster.ListParameters, request
+        )
+        return answer.parameters
+
+    async def set_parameters(
+        self, values: Mapping[str, str], *, request_id: str = ""
+    ) -> Sequence[cluster_service_pb2.Parameter]:
+        """Set parameters, all or none; an empty value restores the default."""
+        request = cluster_service_pb2.SetParametersRequest(
+            values=values, request_id=request_id or self._connection.ids.uuid()
+        )
+        answer = await self._connection.call(lambda s: s.cluster.SetParameters, request)
+        return answer.parameters
+
+    async def create_token(
+        self,
+        user: str,
+        *,
+        role: cluster_service_pb2.Role.ValueType = cluster_service_pb2.ROLE_USER,
+        lifetime_s: float | None = None,
+        request_id: str = "",
+    ) -> cluster_service_pb2.CreateTokenResponse:
+        """Make a token; the answer holds its secret, which is shown only now."""
+        lifetime = None
+        if lifetime_s is not None:
+            lifetime = duration_pb2.Duration()
+            lifetime.FromMilliseconds(round(lifetime_s * 1000))
+        request = cluster_service_pb2.CreateTokenRequest(
+            user=user,
+            role=role,
+            lifetime=lifetime,
+            request_id=request_id or self._connection.ids.uuid(),
+        )
+        return await self._connection.call(lambda s: s.cluster.CreateToken, request)
+
+    async def tokens(self) -> Sequence[cluster_service_pb2.Token]:
+        """Return all tokens, without their secrets."""
+        request = cluster_service_pb2.ListTokensRequest()
+        answer = await self._connection.call(lambda s: s.cluster.ListTokens, request)
+        return answer.tokens
+
+    async def revoke_tokens(self, ids: Iterable[str]) -> None:
+        """Void tokens."""
+        request = cluster_service_pb2.RevokeTokensRequest(ids=ids)
+        await self._connection.call(lambda s: s.cluster.RevokeTokens, request)

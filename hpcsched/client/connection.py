@@ -1,0 +1,312 @@
+"""Calls that survive the weather: addresses in turn, retries, one deadline for all.
+
+A call that got no answer is made again with the very same request. Mutations carry a
+``request_id``, so that a second delivery has no second effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+import grpc
+from grpc import aio
+
+from hpcsched.api.v1 import (
+    cluster_service_pb2_grpc,
+    job_service_pb2_grpc,
+    node_service_pb2_grpc,
+    watch_service_pb2_grpc,
+)
+from hpcsched.client.patience import Patience, Retries
+from hpcsched.common.clock import SystemClock
+from hpcsched.common.errors import HpcError
+from hpcsched.common.rng import SystemIds
+from hpcsched.rpc.addresses import CLIENT_PORT, Address, parse_address
+from hpcsched.rpc.channel import client_channel
+from hpcsched.rpc.credentials import TlsFiles
+from hpcsched.rpc.errors import from_rpc_error
+from hpcsched.rpc.metadata import call_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+    from types import TracebackType
+
+    from hpcsched.common.clock import Clock
+    from hpcsched.common.rng import Ids
+
+__all__ = ["Connection", "Patience", "Stubs", "Target"]
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+_READY: Final = grpc.ChannelConnectivity.READY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Whom to call, and as whom.
+
+    Attributes:
+        addresses: Heads, tried in turn; at least one.
+        token: The secret; it is never shown in a representation.
+        tls: Files for TLS; None means TLS with the system's authorities beyond
+            loopback, and plain text on it.
+        client: Name and version of the calling program, for the head's log.
+    """
+
+    addresses: Sequence[Address]
+    token: str = field(default="", repr=False)
+    tls: TlsFiles | None = None
+    client: str = "hpcsched-client"
+
+    def __post_init__(self) -> None:
+        if not self.addresses:
+            raise ValueError("at least one address of a head is needed")
+
+    @classmethod
+    def parse(cls, text: str, *, token: str = "", tls: TlsFiles | None = None) -> Self:
+        """Return the target of ``HOST[:PORT][,HOST[:PORT]…]``.
+
+        Raises:
+            AddressError: one of them is no address.
+        """
+        addresses = tuple(parse_address(one, CLIENT_PORT) for one in text.split(","))
+        return cls(addresses=addresses, token=token, tls=tls)
+
+
+class Stubs:
+    """The services of one head."""
+
+    __slots__ = ("cluster", "jobs", "nodes", "watch")
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self.jobs = job_service_pb2_grpc.JobServiceStub(channel)
+        self.nodes = node_service_pb2_grpc.NodeServiceStub(channel)
+        self.cluster = cluster_service_pb2_grpc.ClusterServiceStub(channel)
+        self.watch = watch_service_pb2_grpc.WatchServiceStub(channel)
+
+
+class _Link:
+    """The channel to one address."""
+
+    __slots__ = ("address", "channel", "stubs")
+
+    def __init__(self, address: Address, target: Target) -> None:
+        tls = target.tls
+        if tls is None and not address.is_loopback:
+            tls = TlsFiles()
+        self.address = address
+        self.channel = client_channel(address, tls)
+        self.stubs = Stubs(self.channel)
+
+    def had_connected(self) -> bool:
+        """Was there a connection before the call failed?
+
+        A channel that loses its connection goes idle; one that gets none does not.
+        """
+        return self.channel.get_state() is grpc.ChannelConnectivity.IDLE
+
+
+class Connection:
+    """Calls to whichever of the heads answers.
+
+    Use it as an asynchronous context manager, in the event loop that makes the calls.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        patience: Patience | None = None,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.ids = ids or SystemIds(self.clock)
+        self._target = target
+        self._patience = patience or Patience()
+        self._links: list[_Link | None] = [None] * len(target.addresses)
+        self._current = 0
+        self._answered = False
+        self._metadata = call_metadata(token=target.token, client=target.client)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all channels; calls that are under way end."""
+        for link in self._links:
+            if link is not None:
+                await link.channel.close(None)
+        self._links = [None] * len(self._links)
+
+    async def call(
+        self,
+        method: Callable[[Stubs], aio.UnaryUnaryMultiCallable[Req, Res]],
+        request: Req,
+        *,
+        timeout_s: float | None = None,
+        persist: bool = False,
+    ) -> Res:
+        """Return the answer to a request.
+
+        Args:
+            method: Which one, such as ``lambda stubs: stubs.jobs.GetJob``.
+            request: Sent again unchanged as long as nobody answers.
+            timeout_s: One call with its retries, in place of the patience's.
+            persist: Once any head has answered, go on trying without end; the timeout
+                is then each attempt's.
+
+        Raises:
+            HpcError: the refusal, or HEAD_UNREACHABLE when patience ran out.
+        """
+        limit = self._patience.call_s if timeout_s is None else timeout_s
+        retries = self._retries(limit=None if persist and self._answered else limit)
+        while True:
+            link = self._link()
+            timeout = limit if retries.endless else retries.left()
+            call = method(link.stubs)(request, timeout=timeout, metadata=self._metadata)
+            guard = _Guard(self.clock, link, call, retries.connect_left())
+            try:
+                response = await call
+            except (aio.AioRpcError, asyncio.CancelledError) as error:
+                refusal = self._refusal(error, link, guard)
+                if link.had_connected():
+                    retries.restart_silence()
+                await self._pause(retries, refusal)
+            else:
+                self._answered = True
+                return response
+            finally:
+                guard.cancel()
+
+    async def stream(
+        self,
+        method: Callable[[Stubs], aio.UnaryStreamMultiCallable[Req, Res]],
+        request: Callable[[], Req],
+        *,
+        persist: bool = True,
+    ) -> AsyncGenerator[Res, None]:
+        """Yield the messages of a stream, over as many connections as it takes.
+
+        Args:
+            method: Which one.
+            request: Called for each connection: it says where to resume, so the caller
+                keeps the position of what it was given last.
+            persist: Once any head has answered, go on trying without end.
+
+        Raises:
+            HpcError: the refusal, or HEAD_UNREACHABLE when patience ran out.
+        """
+        limit = None if persist and self._answered else self._patience.connect_s
+        retries = self._retries(limit=limit)
+        reached = False
+        while True:
+            messages = self._messages(method, request(), retries.connect_left())
+            try:
+                async with aclosing(messages):
+                    async for message in messages:
+                        reached = True
+                        yield message
+            except HpcError as refusal:
+                if reached:  # patience begins anew with each break
+                    limit = None if persist else self._patience.connect_s
+                    retries = self._retries(limit=limit)
+                    reached = False
+                await self._pause(retries, refusal)
+            else:
+                return
+
+    async def _messages(
+        self,
+        method: Callable[[Stubs], aio.UnaryStreamMultiCallable[Req, Res]],
+        request: Req,
+        connect_s: float,
+    ) -> AsyncGenerator[Res, None]:
+        link = self._link()
+        call = method(link.stubs)(request, metadata=self._metadata)
+        guard = _Guard(self.clock, link, call, connect_s)
+        try:
+            async for message in call:
+                guard.cancel()
+                self._answered = True
+                yield message
+        except (aio.AioRpcError, asyncio.CancelledError) as error:
+            raise self._refusal(error, link, guard) from None
+        finally:
+            guard.cancel()
+            call.cancel()
+
+    def _retries(self, *, limit: float | None) -> Retries:
+        return Retries(self._patience, self.clock, self.ids, limit=limit)
+
+    async def _pause(self, retries: Retries, refusal: HpcError) -> None:
+        """Wait before the next attempt.
+
+        Raises:
+            HpcError: this refusal: trying again is no use, or patience ran out.
+        """
+        heads = len(self._links)
+        pause = retries.next_pause(refusal, heads=heads)
+        if pause is None:
+            raise refusal
+        self._current = (self._current + 1) % heads
+        await self.clock.sleep(pause)
+
+    def _link(self) -> _Link:
+        link = self._links[self._current]
+        if link is None:
+            link = _Link(self._target.addresses[self._current], self._target)
+            self._links[self._current] = link
+        return link
+
+    def _refusal(self, error: BaseException, link: _Link, guard: _Guard) -> HpcError:
+        if isinstance(error, aio.AioRpcError):
+            refusal = from_rpc_error(error, address=str(link.address))
+            if refusal.reason != "HEAD_UNREACHABLE":
+                self._answered = True
+            return refusal
+        task = asyncio.current_task()
+        if guard.fired and not (task and task.cancelling()):
+            return HpcError(
+                "HEAD_UNREACHABLE", address=link.address, problem="no connection"
+            )
+        raise error
+
+
+class _Guard:
+    """Ends a call for which no connection comes about: a frozen head accepts any."""
+
+    __slots__ = ("_timer", "fired")
+
+    def __init__(
+        self,
+        clock: Clock,
+        link: _Link,
+        call: aio.Call,
+        seconds: float,
+    ) -> None:
+        self.fired = False
+        self._timer = clock.call_at(
+            clock.mono() + seconds, partial(self._look, link, call)
+        )
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _look(self, link: _Link, call: aio.Call) -> None:
+        if link.channel.get_state() is not _READY:
+            self.fired = True
+            call.cancel()

@@ -1,0 +1,245 @@
+"""Calls on a whole job: cancel, finish, run-time limit, grant (J8, J11, J16 to J22)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job import codes
+from hpcsched.core.job.events import EventName
+from hpcsched.core.job.model import Job, UsePhase
+from hpcsched.core.job.states import CancelRequest, JobState, JobType
+from hpcsched.core.job.stopping import StopOf, begin_stop, stop_all
+from hpcsched.core.job.table import JobTrigger, require
+from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.commands import CancelJob, FinishJob, GrantCores
+    from hpcsched.core.job.turn import Turn
+
+MESSAGE_LIMIT: Final = 320
+"""Unicode characters of a cancel message (S3 2, D16)."""
+
+
+def check_message(message: str) -> None:
+    """Refuse a message that is too long; nothing is canceled then.
+
+    Raises:
+        HpcError: CANCEL_MESSAGE_TOO_LONG.
+    """
+    if len(message) > MESSAGE_LIMIT:
+        raise HpcError(
+            "CANCEL_MESSAGE_TOO_LONG",
+            field="message",
+            length=len(message),
+            limit=MESSAGE_LIMIT,
+        )
+
+
+def check_stop(message: str, *, force: bool, graceful: bool) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        HpcError: CANCEL_MESSAGE_TOO_LONG, INVALID_FIELD.
+    """
+    check_message(message)
+    if force and graceful:
+        raise HpcError(
+            "INVALID_FIELD", field="graceful", problem="not together with force"
+        )
+
+
+def cancel_job(turn: Turn, command: CancelJob) -> None:
+    """J17 to J21, S3.
+
+    Raises:
+        HpcError: PERMISSION_DENIED, CANCEL_MESSAGE_TOO_LONG, INVALID_CANCEL_JOB_STATE.
+    """
+    job = turn.job
+    if job.spec.job_type is JobType.ADMIN:
+        command.caller.require_administrator(f"cancel command {job.job_id}")
+    command.caller.require_owner(job.owner, f"cancel job {job.job_id}")
+    check_stop(command.message, force=command.force, graceful=command.graceful)
+    replaces = job.state is JobState.CANCELING and job.pending_end is JobState.QUEUED
+    if not replaces:
+        trigger = JobTrigger.FORCE_CANCEL if command.force else JobTrigger.CANCEL
+        require(job.state, trigger, job.job_id)
+    request = CancelRequest.CANCEL_BY_USER
+    if command.force:
+        request = CancelRequest.CANCEL_FORCE_BY_USER
+    elif command.graceful:
+        request = CancelRequest.CANCEL_GRACEFUL
+    text = command.message
+    how = StopOf(
+        end=TaskState.FAILED,
+        origin=CancelOrigin.USER_JOB,
+        request=request,
+        live=(codes.TASKS_JOB_CANCELED, text or "its job was canceled"),
+        waiting=(codes.TASKS_JOB_CANCELED, text or "its job was canceled"),
+        force=command.force,
+        spare_running=command.graceful,
+    )
+    error = (codes.CANCELED_BY_USER, text)
+    if job.state is JobState.RUNNING:
+        begin_stop(
+            turn,
+            EventName.JOB_CANCEL_REQUESTED,
+            how,
+            state=JobState.CANCELING,
+            end=JobState.CANCELED,
+            error=error,
+            graceful=command.graceful,
+        )
+    elif job.state is JobState.CANCELING:
+        _cancel_again(turn, how, error)
+    else:
+        _cancel_waiting(turn, how, error)
+
+
+def _cancel_waiting(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
+    """J17: nothing of it runs, so it ends at once."""
+    turn.emit(
+        EventName.JOB_CANCEL_REQUESTED,
+        path=(JobState.CANCELED,),
+        patch={
+            "error_code": error[0],
+            "error_message": error[1],
+            "request_cancel": how.request,
+            "end_time": turn.now,
+            "requeued": False,
+            "front": (),
+        },
+        moves=stop_all(turn, how),
+        uses=dict.fromkeys(turn.job.uses),
+        message=error[1],
+    )
+
+
+def _cancel_again(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
+    """J19 escalation and 5.5: a pending Queued becomes Canceled, a pending end stays."""
+    job = turn.job
+    patch: dict[str, Any] = {}
+    if job.pending_end is JobState.QUEUED:
+        patch["pending_end"] = JobState.CANCELED
+        patch["error_code"], patch["error_message"] = error
+    elif error[1] and not job.error_message:
+        patch["error_code"], patch["error_message"] = error
+    if how.force:
+        patch["forced"] = True
+        patch["graceful"] = False
+        patch["request_cancel"] = how.request
+    name = EventName.JOB_CANCEL_REQUESTED
+    turn.emit(name, patch=patch, moves=stop_all(turn, how), message=error[1])
+
+
+def finish_job(turn: Turn, command: FinishJob) -> None:
+    """J22: like cancel, but the end is Finished (D12 for its tasks).
+
+    Raises:
+        HpcError: PERMISSION_DENIED, CANCEL_MESSAGE_TOO_LONG, INVALID_OPERATION.
+    """
+    job = turn.job
+    if job.spec.job_type is JobType.ADMIN:
+        command.caller.require_administrator(f"finish command {job.job_id}")
+    command.caller.require_owner(job.owner, f"finish job {job.job_id}")
+    check_stop(command.message, force=command.force, graceful=command.graceful)
+    require(job.state, JobTrigger.FINISH, job.job_id)
+    request = CancelRequest.FINISH
+    if command.graceful:
+        request = CancelRequest.FINISH_GRACEFUL
+    text = command.message
+    how = StopOf(
+        end=TaskState.FINISHED,
+        origin=CancelOrigin.USER_JOB,
+        request=request,
+        live=(codes.FINISHED_DURING_EXECUTION, text or "its job was finished"),
+        waiting=(codes.FINISHED_DURING_EXECUTION, text or "its job was finished"),
+        force=command.force,
+        spare_running=command.graceful,
+    )
+    error = (codes.FINISHED_BY_USER, text) if text else (0, "")
+    if job.state is JobState.RUNNING:
+        begin_stop(
+            turn,
+            EventName.JOB_FINISH_REQUESTED,
+            how,
+            state=JobState.FINISHING,
+            end=JobState.FINISHED,
+            error=error,
+            graceful=command.graceful,
+        )
+        return
+    turn.emit(
+        EventName.JOB_FINISH_REQUESTED,
+        path=(JobState.FINISHING, JobState.FINISHED),
+        patch={
+            "error_code": error[0],
+            "error_message": error[1],
+            "request_cancel": request,
+            "end_time": turn.now,
+            "requeued": False,
+            "front": (),
+        },
+        moves=stop_all(turn, how),
+        message=text,
+    )
+
+
+def deadline_of(job: Job, release_s: float) -> float | None:
+    """Return when the job's run-time limit ends its tasks, or None (lifecycle.md 3.3).
+
+    The node release task must still fit inside the limit.
+    """
+    if job.state is not JobState.RUNNING or not job.spec.runtime or not job.start_time:
+        return None
+    reserve = 0.0
+    record = job.typed(TaskType.NODE_RELEASE)
+    if record is not None and release_s:
+        reserve = min(record.spec.runtime or release_s, release_s)
+    return job.start_time + max(0.0, job.spec.runtime - reserve)
+
+
+def time_out(turn: Turn) -> None:
+    """J16: over its run-time limit the job is Canceled (D5)."""
+    job = turn.job
+    deadline = deadline_of(job, turn.settings.release_s)
+    if deadline is None or turn.now < deadline:
+        return
+    text = f"the job's run-time limit of {job.spec.runtime:g} s was reached"
+    begin_stop(
+        turn,
+        EventName.JOB_TIMED_OUT,
+        StopOf(
+            end=TaskState.FAILED,
+            origin=CancelOrigin.TIMEOUT,
+            request=CancelRequest.TIMEOUT,
+            live=(codes.JOB_RUNTIME_EXPIRED, text),
+            waiting=(codes.JOB_RUNTIME_EXPIRED, text),
+        ),
+        state=JobState.CANCELING,
+        end=JobState.CANCELED,
+        error=(codes.JOB_RUNTIME_EXPIRED, text),
+    )
+
+
+def grant_cores(turn: Turn, command: GrantCores) -> None:
+    """J8, J11: take what the scheduler gives; a job that no longer wants it keeps nothing."""
+    job = turn.job
+    uses: dict[int, tuple[Any, ...]] = {}
+    for node_id, cores in command.cores.items():
+        use = job.uses.get(node_id)
+        if use is None:
+            uses[node_id] = (cores, int(UsePhase.NEW), False)
+        elif use.phase is not UsePhase.LEAVING and use.phase is not UsePhase.RELEASING:
+            uses[node_id] = (cores, int(use.phase), use.prepared)
+    if not uses:
+        return
+    if job.state is JobState.QUEUED:
+        turn.emit(
+            EventName.JOB_STARTED,
+            path=(JobState.RUNNING,),
+            patch={"start_time": turn.now, "last_nodes": ()},
+            uses=uses,
+        )
+    elif job.state is JobState.RUNNING:
+        turn.emit(EventName.JOB_RESIZED, uses=uses)

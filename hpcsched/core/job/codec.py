@@ -1,0 +1,307 @@
+"""How a job, its specifications and its events are kept: msgpack, with packed columns.
+
+Unknown keys are passed over, missing ones read as their defaults, so that later versions can
+add fields. Nothing executable is ever stored.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import MISSING, fields
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgpack
+
+from hpcsched.core.job.events import Change, Event, EventName, TaskMove
+from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord, UsePhase
+from hpcsched.core.job.spec import JobSpec
+from hpcsched.core.job.states import (
+    CancelRequest,
+    FailureReason,
+    JobState,
+    JobType,
+    NodeLoss,
+    PendingReason,
+)
+from hpcsched.core.task.elements import ElementTable
+from hpcsched.core.task.spec import TaskSpec
+from hpcsched.core.task.states import TaskState, TaskType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+T = TypeVar("T", JobSpec, TaskSpec)
+
+_INT: Final = 1
+_FLOAT: Final = 2
+_ENUMS: Final[Mapping[str, type[Enum]]] = {
+    "type": TaskType,
+    "node_loss": NodeLoss,
+    "job_type": JobType,
+}
+PLAIN: Final = (
+    *(
+        "revision",
+        "create_time",
+        "change_time",
+        "submit_time",
+        "start_time",
+        "end_time",
+    ),
+    *("submit_order", "requeued", "error_code", "error_message", "forced", "graceful"),
+    *("requeue_count", "auto_requeue_count", "excluded", "last_nodes", "front"),
+)
+"""Fields of a job that are stored as they are."""
+ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {
+    "state": JobState,
+    "previous_state": JobState,
+    "pending_end": JobState,
+    "failure_reason": FailureReason,
+    "request_cancel": CancelRequest,
+    "pending_reason": PendingReason,
+}
+RECORD: Final = (
+    "base",
+    "count",
+    "canceled",
+    "swept",
+    "started",
+    "shown_from",
+    "requeues",
+)
+
+
+def pack(value: Any) -> bytes:
+    """Return a value as bytes."""
+    return bytes(msgpack.packb(value))
+
+
+def unpack(body: bytes) -> Any:
+    """Return the value of such bytes; maps may have number keys."""
+    return msgpack.unpackb(body, strict_map_key=False, use_list=False)
+
+
+def encode_spec(spec: JobSpec | TaskSpec) -> bytes:
+    """Return a specification without what is default."""
+    body = {}
+    for one in fields(spec):
+        value = getattr(spec, one.name)
+        default = one.default if one.default is not MISSING else None
+        if value == default or (default is None and value == {}):
+            continue
+        body[one.name] = _plain(value)
+    return pack(body)
+
+
+def decode_spec(kind: type[T], body: bytes) -> T:
+    """Return the specification of such bytes."""
+    known = {one.name for one in fields(kind)}
+    values: dict[str, Any] = {}
+    for name, value in unpack(body).items():
+        if name in known:
+            values[name] = _ENUMS[name](value) if name in _ENUMS else value
+    return kind(**values)
+
+
+def encode_job(job: Job) -> bytes:
+    """Return the job without specifications and elements."""
+    body: dict[str, Any] = {name: getattr(job, name) for name in PLAIN}
+    for name in ENUM_FIELDS:
+        value = getattr(job, name)
+        body[name] = None if value is None else int(value)
+    body["uses"] = {n: use.encode() for n, use in job.uses.items()}
+    body["tasks"] = [_encode_record(record) for record in job.tasks if record.table]
+    body["plain"] = sum(1 for record in job.tasks if not record.table)
+    body["counts"] = job.counts
+    body["cores"] = (job.min_cores(), job.max_cores())
+    body["spec"] = (job.spec.user_name, job.spec.project, int(job.spec.job_type))
+    return pack(body)
+
+
+def _encode_record(record: TaskRecord) -> tuple[Any, ...]:
+    values = [getattr(record, name) for name in RECORD]
+    previous = 0 if record.previous is None else int(record.previous)
+    counts = {n: c for n, c in enumerate(record.counts) if c}
+    head = (record.task_id, int(record.state), previous, counts)
+    return (*head, *values, record.submit_time)
+
+
+def decode_job(
+    job_id: int,
+    owner: str,
+    blob: bytes,
+    specs: Mapping[int, bytes],
+    chunks: Mapping[tuple[int, int], bytes],
+    notes: Mapping[int, bytes],
+) -> Job:
+    """Return a job as it was stored; derived fields are rebuilt."""
+    body = unpack(blob)
+    job = Job(job_id, owner, decode_spec(JobSpec, specs[0]), body["create_time"])
+    for name in PLAIN:
+        if name in body:
+            setattr(job, name, body[name])
+    for name, kind in ENUM_FIELDS.items():
+        value = body.get(name)
+        setattr(job, name, None if value is None else kind(value))
+    tables: dict[int, list[tuple[int, bytes]]] = {}
+    for (table, number), chunk in chunks.items():
+        tables.setdefault(table, []).append((number, chunk))
+    for table, parts in tables.items():
+        job.tables[table] = ElementTable.decode([c for _, c in sorted(parts)])
+    own = {one[0]: one for one in body["tasks"]}
+    plain = 0
+    for task_id in range(1, len(specs)):
+        spec = decode_spec(TaskSpec, specs[task_id])
+        if task_id in own:
+            job.tasks.append(_decode_record(job, spec, own[task_id]))
+        else:
+            job.tasks.append(_plain_record(job, task_id, spec, plain))
+            plain += 1
+    for record in job.tasks:
+        if record.ordinary:
+            job.counts = [a + b for a, b in zip(job.counts, record.counts, strict=True)]
+    for node_id, (cores, phase, prepared) in body["uses"].items():
+        job.uses[node_id] = NodeUse(node_id, tuple(cores), UsePhase(phase), prepared)
+    for number in range(1, len(notes) + 1):
+        code, text = unpack(notes[number])
+        job.notes.append((code, text))
+        job.note_ids[code, text] = number
+    _rebook(job)
+    return job
+
+
+def _decode_record(job: Job, spec: TaskSpec, stored: tuple[Any, ...]) -> TaskRecord:
+    task_id, state, previous, counts, *values, submit_time = stored
+    fields_ = dict(zip(RECORD, values, strict=False))
+    record = TaskRecord(
+        task_id, spec, task_id, fields_.pop("base"), fields_.pop("count"), [0] * STATES
+    )
+    for number, count in counts.items():
+        record.counts[number] = count
+    for name, value in fields_.items():
+        setattr(record, name, value)
+    record.state = TaskState(state)
+    record.previous = TaskState(previous) if previous else None
+    record.submit_time = submit_time
+    job.tables.setdefault(task_id, ElementTable())
+    return record
+
+
+def _plain_record(job: Job, task_id: int, spec: TaskSpec, row: int) -> TaskRecord:
+    table = job.tables[0]
+    record = TaskRecord(task_id, spec, 0, row, 1, [0] * STATES)
+    record.state = TaskState(table.state[row])
+    record.counts[record.state] = 1
+    previous = table.get("prev", row)
+    record.previous = TaskState(previous) if previous else None
+    return record
+
+
+def _rebook(job: Job) -> None:
+    from hpcsched.core.job.placing import rows_on  # noqa: PLC0415
+
+    for use in job.uses.values():
+        use.busy = 0
+        for record, row in rows_on(job, use.node_id):
+            if record.ordinary and not record.spec.node:
+                width = job.table_of(record).get("width", row)
+                use.busy += width or record.spec.min_cores
+
+
+def encode_event(event: Event, changes: Iterable[Change]) -> bytes:
+    """Return an event with the changes that it meant."""
+    body: dict[str, Any] = {"n": event.name.value, "a": event.actor}
+    if event.message:
+        body["t"] = event.message
+    if event.path:
+        body["p"] = [int(state) for state in event.path]
+    if event.patch:
+        body["j"] = {name: _plain(value) for name, value in event.patch.items()}
+    if event.moves:
+        body["m"] = [_encode_move(one) for one in event.moves]
+    if event.tasks:
+        body["k"] = {n: dict(values) for n, values in event.tasks.items()}
+    if event.added:
+        body["d"] = [encode_spec(spec) for spec in event.added]
+    if event.notes:
+        body["o"] = event.notes
+    if event.uses:
+        body["u"] = event.uses
+    body["c"] = [(c.task_id, c.ranges, c.state, c.previous) for c in changes]
+    return pack(body)
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, IntEnum) else value
+
+
+def _encode_move(one: TaskMove) -> tuple[Any, ...]:
+    columns = {name: _encode_column(value) for name, value in one.columns.items()}
+    path = [int(state) for state in one.path]
+    head = (one.task_id, one.ranges, one.was, path, columns)
+    return (*head, one.flags, one.bump, one.clear)
+
+
+def _encode_column(value: Any) -> Any:
+    if isinstance(value, (int, float)):
+        return value
+    if any(isinstance(item, float) for item in value):
+        return (_FLOAT, array("d", value).tobytes())
+    return (_INT, array("q", value).tobytes())
+
+
+def decode_event(time: float, body: bytes) -> tuple[Event, list[Change]]:
+    """Return the event and its changes."""
+    value = unpack(body)
+    moves = [_decode_move(one) for one in value.get("m", ())]
+    patch = {
+        name: ENUM_FIELDS[name](item)
+        if name in ENUM_FIELDS and item is not None
+        else item
+        for name, item in value.get("j", {}).items()
+    }
+    event = Event(
+        name=EventName(value["n"]),
+        time=time,
+        actor=value["a"],
+        message=value.get("t", ""),
+        path=tuple(JobState(state) for state in value.get("p", ())),
+        patch=patch,
+        moves=moves,
+        tasks=value.get("k", {}),
+        added=tuple(decode_spec(TaskSpec, spec) for spec in value.get("d", ())),
+        notes=value.get("o", ()),
+        uses=value.get("u", {}),
+    )
+    return event, [Change(*one) for one in value["c"]]
+
+
+def decode_changes(body: bytes) -> tuple[str, str, str, list[Change]]:
+    """Return (name, actor, message, changes): all that a watcher needs."""
+    value = unpack(body)
+    changes = [Change(*one) for one in value.get("c", ())]
+    return value["n"], value["a"], value.get("t", ""), changes
+
+
+def _decode_move(stored: tuple[Any, ...]) -> TaskMove:
+    task_id, ranges, was, path, columns, flags, bump, clear = stored
+    return TaskMove(
+        task_id=task_id,
+        ranges=ranges,
+        was=was,
+        path=tuple(TaskState(state) for state in path),
+        columns={name: _decode_column(item) for name, item in columns.items()},
+        flags=flags,
+        bump=tuple(bump),
+        clear=clear,
+    )
+
+
+def _decode_column(value: Any) -> Any:
+    if isinstance(value, (int, float)):
+        return value
+    kind, packed = value
+    column = array("d" if kind == _FLOAT else "q")
+    column.frombytes(packed)
+    return column.tolist()

@@ -1,0 +1,181 @@
+"""What can be asked of a job, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcsched.core.caller import Caller
+    from hpcsched.core.reports import LiveAttempt, Report
+    from hpcsched.core.task.spec import TaskSpec
+
+TaskKey = tuple[int, int]
+"""(task number, instance number; 0: the task itself)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitJob:
+    """Queue a job that is Configuring (J3)."""
+
+    caller: Caller
+    submit_order: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelJob:
+    """Stop a job (J17 to J21)."""
+
+    caller: Caller
+    message: str = ""
+    force: bool = False
+    graceful: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishJob:
+    """Stop a job and call it Finished (J22)."""
+
+    caller: Caller
+    message: str = ""
+    force: bool = False
+    graceful: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequeueJob:
+    """Queue a job again (J26, section 4.1)."""
+
+    caller: Caller
+    submit_order: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigureJob:
+    """Take a job back to Configuring (J27)."""
+
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddTasks:
+    """Add tasks, all or none (T1); with ``submit`` in a submitted job also T3."""
+
+    caller: Caller
+    tasks: Sequence[TaskSpec]
+    submit: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitTasks:
+    """Submit tasks that were added to a submitted job, all or none (T3)."""
+
+    caller: Caller
+    task_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTasks:
+    """Cancel tasks in order; stops at the first refusal (T12 to T17, section 4.3)."""
+
+    caller: Caller
+    tasks: Sequence[TaskKey]
+    message: str = ""
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequeueTasks:
+    """Queue tasks again in order; stops at the first refusal (section 4.2, S2)."""
+
+    caller: Caller
+    tasks: Sequence[TaskKey]
+    submit_order: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishTasks:
+    """End running tasks as Finished, in order; stops at the first refusal (T21)."""
+
+    caller: Caller
+    tasks: Sequence[TaskKey]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantCores:
+    """The scheduler's word: the job may use these cores now (J8, J11); replaces per node."""
+
+    cores: Mapping[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeReports:
+    """A node reports on attempts of this job (T6 to T11)."""
+
+    node_id: int
+    node: str
+    reports: Sequence[Report]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoseNode:
+    """A node has been unreachable for too long (T22, T23)."""
+
+    node_id: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvictNode:
+    """A node may not be used any more; stop and requeue what runs there (T24, T25).
+
+    Attributes:
+        drain: Let what runs there end; only what has not started is queued again.
+    """
+
+    node_id: int
+    node: str
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncNode:
+    """A node is back and has said what lives there (node-agent.md 9.1).
+
+    Attributes:
+        live: Attempts of this job that live there.
+        rebooted: It has booted since it was given work.
+    """
+
+    node_id: int
+    node: str
+    live: Sequence[LiveAttempt]
+    rebooted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time has passed; limits may have been reached (J16)."""
+
+
+Command = (
+    SubmitJob
+    | CancelJob
+    | FinishJob
+    | RequeueJob
+    | ConfigureJob
+    | AddTasks
+    | SubmitTasks
+    | CancelTasks
+    | RequeueTasks
+    | FinishTasks
+    | GrantCores
+    | TakeReports
+    | LoseNode
+    | EvictNode
+    | SyncNode
+    | Tick
+)

@@ -1,0 +1,109 @@
+"""``decide``: every command of a job goes through here. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job import commands as c
+from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_out
+from hpcsched.core.job.model import Job
+from hpcsched.core.job.nodes import evict_node, lose_node, sync_node
+from hpcsched.core.job.reporting import take_reports
+from hpcsched.core.job.requeueing import configure_job, requeue_job, requeue_tasks
+from hpcsched.core.job.settle import settle
+from hpcsched.core.job.submitting import (
+    add_tasks,
+    create,
+    submit_job,
+    submit_tasks,
+)
+from hpcsched.core.job.taskcalls import cancel_tasks, finish_tasks
+from hpcsched.core.job.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hpcsched.common.errors import HpcError
+    from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.settings import Settings
+    from hpcsched.core.task.spec import TaskSpec
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a command led to.
+
+    Attributes:
+        turn: The events, moves and node changes.
+        answer: What the call returns beside the new state.
+        refusal: Why it stopped half-way (plural calls), or the verdict on a submitted job;
+            what was decided before stays.
+    """
+
+    turn: Turn
+    answer: Any = None
+    refusal: HpcError | None = field(default=None)
+
+
+def new_job(
+    job_id: int,
+    owner: str,
+    spec: JobSpec,
+    tasks: Sequence[TaskSpec],
+    now: float,
+    settings: Settings,
+) -> tuple[Job, Decision]:
+    """Return a new job in Configuring and the event that made it (J1, J2)."""
+    job = Job(job_id, owner, spec, now)
+    turn = Turn(job, now, owner, settings)
+    create(turn, tuple(tasks))
+    return job, Decision(turn)
+
+
+def decide(job: Job, command: c.Command, now: float, settings: Settings) -> Decision:
+    """Carry out a command on a job, and what follows from it.
+
+    Raises:
+        HpcError: a refusal; nothing has changed.
+    """
+    caller = getattr(command, "caller", None)
+    node = getattr(command, "node", "")
+    actor = (
+        caller.user if caller is not None else (f"node:{node}" if node else "system")
+    )
+    turn = Turn(job, now, actor, settings)
+    decision = Decision(turn)
+    result = _HANDLERS[type(command)](turn, command)
+    if result is not None:
+        match command:
+            case c.AddTasks() | c.SyncNode():
+                decision.answer = result
+            case _:
+                decision.refusal = result
+    settle(turn)
+    return decision
+
+
+def _tick(turn: Turn, _: c.Tick) -> None:
+    time_out(turn)
+
+
+_HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
+    c.SubmitJob: submit_job,
+    c.CancelJob: cancel_job,
+    c.FinishJob: finish_job,
+    c.RequeueJob: requeue_job,
+    c.ConfigureJob: configure_job,
+    c.AddTasks: add_tasks,
+    c.SubmitTasks: submit_tasks,
+    c.CancelTasks: cancel_tasks,
+    c.RequeueTasks: requeue_tasks,
+    c.FinishTasks: finish_tasks,
+    c.GrantCores: grant_cores,
+    c.TakeReports: take_reports,
+    c.LoseNode: lose_node,
+    c.EvictNode: evict_node,
+    c.SyncNode: sync_node,
+    c.Tick: _tick,
+}

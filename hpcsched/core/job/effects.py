@@ -1,0 +1,177 @@
+"""What a job's state asks of its nodes. Idempotent: doing it twice does no harm.
+
+Daily use asks for the effects of what a turn touched; a node that has come back asks for
+everything that concerns it. Both go through ``order_for``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job.environment import definition_of
+from hpcsched.core.job.model import PER_NODE, Job, UsePhase
+from hpcsched.core.job.placing import rows_on
+from hpcsched.core.orders import EndJob, SetGrant, StartTasks, StopTasks
+from hpcsched.core.task.elements import FORCED
+from hpcsched.core.task.states import TaskState, TaskType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hpcsched.core.job.environment import Scene
+    from hpcsched.core.job.model import TaskRecord
+    from hpcsched.core.job.turn import Turn
+    from hpcsched.core.orders import Order
+    from hpcsched.core.settings import Settings
+
+_LABELS = {
+    0: "None",
+    1: "CancelByUser",
+    2: "Timeout",
+    3: "ResourceFailure",
+    4: "Preemption",
+    5: "Finish",
+    6: "TaskCancelOnRequeue",
+    7: "CancelForceByUser",
+    8: "NodeNotUsableByJob",
+    9: "ParentJobsDeleted",
+    10: "FinishGraceful",
+    11: "CancelGraceful",
+}
+
+
+def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
+    """Return (node, order) for what a turn touched, in the order to be carried out."""
+    job = turn.job
+    orders: list[tuple[int, Order]] = []
+    for node_id in dict.fromkeys(turn.regrant):
+        use = job.uses.get(node_id)
+        if use is not None and use.phase in (
+            UsePhase.READY,
+            UsePhase.NEW,
+            UsePhase.PREPARING,
+        ):
+            orders.append((node_id, SetGrant(job_id=job.job_id, cores=use.cores)))
+    rows: dict[int, list[int]] = {}
+    for one in turn.moves:
+        if (
+            one.path and one.path[-1] in (TaskState.DISPATCHING, TaskState.CANCELING)
+        ) or (one.was == TaskState.CANCELING and not one.path):
+            record = job.tasks[one.task_id - 1]
+            found = rows.setdefault(one.task_id, [])
+            for first, last in one.ranges:
+                found.extend(range(record.row(first), record.row(last) + 1))
+    for task_id, touched in rows.items():
+        orders.extend(
+            _orders(job, job.tasks[task_id - 1], touched, turn.settings, scene)
+        )
+    orders.extend(
+        (node_id, EndJob(job_id=job.job_id))
+        for node_id in dict.fromkeys(turn.gone)
+        if node_id not in job.uses
+    )
+    return orders
+
+
+def effects_on_node(
+    job: Job, node_id: int, settings: Settings, scene: Scene
+) -> list[Order]:
+    """Return everything that the job's state asks of one node."""
+    use = job.uses.get(node_id)
+    orders: list[Order] = []
+    if use is not None:
+        orders.append(SetGrant(job_id=job.job_id, cores=use.cores))
+    rows: dict[int, list[int]] = {}
+    for record, row in rows_on(job, node_id):
+        rows.setdefault(record.task_id, []).append(row)
+    for task_id, touched in rows.items():
+        record = job.tasks[task_id - 1]
+        orders.extend(
+            order for _, order in _orders(job, record, touched, settings, scene)
+        )
+    return orders
+
+
+def _orders(
+    job: Job,
+    record: TaskRecord,
+    rows: Iterable[int],
+    settings: Settings,
+    scene: Scene,
+) -> list[tuple[int, Order]]:
+    """Return the orders that the states of these rows call for, grouped."""
+    table = job.table_of(record)
+    starts: dict[tuple[int, int], list[int]] = {}
+    stops: dict[tuple[int, int, int], list[int]] = {}
+    for row in sorted(set(rows)):
+        state = table.state[row]
+        node_id = table.get("node", row)
+        if state == TaskState.DISPATCHING:
+            starts.setdefault((node_id, _cores(record, table, row)), []).append(row)
+        elif state == TaskState.CANCELING:
+            forced = table.get("flags", row) & FORCED
+            grace = 0 if forced else grace_ms(record, settings)
+            request = table.get("request", row)
+            stops.setdefault((node_id, grace, request), []).append(row)
+    orders: list[tuple[int, Order]] = []
+    for (node_id, cores), found in starts.items():
+        definition = definition_of(job, record, settings, scene)
+        orders.append((node_id, definition))
+        orders.append(
+            (node_id, _start(job, record, found, cores, definition.definition))
+        )
+    for (node_id, grace, request), found in stops.items():
+        stop = StopTasks(
+            job_id=job.job_id,
+            task_id=record.task_id,
+            instances=[record.instance(row) for row in found],
+            attempts=[table.get("attempt", row) for row in found],
+            grace_ms=grace,
+            reason=_LABELS.get(request, "None"),
+        )
+        orders.append((node_id, stop))
+    return orders
+
+
+def _cores(record: TaskRecord, table: Any, row: int) -> int:
+    if not record.ordinary or record.spec.node:
+        return 0
+    return int(table.get("width", row)) or record.spec.min_cores
+
+
+def _start(
+    job: Job, record: TaskRecord, rows: list[int], cores: int, definition: int
+) -> StartTasks:
+    table = job.table_of(record)
+    spec = record.spec
+    instances = [record.instance(row) for row in rows]
+    lines = [spec.lines[i - 1] for i in instances] if spec.lines else []
+    return StartTasks(
+        job_id=job.job_id,
+        task_id=record.task_id,
+        definition=definition,
+        instances=instances,
+        attempts=[table.get("attempt", row) for row in rows],
+        values=[spec.value_of(i) for i in instances],
+        lines=lines,
+        cores=cores,
+        retries=[table.get("auto", row) for row in rows],
+    )
+
+
+def grace_ms(record: TaskRecord, settings: Settings) -> int:
+    """Return the time between signal and kill (node-agent.md 6, 7)."""
+    if record.spec.type is TaskType.NODE_RELEASE:
+        return 0
+    grace = record.spec.grace
+    return int((settings.grace_s if grace is None else grace) * 1000)
+
+
+def held_cores(job: Job) -> dict[int, tuple[int, ...]]:
+    """Return what the job holds: the truth that the scheduler's books follow."""
+    return {use.node_id: use.cores for use in job.uses.values()}
+
+
+def is_per_node(record: TaskRecord) -> bool:
+    """Is it a node preparation or release task?"""
+    return record.spec.type in PER_NODE

@@ -1,0 +1,111 @@
+"""A task's definition as a node gets it, with the environment (properties.md 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcsched.core.job.states import JobType
+from hpcsched.core.orders import DefineTask, Role
+from hpcsched.core.task.states import TaskType
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.model import Job, TaskRecord
+    from hpcsched.core.settings import Settings
+
+_ROLES = {TaskType.NODE_PREP: Role.PREP, TaskType.NODE_RELEASE: Role.RELEASE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What tasks are told about the cluster.
+
+    Attributes:
+        head: Address of the head for clients.
+    """
+
+    cluster: str
+    head: str
+    node_names: dict[int, str]
+
+
+def definition_of(
+    job: Job, record: TaskRecord, settings: Settings, scene: Scene
+) -> DefineTask:
+    """Return a task's definition; kept with the job while nothing changes it."""
+    known = job.definitions.get(record.task_id)
+    if known is not None:
+        return known
+    spec = record.spec
+    limit = spec.runtime
+    if spec.type is TaskType.NODE_RELEASE:
+        limit = min(limit or settings.release_s, settings.release_s)
+    grace = settings.grace_s if spec.grace is None else spec.grace
+    release = spec.type is TaskType.NODE_RELEASE
+    definition = DefineTask(
+        job_id=job.job_id,
+        task_id=record.task_id,
+        definition=1,
+        arguments=spec.arguments,
+        command_line=spec.command_line,
+        environment=environment_of(job, record, scene),
+        work_directory=spec.work_directory,
+        stdin_path=spec.stdin_path,
+        stdout_path=spec.stdout_path,
+        stderr_path=spec.stderr_path,
+        user=job.spec.user_name,
+        runtime_ms=int(limit * 1000),
+        grace_ms=0 if release else int(grace * 1000),
+        signal=settings.signal,
+        role=Role.COMMAND if spec.node else _ROLES.get(spec.type, Role.MAIN),
+        pin=pins(job, settings),
+        output_limit=settings.output_limit,
+        substitute=spec.type is not TaskType.BASIC,
+    )
+    job.definitions[record.task_id] = definition
+    return definition
+
+
+def pins(job: Job, settings: Settings) -> bool:
+    """Are the job's tasks pinned to their cores (node-agent.md 4.1)?"""
+    if settings.affinity == "NoJobs":
+        return False
+    return settings.affinity == "AllJobs" or not job.spec.is_exclusive
+
+
+def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]:
+    """Return job's, then task's, then the scheduler's variables; later ones win."""
+    spec = record.spec
+    own = {**job.spec.environment, **spec.environment}
+    user = {
+        name: value
+        for name, value in own.items()
+        if not name.upper().startswith("CCP_") and (value or name in spec.environment)
+    }
+    runtime = int(spec.runtime) or 2147483647
+    provided = {
+        "CCP_CLUSTER_NAME": scene.cluster,
+        "CCP_SCHEDULER": scene.head,
+        "CCP_CONNECTIONSTRING": scene.head,
+        "CCP_JOBID": str(job.job_id),
+        "CCP_JOBNAME": job.spec.name,
+        "CCP_JOBTYPE": "Admin" if job.spec.job_type is JobType.ADMIN else "Batch",
+        "CCP_JOBTEMPLATE": "Default",
+        "CCP_TASKID": str(record.task_id),
+        "CCP_TASKINSTANCEID": "0",
+        "CCP_TASKSYSTEMID": str(record.task_id),
+        "CCP_TASKCONTEXT": f"{job.job_id}.{record.task_id}",
+        "CCP_NUMCPUS": str(spec.min_cores),
+        "CCP_RETRY_COUNT": "0",
+        "CCP_PREVIOUS_JOB_ID": "0",
+        "CCP_RERUNNABLE": str(spec.is_rerunnable),
+        "CCP_EXCLUSIVE": str(job.spec.is_exclusive),
+        "CCP_RUNTIME": str(runtime),
+        "CCP_WORKDIR": spec.work_directory,
+        "CCP_STDIN": spec.stdin_path,
+        "CCP_STDOUT": spec.stdout_path,
+        "CCP_STDERR": spec.stderr_path,
+        "CCP_OWNER_SID": job.owner,
+        "CCP_ENVLIST": ",".join(sorted(user)),
+    }
+    return {**user, **provided}

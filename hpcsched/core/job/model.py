@@ -1,0 +1,286 @@
+"""The job aggregate: everything that one JobActor owns (lifecycle.md 2).
+
+Only ``apply`` writes to it. Task records share packed element tables: the plain tasks of a
+job are rows of table 0, each sweep and each per-node task has a table of its own number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.common.exitcodes import parse_exit_codes
+from hpcsched.core.job.states import (
+    CancelRequest,
+    FailureReason,
+    JobState,
+    PendingReason,
+)
+from hpcsched.core.task.elements import ElementTable
+from hpcsched.core.task.states import TASK_TERMINAL, TaskState, TaskType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcsched.common.exitcodes import ExitCodes
+    from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.orders import DefineTask
+    from hpcsched.core.task.spec import TaskSpec
+
+STATES = len(TaskState) + 1
+PER_NODE = (TaskType.NODE_PREP, TaskType.NODE_RELEASE)
+
+
+class UsePhase(IntEnum):
+    """How far a node is in a job."""
+
+    NEW = 0
+    PREPARING = 1
+    READY = 2
+    RELEASING = 3
+    LEAVING = 4
+
+
+@dataclass(slots=True)
+class NodeUse:
+    """What a job holds on one node.
+
+    Attributes:
+        cores: Core ids.
+        phase: Tasks start in READY; LEAVING waits for what runs and takes nothing new.
+        prepared: The node preparation ran here with success (or there is none).
+        busy: Cores of attempts that are on the node now; derived, not stored.
+    """
+
+    node_id: int
+    cores: tuple[int, ...]
+    phase: UsePhase = UsePhase.NEW
+    prepared: bool = False
+    busy: int = 0
+
+    def encode(self) -> tuple[Any, ...]:
+        """Return what an event and the store keep of it."""
+        return (self.cores, int(self.phase), self.prepared)
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """One task of a job; a sweep is one record whatever its size.
+
+    Attributes:
+        table: Number of its element table (0: the plain tasks' common one).
+        base: Its first row there.
+        count: Number of its rows.
+        counts: Rows per state.
+        state, previous: State of the task itself: the element's, or the master's.
+        canceled: The master was canceled explicitly (lifecycle.md 6).
+        swept: Elements were canceled other than one by one since the last requeue.
+        started: An element has started since the last requeue.
+        shown_from: Instances up to this number belong to earlier rounds (prep, release).
+        requeues: requeue_count of a master.
+        submit_time: When it was submitted by itself; None: with its job.
+        hint: No row before it is Queued; derived, not stored.
+    """
+
+    task_id: int
+    spec: TaskSpec
+    table: int
+    base: int
+    count: int
+    counts: list[int]
+    state: TaskState = TaskState.CONFIGURING
+    previous: TaskState | None = None
+    canceled: bool = False
+    swept: bool = False
+    started: bool = False
+    shown_from: int = 0
+    requeues: int = 0
+    submit_time: float | None = None
+    hint: int = 0
+
+    @property
+    def has_elements(self) -> bool:
+        """Is it a master?"""
+        return self.spec.type is not TaskType.BASIC
+
+    @property
+    def ordinary(self) -> bool:
+        """Does it count for the job's result (no prep, no release)?"""
+        return self.spec.type not in PER_NODE
+
+    @property
+    def open(self) -> int:
+        """Number of elements that are not terminal."""
+        return self.count - sum(self.counts[state] for state in TASK_TERMINAL)
+
+    def row(self, instance: int) -> int:
+        """Return the row of an instance (0 for a plain task)."""
+        return self.base + (instance - 1 if self.has_elements else 0)
+
+    def instance(self, row: int) -> int:
+        """Return the instance of a row."""
+        return row - self.base + 1 if self.has_elements else 0
+
+    def all_ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return the ranges of every instance."""
+        if not self.has_elements:
+            return ((0, 0),)
+        return ((1, self.count),) if self.count else ()
+
+
+class Job:
+    """A job in memory. Field names are those of events' patches and of the stored blob."""
+
+    __slots__ = (
+        "auto_requeue_count",
+        "change_time",
+        "counts",
+        "create_time",
+        "definitions",
+        "end_time",
+        "error_code",
+        "error_message",
+        "excluded",
+        "exit_codes",
+        "failure_reason",
+        "forced",
+        "front",
+        "graceful",
+        "job_id",
+        "last_nodes",
+        "mean_run",
+        "note_ids",
+        "notes",
+        "owner",
+        "pending_end",
+        "pending_reason",
+        "previous_state",
+        "ready",
+        "request_cancel",
+        "requeue_count",
+        "requeued",
+        "revision",
+        "spec",
+        "start_time",
+        "state",
+        "submit_order",
+        "submit_time",
+        "tables",
+        "tasks",
+        "unready",
+        "uses",
+    )
+
+    def __init__(self, job_id: int, owner: str, spec: JobSpec, now: float) -> None:
+        self.job_id = job_id
+        self.owner = owner
+        self.spec = spec
+        self.state = JobState.CONFIGURING
+        self.previous_state: JobState | None = None
+        self.revision = 0
+        self.create_time = now
+        self.change_time = now
+        self.submit_time: float | None = None
+        self.start_time: float | None = None
+        self.end_time: float | None = None
+        self.submit_order = 0
+        self.requeued = False
+        self.error_code = 0
+        self.error_message = ""
+        self.failure_reason = FailureReason.NONE
+        self.request_cancel = CancelRequest.NONE
+        self.pending_end: JobState | None = None
+        self.pending_reason = PendingReason.NONE
+        self.forced = False
+        self.graceful = False
+        self.requeue_count = 0
+        self.auto_requeue_count = 0
+        self.excluded: tuple[str, ...] = ()
+        self.last_nodes: tuple[int, ...] = ()
+        self.tasks: list[TaskRecord] = []
+        self.tables: dict[int, ElementTable] = {}
+        self.uses: dict[int, NodeUse] = {}
+        self.front: tuple[tuple[int, int, int], ...] = ()
+        self.notes: list[tuple[int, str]] = [(0, "")]
+        # Derived, rebuilt when loaded:
+        self.counts = [0] * STATES
+        self.note_ids: dict[tuple[int, str], int] = {(0, ""): 0}
+        self.definitions: dict[int, DefineTask] = {}
+        self.exit_codes: dict[int, ExitCodes] = {}
+        self.ready: list[int] | None = None
+        self.unready: set[int] = set()
+        self.mean_run = -1.0
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Place in the queue: priority, user-requeued first, then submit order."""
+        return (-self.spec.priority, 0 if self.requeued else 1, self.submit_order)
+
+    def table_of(self, task: TaskRecord) -> ElementTable:
+        """Return the table that holds a task's rows."""
+        return self.tables[task.table]
+
+    def task(self, task_id: int) -> TaskRecord | None:
+        """Return a task by number, or None."""
+        if 1 <= task_id <= len(self.tasks):
+            return self.tasks[task_id - 1]
+        return None
+
+    def typed(self, kind: TaskType) -> TaskRecord | None:
+        """Return the job's task of a kind of which it has at most one."""
+        for task in self.tasks:
+            if task.spec.type is kind:
+                return task
+        return None
+
+    def ordinary(self) -> Iterator[TaskRecord]:
+        """Yield the tasks that count for the result."""
+        return (task for task in self.tasks if task.ordinary)
+
+    def on_nodes(self) -> int:
+        """Number of ordinary elements whose attempt may live on a node."""
+        counts = self.counts
+        return (
+            counts[TaskState.DISPATCHING]
+            + counts[TaskState.RUNNING]
+            + counts[TaskState.FINISHING]
+            + counts[TaskState.CANCELING]
+        )
+
+    def is_valid_exit(self, task: TaskRecord, code: int) -> bool:
+        """Does an exit code count as success (properties.md 4.4)?"""
+        text = task.spec.valid_exit_codes or self.spec.valid_exit_codes or "0"
+        if text == "0":
+            return code == 0
+        codes = self.exit_codes.get(task.task_id)
+        if codes is None:
+            codes = self.exit_codes[task.task_id] = parse_exit_codes(text)
+        return codes.matches(code)
+
+    def min_cores(self) -> int:
+        """Cores with which it may start: given, or the largest minimum of an open task."""
+        if self.spec.min_cores is not None:
+            return self.spec.min_cores
+        return max(
+            (t.spec.min_cores for t in self.ordinary() if t.open),
+            default=1,
+        )
+
+    def max_cores(self) -> int:
+        """Most cores that it can use: given, or the sum over open elements."""
+        if self.spec.max_cores is not None:
+            return self.spec.max_cores
+        total = 0
+        for task in self.ordinary():
+            per = task.spec.max_cores or task.spec.min_cores
+            open_ = task.open - task.counts[TaskState.CONFIGURING]
+            if task.spec.max_concurrent:
+                open_ = min(open_, task.spec.max_concurrent)
+            total += max(0, open_) * per
+        return max(total, self.min_cores())
+
+
+def new_table(task: TaskRecord, state: TaskState) -> ElementTable:
+    """Return the table of a task that has one of its own."""
+    return ElementTable(task.count, state)

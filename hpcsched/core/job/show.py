@@ -1,0 +1,241 @@
+"""What is shown of a job and its tasks: values for services, made from the state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcsched.common.substitution import compile_template, render
+from hpcsched.core.job.model import PER_NODE, Job
+from hpcsched.core.job.placing import ready_tasks
+from hpcsched.core.job.states import (
+    CancelRequest,
+    JobState,
+    JobType,
+)
+from hpcsched.core.task.elements import HAS_EXIT
+from hpcsched.core.task.states import (
+    TASK_TERMINAL,
+    CancelOrigin,
+    EndReason,
+    TaskState,
+    TaskType,
+)
+from hpcsched.core.views import JobView, TaskView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hpcsched.core.job.model import TaskRecord
+
+
+def job_view(job: Job, name_of: Callable[[int], str], *, full: bool = False) -> JobView:
+    """Return the job as it is."""
+    counts = {n: count for n, count in enumerate(job.counts) if count and n}
+    return JobView(
+        job_id=job.job_id,
+        name=job.spec.name,
+        owner=job.owner,
+        state=job.state,
+        previous_state=job.previous_state,
+        priority=job.spec.priority,
+        job_type="Admin" if job.spec.job_type is JobType.ADMIN else "Batch",
+        counts=counts,
+        task_count=len(job.tasks),
+        error_code=job.error_code,
+        error_message=job.error_message,
+        failure_reason=job.failure_reason,
+        request_cancel=job.request_cancel,
+        pending_reason=job.pending_reason,
+        create_time=job.create_time,
+        submit_time=job.submit_time,
+        start_time=job.start_time,
+        end_time=job.end_time,
+        change_time=job.change_time,
+        requeue_count=job.requeue_count,
+        auto_requeue_count=job.auto_requeue_count,
+        allocated_nodes=tuple(name_of(n) for n in job.last_nodes),
+        allocated_cores=sum(len(use.cores) for use in job.uses.values()),
+        min_cores=job.min_cores(),
+        max_cores=job.max_cores(),
+        revision=job.revision,
+        project=job.spec.project,
+        progress=progress_of(counts),
+        custom_properties=job.spec.custom_properties,
+        excluded_nodes=tuple(dict.fromkeys((*job.spec.excluded_nodes, *job.excluded))),
+        user_name=job.spec.user_name or job.owner,
+        spec=job.spec if full else None,
+    )
+
+
+def progress_of(counts: dict[int, int]) -> int:
+    """Return the share of ended elements in percent."""
+    total = sum(counts.values())
+    ended = sum(counts.get(state, 0) for state in TASK_TERMINAL)
+    return 100 * ended // total if total else 0
+
+
+def task_view(
+    job: Job,
+    record: TaskRecord,
+    instance: int,
+    name_of: Callable[[int], str],
+    *,
+    full: bool = False,
+) -> TaskView:
+    """Return a plain task or an element (``instance`` above 0)."""
+    table = job.table_of(record)
+    row = record.row(instance)
+    get = table.get
+    state = TaskState(table.state[row])
+    flags = get("flags", row)
+    code, text = job.notes[get("note", row)]
+    node = get("node", row)
+    core = get("core", row)
+    origin = CancelOrigin(get("origin", row))
+    previous = get("prev", row)
+    value: int | str = instance
+    if record.spec.is_sweep:
+        value = record.spec.value_of(instance)
+    width = get("width", row) or record.spec.min_cores
+    return TaskView(
+        job_id=job.job_id,
+        task_id=record.task_id,
+        instance_id=instance,
+        name=element_name(record, instance, value),
+        type=record.spec.type,
+        state=state,
+        previous_state=TaskState(previous) if previous else None,
+        exit_code=get("exit", row) if flags & HAS_EXIT else None,
+        end_reason=EndReason(get("reason", row)),
+        attempt=get("attempt", row),
+        requeue_count=get("requeues", row),
+        auto_requeue_count=get("auto", row),
+        execution_retry_count=get("retries", row),
+        error_code=code,
+        error_message=text,
+        nodes=(name_of(node),) if node else (),
+        cores=tuple(range(core - 1, core - 1 + width)) if core and width == 1 else (),
+        submit_time=record.submit_time or job.submit_time,
+        start_time=get("start", row) or None,
+        end_time=get("end", row) or None if state.terminal else None,
+        instance_value=value if isinstance(value, int) and record.spec.is_sweep else 0,
+        cancel_origin=origin,
+        request_cancel=CancelRequest(get("request", row)),
+        v1_canceled=state is TaskState.FAILED and origin is CancelOrigin.USER_TASK,
+        pending_reason=waiting_for(job, record) if state is TaskState.QUEUED else "",
+        spec=record.spec if full else None,
+        user_ms=get("user_ms", row),
+        kernel_ms=get("kernel_ms", row),
+        max_rss_kib=get("rss", row),
+    )
+
+
+def element_name(record: TaskRecord, instance: int, value: int | str) -> str:
+    """Return the name with the element's value in it (properties.md 8.1)."""
+    name = record.spec.name
+    if not instance or ("*" not in name and "^" not in name):
+        return name
+    if record.spec.lines:
+        value = record.spec.lines[instance - 1]
+    return str(render(compile_template(name), value))
+
+
+def master_view(
+    job: Job, record: TaskRecord, name_of: Callable[[int], str], *, full: bool = False
+) -> TaskView:
+    """Return the master of a sweep, or a per-node task as a whole."""
+    del name_of
+    counts = {n: count for n, count in enumerate(record.counts) if count and n}
+    canceled = CancelOrigin.USER_TASK if record.canceled else CancelOrigin.NONE
+    waiting = record.state is TaskState.QUEUED
+    return TaskView(
+        job_id=job.job_id,
+        task_id=record.task_id,
+        instance_id=0,
+        name=record.spec.name,
+        type=record.spec.type,
+        state=record.state,
+        previous_state=record.previous,
+        exit_code=None,
+        end_reason=EndReason.NONE,
+        attempt=1,
+        requeue_count=record.requeues,
+        auto_requeue_count=0,
+        execution_retry_count=0,
+        error_code=0,
+        error_message=first_error(job, record),
+        nodes=(),
+        cores=(),
+        submit_time=record.submit_time or job.submit_time,
+        start_time=None,
+        end_time=None,
+        instance_value=0,
+        cancel_origin=canceled,
+        request_cancel=CancelRequest.NONE,
+        v1_canceled=False,
+        pending_reason=waiting_for(job, record) if waiting else "",
+        counts=counts,
+        spec=record.spec if full else None,
+    )
+
+
+def first_error(job: Job, record: TaskRecord) -> str:
+    """Return the text of the first failed or canceled element, or nothing."""
+    table = job.table_of(record)
+    for state in (TaskState.FAILED, TaskState.CANCELED):
+        if record.counts[state]:
+            row = table.find(state, record.base, record.base + record.count - 1)
+            if row >= 0:
+                return job.notes[table.get("note", row)][1]
+    return ""
+
+
+def waiting_for(job: Job, record: TaskRecord) -> str:
+    """Return in words why a queued task has not started."""
+    ready_tasks(job)
+    if record.task_id in job.unready:
+        return "waits for " + ", ".join(record.spec.depends_on)
+    if job.state is not JobState.RUNNING:
+        return "its job waits for resources"
+    if record.spec.max_concurrent:
+        return f"waits for a core; at most {record.spec.max_concurrent} elements run at once"
+    return "waits for a core"
+
+
+def listed(
+    job: Job,
+    *,
+    elements: bool,
+    states: frozenset[int],
+    task_id: int,
+    after: tuple[int, int],
+) -> Iterator[tuple[TaskRecord, int, bool]]:
+    """Yield (task, instance, is it a master) of what a list shows, after a position."""
+    first = max(task_id or 1, after[0])
+    for record in job.tasks[first - 1 :]:
+        if task_id and record.task_id != task_id:
+            return
+        low = after[1] + 1 if record.task_id == after[0] else 0
+        if not record.has_elements or not elements:
+            if low == 0 and (not states or record.state in states):
+                yield record, 0, record.has_elements
+            continue
+        table = job.table_of(record)
+        instance = max(low, record.shown_from + 1)
+        while instance <= record.count:
+            row = record.row(instance)
+            if not states or table.state[row] in states:
+                yield record, instance, False
+            elif len(states) == 1:
+                (wanted,) = states
+                found = table.find(wanted, row, record.base + record.count - 1)
+                if found < 0:
+                    break
+                instance = record.instance(found)
+                continue
+            instance += 1
+
+
+def is_counted(record: TaskRecord) -> bool:
+    """Does the task count in the job's totals?"""
+    return record.spec.type not in PER_NODE and record.spec.type is not TaskType.SERVICE

@@ -1,0 +1,47 @@
+"""What the submitter asks for in a job (properties.md 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hpcsched.core.job.states import JobType, NodeLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NORMAL_PRIORITY = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """A job as it was asked for, without its tasks.
+
+    Attributes:
+        min_cores, max_cores: None: computed from the tasks.
+        runtime: Wall-clock limit in seconds; 0: none.
+        retry_limit: task_execution_failure_retry_limit.
+        user_name: Account of the tasks; empty: the owner.
+    """
+
+    name: str = ""
+    project: str = ""
+    priority: int = NORMAL_PRIORITY
+    min_cores: int | None = None
+    max_cores: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    custom_properties: Mapping[str, str] = field(default_factory=dict)
+    runtime: float = 0.0
+    run_until_canceled: bool = False
+    fail_on_task_failure: bool = False
+    fail_dependent_tasks: bool = False
+    can_preempt: bool = False
+    is_exclusive: bool = False
+    requested_nodes: tuple[str, ...] = ()
+    excluded_nodes: tuple[str, ...] = ()
+    valid_exit_codes: str = "0"
+    retry_limit: int = 0
+    node_loss: NodeLoss = NodeLoss.RERUN
+    user_name: str = ""
+    client_source: str = ""
+    job_type: JobType = JobType.BATCH

@@ -1,0 +1,192 @@
+"""Stopping elements and jobs: who ends where, and what a later stop may still change.
+
+lifecycle.md T12 to T21, D12 and section 5.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.model import PER_NODE
+from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
+from hpcsched.core.job.turn import move, runs_of
+from hpcsched.core.task.elements import FORCED
+from hpcsched.core.task.states import CancelOrigin, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from hpcsched.core.job.events import Ranges
+    from hpcsched.core.job.model import TaskRecord
+    from hpcsched.core.job.turn import Turn
+
+_WAIT = (
+    TaskState.CONFIGURING,
+    TaskState.SUBMITTED,
+    TaskState.VALIDATING,
+    TaskState.QUEUED,
+)
+_LIVE = (TaskState.DISPATCHING, TaskState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopOf:
+    """How elements are to be stopped.
+
+    Attributes:
+        end: State of those that ran: FAILED, FINISHED or QUEUED.
+        live: Note (code, text) of those that are stopped on a node.
+        waiting: Note of those that never ran.
+        force: No grace period.
+        spare_running: Running ones end by themselves (graceful); only what has not
+            started is stopped.
+        keep_waiting: Waiting ones stay as they are (requeue).
+    """
+
+    end: TaskState
+    origin: CancelOrigin
+    request: CancelRequest
+    live: tuple[int, str]
+    waiting: tuple[int, str]
+    force: bool = False
+    spare_running: bool = False
+    keep_waiting: bool = False
+
+
+def stop_elements(
+    turn: Turn, record: TaskRecord, how: StopOf, ranges: Ranges | None = None
+) -> list[TaskMove]:
+    """Return the moves that stop elements of one task; terminal ones are never touched."""
+    moves: list[TaskMove] = []
+    for state, spans in runs_of(turn.job, record, ranges):
+        if state in _WAIT:
+            if not how.keep_waiting:
+                moves.append(_cancel_waiting(turn, record, spans, state, how))
+        elif state in _LIVE:
+            if not (how.spare_running and state == TaskState.RUNNING):
+                moves.append(_stop_live(turn, record, spans, state, how))
+        elif state == TaskState.CANCELING:
+            moves.extend(_restop(turn, record, spans, how))
+    return moves
+
+
+def _cancel_waiting(
+    turn: Turn, record: TaskRecord, spans: Ranges, state: int, how: StopOf
+) -> TaskMove:
+    return move(
+        record,
+        spans,
+        state,
+        TaskState.CANCELED,
+        origin=int(how.origin),
+        request=int(how.request),
+        note=turn.note(*how.waiting),
+        end=turn.now,
+    )
+
+
+def _stop_live(
+    turn: Turn, record: TaskRecord, spans: Ranges, state: int, how: StopOf
+) -> TaskMove:
+    stop = move(
+        record,
+        spans,
+        state,
+        TaskState.CANCELING,
+        origin=int(how.origin),
+        request=int(how.request),
+        pending=int(how.end),
+        note=turn.note(*how.live),
+    )
+    if how.force:
+        stop.flags = FORCED
+    return stop
+
+
+def _restop(
+    turn: Turn, record: TaskRecord, spans: Ranges, how: StopOf
+) -> list[TaskMove]:
+    """A stop of what is being stopped: a pending Queued is replaced, others stay (5.5)."""
+    moves = []
+    table = turn.job.table_of(record)
+    for first, last in spans:
+        rows = table.runs(record.row(first), record.row(last), "pending")
+        for pending, a, b in rows:
+            columns: dict[str, Any] = {}
+            if pending == TaskState.QUEUED and how.end is not TaskState.QUEUED:
+                columns = {
+                    "origin": int(how.origin),
+                    "request": int(how.request),
+                    "pending": int(how.end),
+                    "note": turn.note(*how.live),
+                }
+            if columns or how.force:
+                span = ((record.instance(a), record.instance(b)),)
+                again = move(record, span, TaskState.CANCELING, **columns)
+                again.flags = FORCED if how.force else 0
+                moves.append(again)
+    return moves
+
+
+def stop_all(turn: Turn, how: StopOf) -> list[TaskMove]:
+    """Return the moves that stop every element of the job, node preparation included.
+
+    A running node release is stopped only by force.
+    """
+    moves: list[TaskMove] = []
+    for record in turn.job.tasks:
+        if record.spec.type in PER_NODE:
+            if record.open and (how.force or record is not turn.job.typed(PER_NODE[1])):
+                moves.extend(stop_elements(turn, record, how))
+        elif record.open:
+            moves.extend(stop_elements(turn, record, how))
+    return moves
+
+
+def begin_stop(
+    turn: Turn,
+    name: EventName,
+    how: StopOf,
+    *,
+    state: JobState,
+    end: JobState,
+    error: tuple[int, str] | None,
+    failure: FailureReason = FailureReason.NONE,
+    graceful: bool = False,
+) -> None:
+    """Start to stop a running job; it ends in ``end`` once everything has stopped."""
+    patch: dict[str, Any] = {
+        "pending_end": end,
+        "request_cancel": how.request,
+        "forced": how.force,
+        "graceful": graceful,
+        "front": (),
+    }
+    if error is not None:
+        patch["error_code"], patch["error_message"] = error
+    if failure:
+        patch["failure_reason"] = failure
+    turn.emit(
+        name,
+        path=(state,),
+        patch=patch,
+        moves=stop_all(turn, how),
+        message=error[1] if error else "",
+    )
+
+
+def stopped_state(pending: int, *, started: bool) -> TaskState:
+    """Return where a Canceling element ends (T13 to T15, T21, D12)."""
+    if pending == TaskState.QUEUED:
+        return TaskState.QUEUED
+    if not started:
+        return TaskState.CANCELED
+    return TaskState.FINISHED if pending == TaskState.FINISHED else TaskState.FAILED
+
+
+def count_moves(moves: Sequence[TaskMove]) -> int:
+    """Return how many elements move."""
+    return sum(one.count for one in moves)

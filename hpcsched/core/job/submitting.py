@@ -1,0 +1,161 @@
+"""Creating, adding and submitting (J2 to J7, T1 to T4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job import codes
+from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.model import PER_NODE
+from hpcsched.core.job.requeueing import IN_JOB, IN_TASK, check_rerunnable, show
+from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
+from hpcsched.core.job.table import JobTrigger, require
+from hpcsched.core.job.turn import move, runs_of
+from hpcsched.core.job.validation import validate_added, validate_together
+from hpcsched.core.task.states import TaskState, TaskType
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.commands import AddTasks, SubmitJob, SubmitTasks
+    from hpcsched.core.job.turn import Turn
+
+S = TaskState
+
+
+def create(turn: Turn, tasks: tuple[Any, ...]) -> None:
+    """J1, J2: the first event of a job; its state Configuring is no change of state."""
+    turn.emit(EventName.JOB_CREATED, added=tasks)
+
+
+def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
+    """J3 to J7: Submitted, Validating, then Queued, or Failed with the verdict (D9).
+
+    Returns:
+        The verdict when the job failed its validation, else None.
+
+    Raises:
+        HpcError: PERMISSION_DENIED, JOB_NOT_CONFIGURING.
+    """
+    job = turn.job
+    command.caller.require_owner(job.owner, f"submit job {job.job_id}")
+    require(job.state, JobTrigger.SUBMIT, job.job_id)
+    verdict: HpcError | None = None
+    try:
+        validate_together(
+            job.spec, [record.spec for record in job.tasks], turn.settings
+        )
+        failed = check_rerunnable(job)
+        if failed is not None:
+            raise HpcError("TASK_NOT_RERUNNABLE", task=failed[1].split()[1])
+    except HpcError as refusal:
+        verdict = refusal
+    patch: dict[str, Any] = {
+        "submit_time": turn.now,
+        "submit_order": command.submit_order,
+        "error_code": 0,
+        "error_message": "",
+        "failure_reason": FailureReason.NONE,
+        "request_cancel": CancelRequest.NONE,
+    }
+    if verdict is None:
+        moves = _configuring_moves(turn, IN_TASK)
+        turn.emit(EventName.JOB_SUBMITTED, path=IN_JOB, patch=patch, moves=moves)
+        return None
+    text = str(verdict)
+    patch |= {
+        "error_code": verdict.hresult,
+        "error_message": text,
+        "failure_reason": FailureReason.EXECUTION_FAILURE,
+        "end_time": turn.now,
+    }
+    note = turn.note(
+        codes.TASK_FAILED_ON_JOB_VALIDATION, f"its job was not valid: {text}"
+    )
+    path = (S.SUBMITTED, S.VALIDATING, S.FAILED)
+    moves = _configuring_moves(turn, path, note=note, end=turn.now)
+    states = (JobState.SUBMITTED, JobState.VALIDATING, JobState.FAILED)
+    turn.emit(
+        EventName.JOB_REJECTED, path=states, patch=patch, moves=moves, message=text
+    )
+    return verdict
+
+
+def _configuring_moves(
+    turn: Turn, path: tuple[TaskState, ...], **columns: Any
+) -> list[TaskMove]:
+    moves = []
+    for record in turn.job.tasks:
+        if record.spec.type in PER_NODE:
+            continue
+        for state, spans in runs_of(turn.job, record):
+            if state == S.CONFIGURING:
+                moves.append(move(record, spans, state, *path, **columns))
+    return moves
+
+
+def add_tasks(turn: Turn, command: AddTasks) -> list[int]:
+    """T1; with ``submit`` in a submitted job T3 as well. All or none.
+
+    Returns:
+        The new tasks' numbers.
+
+    Raises:
+        HpcError: PERMISSION_DENIED, INVALID_OPERATION, TASK_TYPE_ADDED_LATE, or what a
+            validation refuses.
+    """
+    job = turn.job
+    command.caller.require_owner(job.owner, f"add tasks to job {job.job_id}")
+    require(job.state, JobTrigger.ADD_TASKS, job.job_id)
+    late = job.state is not JobState.CONFIGURING
+    for spec in command.tasks:
+        if late and spec.type not in (TaskType.BASIC, TaskType.PARAMETRIC_SWEEP):
+            kind = spec.type.label
+            raise HpcError("TASK_TYPE_ADDED_LATE", type=kind, job_id=job.job_id)
+    before = [record.spec for record in job.tasks]
+    validate_added(job.spec, before, list(command.tasks), turn.settings)
+    submit = command.submit and late
+    if submit:
+        everything = [*before, *command.tasks]
+        validate_together(job.spec, everything, turn.settings, first=len(before))
+    first = len(job.tasks) + 1
+    turn.emit(EventName.TASKS_ADDED, added=command.tasks)
+    numbers = list(range(first, len(job.tasks) + 1))
+    if submit:
+        _submit_records(turn, numbers)
+    return numbers
+
+
+def submit_tasks(turn: Turn, command: SubmitTasks) -> None:
+    """T3: all or none. In a Configuring job a task waits for SubmitJob.
+
+    Raises:
+        HpcError: PERMISSION_DENIED, INVALID_OPERATION, TASK_NOT_FOUND,
+            TASK_NOT_CONFIGURING, or what a validation refuses.
+    """
+    job = turn.job
+    command.caller.require_owner(job.owner, f"submit tasks of job {job.job_id}")
+    require(job.state, JobTrigger.SUBMIT_TASKS, job.job_id)
+    for task_id in command.task_ids:
+        record = job.task(task_id)
+        name = show(job.job_id, (task_id, 0))
+        if record is None:
+            raise HpcError("TASK_NOT_FOUND", job_id=job.job_id, task=name)
+        if record.state is not S.CONFIGURING:
+            raise HpcError("TASK_NOT_CONFIGURING", task=name, state=record.state.label)
+        if record.spec.type in PER_NODE:
+            kind = record.spec.type.label
+            raise HpcError("TASK_TYPE_ADDED_LATE", type=kind, job_id=job.job_id)
+    specs = [record.spec for record in job.tasks]
+    validate_together(job.spec, specs, turn.settings)
+    if job.state is not JobState.CONFIGURING:
+        _submit_records(turn, sorted(set(command.task_ids)))
+
+
+def _submit_records(turn: Turn, task_ids: list[int]) -> None:
+    job = turn.job
+    moves = []
+    for task_id in task_ids:
+        record = job.tasks[task_id - 1]
+        moves.append(move(record, record.all_ranges(), S.CONFIGURING, *IN_TASK))
+    times = {task_id: {"submit_time": turn.now} for task_id in task_ids}
+    turn.emit(EventName.TASKS_SUBMITTED, moves=moves, tasks=times)

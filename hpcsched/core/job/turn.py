@@ -1,0 +1,129 @@
+"""One turn of a job: a command decided against the state that earlier events of it left.
+
+Rules call ``emit``; the event is applied at once, so that the next rule of the same turn sees
+its result. Every refusal is raised before the first event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job.apply import apply
+from hpcsched.core.job.events import Change, Event, EventName, TaskMove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hpcsched.core.job.events import Ranges
+    from hpcsched.core.job.model import Job, TaskRecord
+    from hpcsched.core.job.states import JobState
+    from hpcsched.core.settings import Settings
+    from hpcsched.core.task.spec import TaskSpec
+    from hpcsched.core.task.states import TaskState
+
+
+class Turn:
+    """The context of one command.
+
+    Attributes:
+        events: What was decided so far, with the changes that each event meant.
+        moves: Every move of the turn, for its effects.
+        gone: Nodes that the job gave back in this turn.
+        regrant: Nodes whose cores for the job changed in this turn.
+    """
+
+    __slots__ = (
+        "actor",
+        "events",
+        "gone",
+        "job",
+        "moves",
+        "now",
+        "regrant",
+        "settings",
+        "_notes",
+    )
+
+    def __init__(self, job: Job, now: float, actor: str, settings: Settings) -> None:
+        self.job = job
+        self.now = now
+        self.actor = actor
+        self.settings = settings
+        self.events: list[tuple[Event, list[Change]]] = []
+        self.moves: list[TaskMove] = []
+        self.gone: list[int] = []
+        self.regrant: list[int] = []
+        self._notes: list[tuple[int, int, str]] = []
+
+    def emit(
+        self,
+        name: EventName,
+        *,
+        path: tuple[JobState, ...] = (),
+        patch: Mapping[str, Any] | None = None,
+        moves: Sequence[TaskMove] = (),
+        tasks: Mapping[int, Mapping[str, Any]] | None = None,
+        added: Iterable[TaskSpec] = (),
+        uses: Mapping[int, tuple[Any, ...] | None] | None = None,
+        message: str = "",
+    ) -> None:
+        """Decide an event: it is applied, and will be durable before anyone hears of it."""
+        event = Event(
+            name=name,
+            time=self.now,
+            actor=self.actor,
+            message=message,
+            path=path,
+            patch=patch or {},
+            moves=moves,
+            tasks=tasks or {},
+            added=tuple(added),
+            notes=tuple(self._notes),
+            uses=uses or {},
+        )
+        self._notes = []
+        changes = apply(self.job, event)
+        self.events.append((event, changes))
+        self.moves.extend(moves)
+        for node_id, encoded in event.uses.items():
+            if encoded is None:
+                self.gone.append(node_id)
+            else:
+                self.regrant.append(node_id)
+
+    def note(self, code: int, text: str) -> int:
+        """Return the number of an error text, for a move's ``note`` column."""
+        known = self.job.note_ids.get((code, text))
+        if known is not None:
+            return known
+        for number, note_code, note_text in self._notes:
+            if (note_code, note_text) == (code, text):
+                return number
+        number = len(self.job.notes) + len(self._notes)
+        self._notes.append((number, code, text))
+        return number
+
+
+def move(
+    record: TaskRecord,
+    ranges: Ranges,
+    was: int,
+    *path: TaskState,
+    **columns: Any,
+) -> TaskMove:
+    """Return a move that sets columns on its way."""
+    return TaskMove(
+        task_id=record.task_id, ranges=ranges, was=was, path=path, columns=columns
+    )
+
+
+def runs_of(
+    job: Job, record: TaskRecord, ranges: Ranges | None = None
+) -> list[tuple[int, Ranges]]:
+    """Return (state, ranges) for each state that occurs among elements of a task."""
+    table = job.table_of(record)
+    found: dict[int, list[tuple[int, int]]] = {}
+    for first, last in record.all_ranges() if ranges is None else ranges:
+        for state, a, b in table.runs(record.row(first), record.row(last)):
+            found.setdefault(state, []).append((record.instance(a), record.instance(b)))
+    return [(state, tuple(spans)) for state, spans in found.items()]

@@ -1,0 +1,310 @@
+"""What a specification must satisfy; each refusal names the field and the limit.
+
+properties.md 3 and 4, lifecycle.md 3.1, 5.1 and 5.3.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.common.errors import HpcError
+from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
+from hpcsched.core.job.dependencies import check_dependencies
+from hpcsched.core.job.states import NodeLoss
+from hpcsched.core.task.states import TaskType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.settings import Settings
+    from hpcsched.core.task.spec import TaskSpec
+
+NAME_LIMIT: Final = 80
+PROPERTY_LIMIT: Final = 1024
+COMMAND_BYTES: Final = 1 << 20
+TASK_LIMIT: Final = 100_000
+INT32: Final = 2147483647
+PRIORITY_LIMIT: Final = 4000
+CRITICAL_LIMIT: Final = 1_000_000
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
+_PER_NODE: Final = (TaskType.NODE_PREP, TaskType.NODE_RELEASE)
+
+
+def validate_new(spec: JobSpec, tasks: Sequence[TaskSpec], settings: Settings) -> None:
+    """Check a job and its tasks one by one, as they are when a draft is stored.
+
+    Raises:
+        HpcError: the first thing that is wrong.
+    """
+    _text("spec.name", spec.name)
+    _text("spec.project", spec.project)
+    _text("spec.user_name", spec.user_name)
+    _text("spec.client_source", spec.client_source)
+    if not 0 <= spec.priority <= PRIORITY_LIMIT:
+        raise HpcError(
+            "PRIORITY_OUT_OF_RANGE", field="spec.priority", value=spec.priority
+        )
+    _sizes("spec", spec.min_cores, spec.max_cores)
+    _seconds("spec.runtime", spec.runtime)
+    _count("spec.task_execution_failure_retry_limit", spec.retry_limit, 0, INT32)
+    _properties("spec.custom_properties", spec.custom_properties)
+    _environment("spec.environment", spec.environment)
+    _exit_codes("spec.valid_exit_codes", spec.valid_exit_codes)
+    if len(spec.excluded_nodes) > settings.excluded_limit:
+        raise HpcError(
+            "TOO_MANY_EXCLUDED_NODES",
+            field="spec.excluded_nodes",
+            count=len(spec.excluded_nodes),
+            limit=settings.excluded_limit,
+        )
+    if spec.run_until_canceled and (spec.min_cores is None or spec.max_cores is None):
+        raise HpcError(
+            "RUN_UNTIL_CANCELED_WITHOUT_SIZE", field="spec.run_until_canceled"
+        )
+    if spec.node_loss is NodeLoss.FENCE:
+        problem = "FENCE is not supported by this version; use HOLD"
+        raise HpcError("INVALID_FIELD", field="spec.node_loss", problem=problem)
+    validate_added(spec, [], list(tasks), settings)
+
+
+def validate_added(
+    spec: JobSpec,
+    before: Sequence[TaskSpec],
+    added: Sequence[TaskSpec],
+    settings: Settings,
+) -> None:
+    """Check tasks that are being added to those that a job has.
+
+    Raises:
+        HpcError: the first thing that is wrong.
+    """
+    everything = [*before, *added]
+    _count("spec.tasks", len(everything), 0, TASK_LIMIT)
+    for number, task in enumerate(added, start=len(before)):
+        _task(f"spec.tasks[{number}]", spec, task, settings)
+    sweeps = sum(task.is_sweep for task in everything)
+    if sweeps > settings.max_sweeps:
+        limit = settings.max_sweeps
+        raise HpcError("TOO_MANY_SWEEPS", field="spec.tasks", count=sweeps, limit=limit)
+    kinds = [task.type for task in everything]
+    if kinds.count(TaskType.NODE_PREP) > 1:
+        raise HpcError("TOO_MANY_PREP_TASKS", field="spec.tasks")
+    if kinds.count(TaskType.NODE_RELEASE) > 1:
+        raise HpcError("TOO_MANY_RELEASE_TASKS", field="spec.tasks")
+
+
+def validate_together(
+    spec: JobSpec, tasks: Sequence[TaskSpec], settings: Settings, first: int = 0
+) -> None:
+    """Check what only makes sense for the whole job, as at submit (J4).
+
+    Raises:
+        HpcError: the first thing that is wrong.
+    """
+    check_dependencies(tasks, first)
+    kinds = {task.type for task in tasks}
+    if kinds and kinds <= set(_PER_NODE) and not spec.run_until_canceled:
+        raise HpcError("ONLY_PREP_AND_RELEASE", field="spec.tasks")
+    for number, task in enumerate(tasks):
+        field = f"spec.tasks[{number}]"
+        if task.type in _PER_NODE:
+            continue
+        if (
+            spec.max_cores is not None
+            and (task.max_cores or task.min_cores) > spec.max_cores
+        ):
+            raise HpcError(
+                "OUT_OF_RANGE",
+                field=f"{field}.max_cores",
+                value=task.max_cores or task.min_cores,
+                limit=f"at most the job's max_cores, {spec.max_cores}",
+            )
+        if spec.min_cores is not None and task.min_cores > spec.min_cores:
+            raise HpcError(
+                "OUT_OF_RANGE",
+                field=f"{field}.min_cores",
+                value=task.min_cores,
+                limit=f"at most the job's min_cores, {spec.min_cores}",
+            )
+    if TaskType.NODE_RELEASE in kinds and settings.release_s == 0:
+        raise HpcError("RELEASE_TASKS_DISABLED", field="spec.tasks")
+
+
+def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
+    _text(f"{field}.name", task.name)
+    if "," in task.name or ";" in task.name:
+        raise HpcError("TASK_NAME_INVALID", field=f"{field}.name")
+    if task.type is TaskType.SERVICE:
+        problem = "service tasks are not supported by this version"
+        raise HpcError("INVALID_FIELD", field=f"{field}.type", problem=problem)
+    if task.required_nodes:
+        problem = "tasks that span nodes are not supported by this version"
+        raise HpcError(
+            "INVALID_FIELD", field=f"{field}.required_nodes", problem=problem
+        )
+    _command(field, task)
+    _sizes(field, task.min_cores, task.max_cores or None)
+    _seconds(f"{field}.runtime", task.runtime)
+    if job.runtime and task.runtime > job.runtime:
+        raise HpcError(
+            "TASK_RUNTIME_TOO_LONG",
+            field=f"{field}.runtime",
+            value=f"{task.runtime:g} s",
+            limit=f"{job.runtime:g} s",
+        )
+    if task.grace is not None:
+        _seconds(f"{field}.grace_period", task.grace)
+    _count(f"{field}.max_concurrent", task.max_concurrent, 0, INT32)
+    _exit_codes(f"{field}.valid_exit_codes", task.valid_exit_codes or "0")
+    _properties(f"{field}.custom_properties", task.custom_properties)
+    _environment(f"{field}.environment", task.environment)
+    _count(f"{field}.fail_job_on_failure_count", task.critical_count, 0, CRITICAL_LIMIT)
+    if task.critical_count > 1 and not task.is_sweep:
+        raise HpcError(
+            "PROPERTY_NOT_FOR_TYPE",
+            field=f"{field}.fail_job_on_failure_count",
+            type=task.type.label,
+        )
+    for name in (
+        task.work_directory,
+        task.stdin_path,
+        task.stdout_path,
+        task.stderr_path,
+    ):
+        if "\0" in name:
+            problem = "a path cannot contain a NUL character"
+            raise HpcError("INVALID_FIELD", field=field, problem=problem)
+    if task.type is TaskType.PARAMETRIC_SWEEP:
+        _sweep(field, task, settings)
+    elif task.type in _PER_NODE:
+        _per_node(field, task, settings)
+
+
+def _command(field: str, task: TaskSpec) -> None:
+    if task.arguments and task.command_line:
+        raise HpcError("TWO_COMMANDS", field=f"{field}.arguments")
+    if not task.command_line.strip() and not (task.arguments and task.arguments[0]):
+        raise HpcError("MISSING_COMMAND", field=f"{field}.arguments")
+    texts = (task.command_line, *task.arguments)
+    if any("\0" in text for text in texts):
+        problem = "an argument cannot contain a NUL character"
+        raise HpcError("INVALID_FIELD", field=f"{field}.arguments", problem=problem)
+    size = sum(len(text.encode(errors="surrogateescape")) + 1 for text in texts)
+    size += sum(
+        len(name) + len(value.encode(errors="surrogateescape")) + 2
+        for name, value in task.environment.items()
+    )
+    if size > COMMAND_BYTES:
+        raise HpcError(
+            "SPEC_TOO_LARGE",
+            field=f"{field}.arguments with environment",
+            length=size,
+            limit=COMMAND_BYTES,
+        )
+
+
+def _sweep(field: str, task: TaskSpec, settings: Settings) -> None:
+    if not task.lines:
+        if task.step < 1:
+            raise HpcError(
+                "SWEEP_INCREMENT", field=f"{field}.increment_value", value=task.step
+            )
+        if task.start < 1:
+            problem = f"{task.start} is below 1"
+            raise HpcError(
+                "SWEEP_INVALID", field=f"{field}.start_value", problem=problem
+            )
+        if task.end < task.start:
+            problem = f"{task.end} is below the start value {task.start}"
+            raise HpcError("SWEEP_INVALID", field=f"{field}.end_value", problem=problem)
+    if task.size > settings.max_sweep:
+        raise HpcError(
+            "SWEEP_TOO_LARGE",
+            field=f"{field}.end_value",
+            count=task.size,
+            limit=settings.max_sweep,
+        )
+
+
+def _per_node(field: str, task: TaskSpec, settings: Settings) -> None:
+    forbidden = {
+        "depends_on": bool(task.depends_on),
+        "min_cores": task.min_cores > 1 or task.max_cores > 1,
+        "is_rerunnable": not task.is_rerunnable,
+        "end_value": bool(task.end or task.lines),
+        "fail_job_on_failure": bool(task.critical or task.critical_count),
+    }
+    for name, given in forbidden.items():
+        if given:
+            kind = task.type.label
+            raise HpcError("PROPERTY_NOT_FOR_TYPE", field=f"{field}.{name}", type=kind)
+    if task.type is TaskType.NODE_RELEASE and task.runtime > settings.release_s > 0:
+        raise HpcError(
+            "RELEASE_RUNTIME_TOO_LONG",
+            field=f"{field}.runtime",
+            value=f"{task.runtime:g} s",
+            limit=f"{settings.release_s} s",
+        )
+
+
+def _text(field: str, text: str) -> None:
+    if len(text) > NAME_LIMIT:
+        raise HpcError("TEXT_TOO_LONG", field=field, length=len(text), limit=NAME_LIMIT)
+
+
+def _sizes(field: str, least: int | None, most: int | None) -> None:
+    for name, value in (("min_cores", least), ("max_cores", most)):
+        if value is not None and not 1 <= value <= INT32:
+            raise HpcError(
+                "OUT_OF_RANGE", field=f"{field}.{name}", value=value, limit="at least 1"
+            )
+    if least is not None and most is not None and least > most:
+        raise HpcError(
+            "MIN_GREATER_THAN_MAX",
+            field=f"{field}.min_cores",
+            minimum=least,
+            maximum=most,
+        )
+
+
+def _seconds(field: str, value: float) -> None:
+    if not 0 <= value <= INT32:
+        limit = f"0 s to {INT32} s"
+        raise HpcError("OUT_OF_RANGE", field=field, value=f"{value:g} s", limit=limit)
+
+
+def _count(field: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise HpcError(
+            "OUT_OF_RANGE", field=field, value=value, limit=f"{low} to {high}"
+        )
+
+
+def _exit_codes(field: str, text: str) -> None:
+    try:
+        parse_exit_codes(text)
+    except ExitCodesError as error:
+        raise HpcError("INVALID_EXIT_CODES", field=field, problem=error) from None
+
+
+def _properties(field: str, pairs: Mapping[str, str]) -> None:
+    for name, value in pairs.items():
+        if not name:
+            raise HpcError("INVALID_FIELD", field=field, problem="a name is empty")
+        if len(name) > NAME_LIMIT:
+            reason = "CUSTOM_PROPERTY_NAME_TOO_LONG"
+            raise HpcError(reason, field=field, length=len(name), limit=NAME_LIMIT)
+        if len(value) > PROPERTY_LIMIT:
+            reason = "CUSTOM_PROPERTY_VALUE_TOO_LONG"
+            raise HpcError(reason, field=field, length=len(value), limit=PROPERTY_LIMIT)
+
+
+def _environment(field: str, variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        if not _VARIABLE.match(name):
+            raise HpcError("ENVIRONMENT_NAME_INVALID", field=field, name=repr(name))
+        if "\0" in value:
+            problem = f"the value of {name} contains a NUL character"
+            raise HpcError("INVALID_FIELD", field=field, problem=problem)

@@ -1,0 +1,81 @@
+"""Reports of a node, as values: columns, one entry per attempt, in parallel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """Processes of one task have started.
+
+    Attributes:
+        times: Seconds since 1970 by the node's clock.
+        cores: First core of each; -1: none.
+    """
+
+    job_id: int
+    task_id: int
+    instances: Sequence[int]
+    attempts: Sequence[int]
+    times: Sequence[float]
+    cores: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class EndDetail:
+    """What only some ended attempts have.
+
+    Attributes:
+        code: What could not be done (``exec``, ``cwd``, ``stdin``, …); empty otherwise.
+    """
+
+    output: str = ""
+    message: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Attempts of one task have ended, or were refused.
+
+    Attributes:
+        reasons: EndReason numbers.
+        exit_codes: 128 + n after signal n; -1 where no process ended.
+        starts: 0.0: it never started.
+        details: By position.
+    """
+
+    job_id: int
+    task_id: int
+    instances: Sequence[int]
+    attempts: Sequence[int]
+    reasons: Sequence[int]
+    exit_codes: Sequence[int]
+    starts: Sequence[float]
+    ends: Sequence[float]
+    cores: Sequence[int]
+    user_ms: Sequence[int]
+    kernel_ms: Sequence[int]
+    max_rss_kib: Sequence[int]
+    details: Mapping[int, EndDetail] = field(default_factory=dict)
+
+
+Report = Started | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAttempt:
+    """An attempt that lives on a node: it runs, or waits there for a core."""
+
+    job_id: int
+    task_id: int
+    instance_id: int
+    attempt: int
+    running: bool
+    start_time: float = 0.0
+    core: int = -1

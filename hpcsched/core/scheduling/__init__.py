@@ -1,0 +1,3 @@
+"""Which job holds which cores of which node: pure planning, no state of its own."""
+
+from __future__ import annotations

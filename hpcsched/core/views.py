@@ -1,0 +1,194 @@
+"""What is shown of jobs, tasks, nodes and events: values for services, without behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.job.states import (
+        CancelRequest,
+        FailureReason,
+        JobState,
+        PendingReason,
+    )
+    from hpcsched.core.task.spec import TaskSpec
+    from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job as of its last committed change. Times are seconds since 1970, UTC.
+
+    Attributes:
+        counts: Elements per TaskState number (absent: none).
+        spec: Only in the full view.
+    """
+
+    job_id: int
+    name: str
+    owner: str
+    state: JobState
+    previous_state: JobState | None
+    priority: int
+    job_type: str
+    counts: Mapping[int, int]
+    task_count: int
+    error_code: int
+    error_message: str
+    failure_reason: FailureReason
+    request_cancel: CancelRequest
+    pending_reason: PendingReason
+    create_time: float
+    submit_time: float | None
+    start_time: float | None
+    end_time: float | None
+    change_time: float
+    requeue_count: int
+    auto_requeue_count: int
+    allocated_nodes: tuple[str, ...]
+    allocated_cores: int
+    min_cores: int
+    max_cores: int
+    revision: int
+    project: str
+    progress: int
+    custom_properties: Mapping[str, str]
+    excluded_nodes: tuple[str, ...]
+    user_name: str
+    spec: JobSpec | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """A task, a master or an element, as of the last committed change.
+
+    Attributes:
+        instance_id: 0 for a plain task and for the master of a sweep.
+        counts: Elements per TaskState number; only on masters.
+        v1_canceled: A Failed one that its user canceled (reads Cancelled in V1, D2).
+        output: First 4 KB; only where it was asked for.
+    """
+
+    job_id: int
+    task_id: int
+    instance_id: int
+    name: str
+    type: TaskType
+    state: TaskState
+    previous_state: TaskState | None
+    exit_code: int | None
+    end_reason: EndReason
+    attempt: int
+    requeue_count: int
+    auto_requeue_count: int
+    execution_retry_count: int
+    error_code: int
+    error_message: str
+    nodes: tuple[str, ...]
+    cores: tuple[int, ...]
+    submit_time: float | None
+    start_time: float | None
+    end_time: float | None
+    instance_value: int
+    cancel_origin: CancelOrigin
+    request_cancel: CancelRequest
+    v1_canceled: bool
+    pending_reason: str = ""
+    counts: Mapping[int, int] | None = None
+    output: str = ""
+    spec: TaskSpec | None = None
+    user_ms: int = 0
+    kernel_ms: int = 0
+    max_rss_kib: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """A node. ``state`` is 1 Offline, 2 Draining, 3 Online (the protos' numbers)."""
+
+    node_id: int
+    name: str
+    state: int
+    previous_state: int
+    reachable: bool
+    cores: int
+    cores_in_use: int
+    sockets: int
+    memory_bytes: int
+    groups: tuple[str, ...]
+    agent_version: str
+    boot_id: str
+    last_heartbeat_time: float | None
+    online_time: float | None
+    offline_time: float | None
+    reason: str
+    containment: str
+    job_ids: tuple[int, ...]
+    running_tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeView:
+    """One change of state.
+
+    Attributes:
+        task_id: 0: the job itself.
+        elements: Ranges of instance ids, each (first, last); empty for the job, a plain task, a master.
+        state, previous_state: Numbers of JobState or TaskState; 0: none before.
+    """
+
+    task_id: int
+    elements: tuple[tuple[int, int], ...]
+    state: int
+    previous_state: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """One event as watchers see it; ``seq`` is its global number.
+
+    Attributes:
+        node: Name of the node for an event of a node, else empty.
+        node_state: (new, previous) NodeState numbers.
+    """
+
+    seq: int
+    job_id: int
+    revision: int
+    time: float
+    owner: str
+    name: str
+    actor: str
+    changes: tuple[ChangeView, ...] = ()
+    message: str = ""
+    node: str = ""
+    node_state: tuple[int, int] = (0, 0)
+    node_reachable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPiece:
+    """A part of what a task wrote."""
+
+    offset: int
+    data: bytes
+    eof: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """The cluster as a whole."""
+
+    name: str
+    version: str
+    start_time: float
+    term: int
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    cores_total: int = 0
+    cores_busy: int = 0
+    job_counts: Mapping[int, int] = field(default_factory=dict)
+    last_seq: int = 0

@@ -1,0 +1,281 @@
+"""Use cases of nodes, parameters and tokens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job.codec import pack
+from hpcsched.core.settings import PARAMETERS, Settings, find, parse
+from hpcsched.core.views import ClusterView
+from hpcsched.runtime.node_record import NodeState
+from hpcsched.store.base import Delta, RequestRow, TokenRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hpcsched.core.caller import Caller
+    from hpcsched.core.views import NodeView
+    from hpcsched.runtime.front import Request
+    from hpcsched.runtime.job_actor import Ledger
+    from hpcsched.runtime.ledger import Ledgers
+    from hpcsched.runtime.world import World
+
+REASON_LIMIT: Final = 320
+USER_LIMIT: Final = 80
+ROLES: Final = ("user", "administrator", "node")
+
+
+class ClusterCalls:
+    """``runtime.front.ClusterFront``."""
+
+    _world: World
+    _ledgers: Ledgers
+    _texts: dict[str, str]
+    _tokens: dict[bytes, TokenRow]
+    _version: str
+    _start_time: float
+    _term: int
+
+    async def list_nodes(
+        self, caller: Caller, names: Sequence[str]
+    ) -> Sequence[NodeView]:
+        """Return nodes by name; all without names."""
+        del caller
+        return self._world.nodes.views(names)
+
+    async def online_nodes(
+        self, caller: Caller, names: Sequence[str], request: Request
+    ) -> Sequence[NodeView]:
+        """Let nodes take work."""
+        return await self._set_nodes(caller, names, request, NodeState.ONLINE, "")
+
+    async def offline_nodes(
+        self,
+        caller: Caller,
+        names: Sequence[str],
+        request: Request,
+        *,
+        drain: bool,
+        reason: str,
+    ) -> Sequence[NodeView]:
+        """Take nodes out, at once or after what runs there."""
+        if len(reason) > REASON_LIMIT:
+            length = len(reason)
+            raise HpcError(
+                "TEXT_TOO_LONG", field="reason", length=length, limit=REASON_LIMIT
+            )
+        state = NodeState.DRAINING if drain else NodeState.OFFLINE
+        return await self._set_nodes(caller, names, request, state, reason)
+
+    async def _set_nodes(
+        self,
+        caller: Caller,
+        names: Sequence[str],
+        request: Request,
+        state: NodeState,
+        reason: str,
+    ) -> Sequence[NodeView]:
+        caller.require_administrator(f"take nodes {state.name.lower()}")
+        if not names:
+            raise HpcError("REQUIRED_FIELD", field="names")
+        actors = [self._world.nodes.find(name) for name in names]
+        nodes = self._world.nodes
+        for part, actor in enumerate(actors):
+
+            async def act(ledger: Ledger | None, actor: Any = actor) -> Any:
+                row = None
+                if ledger is not None:
+                    row = _row(ledger, None, self._world.clock.wall())
+                wanted = state
+                if state is NodeState.DRAINING and not actor.jobs:
+                    wanted = NodeState.OFFLINE
+                await nodes.set_state(actor, wanted, reason, caller.user, row)
+                if wanted is not NodeState.ONLINE:
+                    actor.evict(drain=wanted is NodeState.DRAINING)
+
+            await self._ledgers.once(caller, request, act, part=part)
+        return [nodes.view(actor) for actor in actors]
+
+    async def cluster(self, caller: Caller) -> ClusterView:
+        """Return totals."""
+        del caller
+        nodes: Counter[str] = Counter()
+        cores = busy = 0
+        for actor in self._world.nodes:
+            nodes["total"] += 1
+            if not actor.reachable:
+                nodes["unreachable"] += 1
+            elif actor.ready:
+                nodes["ready"] += 1
+            nodes[actor.record.state.name.lower()] += 1
+            cores += actor.record.cores
+            busy += self._world.scheduler.cores_in_use(actor.record.node_id)
+        return ClusterView(
+            name=self._world.scene.cluster,
+            version=self._version,
+            start_time=self._start_time,
+            term=self._term,
+            nodes=dict(nodes),
+            cores_total=cores,
+            cores_busy=busy,
+            job_counts=await self._world.store.job_counts(),
+            last_seq=self._world.feed.last,
+        )
+
+    async def parameters(
+        self, caller: Caller, names: Sequence[str]
+    ) -> Sequence[tuple[str, str, str, str]]:
+        """Return (name, value, default, description) by name."""
+        del caller
+        chosen = [find(name) for name in names] if names else list(PARAMETERS)
+        return [
+            (p.name, self._texts.get(p.name, p.default), p.default, p.description)
+            for p in sorted(chosen, key=lambda p: p.name)
+        ]
+
+    async def set_parameters(
+        self, caller: Caller, values: Mapping[str, str], request: Request
+    ) -> Sequence[tuple[str, str, str, str]]:
+        """Set parameters, all or none; an empty value restores the default."""
+        caller.require_administrator("set cluster parameters")
+        if not values:
+            raise HpcError("REQUIRED_FIELD", field="values")
+        chosen: dict[str, str | None] = {}
+        for name, text in values.items():
+            parameter = find(name)
+            if text:
+                parse(parameter, text)
+            chosen[parameter.name] = text or None
+
+        async def act(ledger: Ledger | None) -> Any:
+            rows = []
+            if ledger is not None:
+                rows = [_row(ledger, None, self._world.clock.wall())]
+            await self._write(Delta(parameters=chosen, requests=rows))
+            for name, text in chosen.items():
+                if text is None:
+                    self._texts.pop(name, None)
+                else:
+                    self._texts[name] = text
+            self._world.settings = Settings.from_texts(self._texts)
+
+        await self._ledgers.once(caller, request, act)
+        return await self.parameters(caller, list(chosen))
+
+    async def create_token(
+        self, caller: Caller, user: str, role: str, lifetime_s: float | None
+    ) -> tuple[TokenRow, str]:
+        """Return a new token's row and its secret, which is not kept."""
+        caller.require_administrator("create tokens")
+        if role not in ROLES:
+            problem = f"{role!r} is not one of {', '.join(ROLES)}"
+            raise HpcError("INVALID_FIELD", field="role", problem=problem)
+        if not user:
+            raise HpcError("REQUIRED_FIELD", field="user")
+        if len(user) > USER_LIMIT:
+            raise HpcError(
+                "TEXT_TOO_LONG", field="user", length=len(user), limit=USER_LIMIT
+            )
+        if lifetime_s is not None and lifetime_s <= 0:
+            value = f"{lifetime_s:g} s"
+            raise HpcError(
+                "OUT_OF_RANGE", field="lifetime", value=value, limit="above 0 s"
+            )
+        secret = (
+            base64.urlsafe_b64encode(self._world.ids.token_bytes(32))
+            .decode()
+            .rstrip("=")
+        )
+        now = self._world.clock.wall()
+        row = TokenRow(
+            token_id=self._world.ids.uuid(),
+            digest=_digest(secret),
+            user=user,
+            role=role,
+            create_time=now,
+            expire_time=None if lifetime_s is None else now + lifetime_s,
+        )
+        await self._write(Delta(tokens=[row]))
+        self._tokens[row.digest] = row
+        return row, secret
+
+    async def adopt_token(self, user: str, role: str, secret: str) -> TokenRow:
+        """Make a secret that exists already (of a file) a token; used at the first start."""
+        digest = _digest(secret)
+        known = self._tokens.get(digest)
+        if known is not None:
+            return known
+        row = TokenRow(
+            token_id=self._world.ids.uuid(),
+            digest=digest,
+            user=user,
+            role=role,
+            create_time=self._world.clock.wall(),
+            expire_time=None,
+        )
+        await self._write(Delta(tokens=[row]))
+        self._tokens[digest] = row
+        return row
+
+    async def list_tokens(self, caller: Caller) -> Sequence[TokenRow]:
+        """Return all tokens, oldest first."""
+        caller.require_administrator("list tokens")
+        return sorted(self._tokens.values(), key=lambda row: row.create_time)
+
+    async def revoke_tokens(self, caller: Caller, ids: Sequence[str]) -> None:
+        """Make tokens void, all or none."""
+        caller.require_administrator("revoke tokens")
+        if not ids:
+            raise HpcError("REQUIRED_FIELD", field="ids")
+        known = {row.token_id: row for row in self._tokens.values()}
+        for token_id in ids:
+            if token_id not in known:
+                raise HpcError("TOKEN_NOT_FOUND", token_id=token_id)
+        await self._write(Delta(revoked_tokens=list(ids)))
+        for token_id in ids:
+            self._tokens.pop(known[token_id].digest, None)
+
+    def authenticate(self, secret: str) -> TokenRow | None:
+        """Return the token of a secret, or None."""
+        row = self._tokens.get(_digest(secret))
+        if row is None:
+            return None
+        expired = (
+            row.expire_time is not None and row.expire_time <= self._world.clock.wall()
+        )
+        return None if expired else row
+
+    async def _write(self, delta: Delta) -> None:
+        future = self._world.loop.create_future()
+
+        def done(_: int, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                full = isinstance(error, OSError)
+                future.set_exception(
+                    HpcError("DISK_FULL" if full else "OUTCOME_UNKNOWN")
+                )
+
+        self._world.store.commit(delta, done)
+        await future
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
+
+
+def _row(ledger: Ledger, answer: Any, now: float) -> RequestRow:
+    return RequestRow(
+        principal=ledger.principal,
+        request_id=ledger.request_id,
+        digest=ledger.digest,
+        answer=pack((answer, None)),
+        time=now,
+    )

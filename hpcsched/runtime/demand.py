@@ -1,0 +1,67 @@
+"""What a job wants of the scheduler, from its state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.core.job.placing import ready_tasks
+from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.scheduling.snapshot import Demand
+from hpcsched.core.task.states import TaskState
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.model import Job
+    from hpcsched.core.settings import Settings
+
+ENOUGH: Final = 1 << 20
+"""More cores than any cluster has: counting further would tell nothing."""
+
+
+def demand_of(job: Job, settings: Settings) -> Demand | None:
+    """Return what the job wants now; None when it wants nothing more than it holds."""
+    if job.spec.job_type is JobType.ADMIN:
+        return None
+    if job.state is JobState.QUEUED:
+        return _demand(job, max(wanted_cores(job), job.min_cores()), running=False)
+    if job.state is not JobState.RUNNING or not settings.grow:
+        return None
+    held = sum(len(use.cores) for use in job.uses.values())
+    if not job.counts[TaskState.QUEUED]:
+        return None
+    most = wanted_cores(job)
+    return _demand(job, most, running=True) if most > held else None
+
+
+def wanted_cores(job: Job) -> int:
+    """Return the cores that it could use at once: what runs and what may start now."""
+    total = sum(use.busy for use in job.uses.values())
+    for task_id in reversed(ready_tasks(job)):
+        record = job.tasks[task_id - 1]
+        count = record.counts[TaskState.QUEUED]
+        if record.spec.max_concurrent:
+            count = min(count, record.spec.max_concurrent)
+        total += count * (record.spec.max_cores or record.spec.min_cores)
+        if total >= ENOUGH:
+            break
+    if job.spec.max_cores is not None:
+        limit = job.spec.max_cores
+        return limit if job.spec.run_until_canceled else min(total, limit)
+    return total
+
+
+def _demand(job: Job, most: int, *, running: bool) -> Demand:
+    ready = ready_tasks(job)
+    width = 1
+    if ready:
+        width = job.tasks[ready[-1] - 1].spec.min_cores
+    return Demand(
+        job_id=job.job_id,
+        order=job.order,
+        least=job.min_cores(),
+        most=most,
+        width=width,
+        running=running,
+        exclusive=job.spec.is_exclusive,
+        requested=frozenset(job.spec.requested_nodes),
+        excluded=frozenset((*job.spec.excluded_nodes, *job.excluded)),
+    )

@@ -1,0 +1,135 @@
+"""Frames of the agent stream as values; the services translate them to and from protobuf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from hpcsched.core.orders import Order
+    from hpcsched.core.reports import LiveAttempt, Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a node offers."""
+
+    cores: int
+    sockets: int = 1
+    memory_bytes: int = 0
+    containment: str = "group"
+    os: str = ""
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """Who and what a node is, and what it knows about attempts (all frames joined)."""
+
+    node: str
+    boot_id: str
+    instance: str
+    protocol_min: int
+    protocol_max: int
+    agent_version: str
+    resources: Resources
+    live: tuple[LiveAttempt, ...] = ()
+    term: int = 0
+    machine_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The node lives."""
+
+    running: int = 0
+    queued: int = 0
+    load: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputChunk:
+    """A part of a task's output. ``error``: ``gone``, ``unknown`` or ``user_file``."""
+
+    read_id: int
+    offset: int
+    data: bytes
+    eof: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFrame:
+    """A frame of the agent after its Hello."""
+
+    seq: int = 0
+    ack: int = 0
+    reports: tuple[Report, ...] = ()
+    heartbeat: Heartbeat | None = None
+    outputs: tuple[OutputChunk, ...] = ()
+    goodbye: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """The session is accepted."""
+
+    session: int
+    term: int
+    heartbeat_ms: int
+    lease_ms: int
+    protocol: int
+    cluster_name: str
+    node_id: int
+    output_quota_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadFrame:
+    """A frame of the head."""
+
+    seq: int = 0
+    ack: int = 0
+    welcome: Welcome | None = None
+    orders: tuple[Order, ...] = ()
+    heartbeat: bool = False
+    goodbye_retry_ms: int = 0
+
+
+class AgentLink(Protocol):
+    """The way to one agent; the transport seam. Frames are sent in order."""
+
+    def send(self, frame: HeadFrame) -> None:
+        """Queue a frame; never blocks, never raises."""
+
+    def close(self, reason: str, message: str) -> None:
+        """End the stream with a refusal of the catalogue."""
+
+
+class AgentSession(Protocol):
+    """The head's end of one agent's stream."""
+
+    def receive(self, frame: AgentFrame) -> None:
+        """Take a frame. Never raises."""
+
+    def closed(self) -> None:
+        """The stream has ended, for whatever reason."""
+
+
+class AgentFront(Protocol):
+    """Where agents arrive."""
+
+    async def connect(
+        self, hello: Hello, link: AgentLink, *, token_node: str
+    ) -> AgentSession:
+        """Accept a node's stream; the Welcome is sent by the link's first frame.
+
+        Args:
+            hello: What the agent said, all Hello frames joined.
+            link: How to answer.
+            token_node: Node that the stream's token stands for; ``*`` for any.
+
+        Raises:
+            HpcError: PERMISSION_DENIED, NODE_CONFLICT, PROTOCOL_MISMATCH.
+        """
+        ...

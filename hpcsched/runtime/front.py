@@ -1,0 +1,261 @@
+"""The front door: every use case as a method, values in, values out.
+
+Services translate between the wire and this; they hold no rule of their own. Every method
+raises ``HpcError`` for a refusal. Mutations return when the change is durable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from hpcsched.core.caller import Caller as Caller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.task.spec import TaskSpec
+    from hpcsched.core.views import (
+        ClusterView,
+        EventView,
+        JobView,
+        NodeView,
+        OutputPiece,
+        TaskView,
+    )
+    from hpcsched.store.base import JobQuery, TokenRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What makes a mutation safe to repeat; an empty id protects nothing.
+
+    Attributes:
+        digest: SHA-256 of the method's name and the request without its id.
+    """
+
+    request_id: str = ""
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to create: its specification and its tasks in order."""
+
+    spec: JobSpec
+    tasks: tuple[TaskSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """How to cancel or finish.
+
+    Attributes:
+        message: At most 320 characters.
+        force: No grace period, no node release.
+        graceful: Running tasks end by themselves; not together with ``force``.
+    """
+
+    message: str = ""
+    force: bool = False
+    graceful: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPage:
+    """Which tasks of a job to list; ``token`` is opaque text of the page before."""
+
+    states: tuple[int, ...] = ()
+    elements: bool = False
+    task_id: int = 0
+    limit: int = 100
+    token: str = ""
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchQuery:
+    """Which events; ``after`` None means from now on, 0 from the oldest kept."""
+
+    after: int | None = None
+    job_ids: frozenset[int] = frozenset()
+    owner: str = ""
+    jobs_only: bool = False
+    nodes: bool = False
+    snapshot: bool = False
+    backlog_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchItem:
+    """One step of a watch: jobs of the snapshot, events, a mark or a bookmark.
+
+    ``seq`` is the position after it.
+    """
+
+    seq: int
+    events: tuple[EventView, ...] = ()
+    jobs: tuple[JobView, ...] = ()
+    caught_up: bool = False
+    bookmark: bool = False
+    job: JobView | None = None
+    counts: Mapping[int, int] | None = None
+
+
+TaskKey = tuple[int, int]
+"""(task number, instance number; 0: the task itself)."""
+
+
+class JobFront(Protocol):
+    """Use cases of jobs and tasks."""
+
+    async def create_job(
+        self, caller: Caller, new: NewJob, request: Request, *, validate_only: bool
+    ) -> JobView: ...
+    async def submit_jobs(
+        self,
+        caller: Caller,
+        new: Sequence[NewJob],
+        request: Request,
+        *,
+        validate_only: bool,
+    ) -> Sequence[int]: ...
+    async def submit_job(
+        self, caller: Caller, job_id: int, request: Request
+    ) -> JobView: ...
+    async def add_tasks(
+        self,
+        caller: Caller,
+        job_id: int,
+        tasks: Sequence[TaskSpec],
+        request: Request,
+        *,
+        submit: bool,
+    ) -> Sequence[int]: ...
+    async def submit_tasks(
+        self, caller: Caller, job_id: int, task_ids: Sequence[int], request: Request
+    ) -> None: ...
+    async def get_job(self, caller: Caller, job_id: int, *, full: bool) -> JobView: ...
+    async def list_jobs(self, caller: Caller, query: JobQuery) -> Sequence[JobView]: ...
+    async def wait_job(
+        self, caller: Caller, job_id: int, timeout_s: float
+    ) -> JobView: ...
+    async def cancel_jobs(
+        self, caller: Caller, job_ids: Sequence[int], stop: Stop, request: Request
+    ) -> Sequence[JobView]: ...
+    async def finish_jobs(
+        self, caller: Caller, job_ids: Sequence[int], stop: Stop, request: Request
+    ) -> Sequence[JobView]: ...
+    async def requeue_jobs(
+        self, caller: Caller, job_ids: Sequence[int], request: Request
+    ) -> Sequence[JobView]: ...
+    async def configure_jobs(
+        self, caller: Caller, job_ids: Sequence[int], request: Request
+    ) -> Sequence[JobView]: ...
+    async def clone_job(
+        self, caller: Caller, job_id: int, request: Request
+    ) -> JobView: ...
+    async def forget_jobs(
+        self, caller: Caller, job_ids: Sequence[int], request: Request
+    ) -> None: ...
+    async def explain(
+        self, caller: Caller, job_id: int, task: TaskKey | None
+    ) -> tuple[str, Sequence[str]]:
+        """Return the PendingReason's name and one line per fact."""
+        ...
+
+    async def get_task(
+        self, caller: Caller, job_id: int, task: TaskKey, *, full: bool
+    ) -> TaskView: ...
+    async def list_tasks(
+        self, caller: Caller, job_id: int, page: TaskPage
+    ) -> tuple[Sequence[TaskView], str]:
+        """Return a page and the token of the next one (empty: none)."""
+        ...
+
+    async def cancel_tasks(
+        self,
+        caller: Caller,
+        job_id: int,
+        tasks: Sequence[TaskKey],
+        stop: Stop,
+        request: Request,
+    ) -> Sequence[TaskView]: ...
+    async def requeue_tasks(
+        self, caller: Caller, job_id: int, tasks: Sequence[TaskKey], request: Request
+    ) -> Sequence[TaskView]: ...
+    async def finish_tasks(
+        self,
+        caller: Caller,
+        job_id: int,
+        tasks: Sequence[TaskKey],
+        stop: Stop,
+        request: Request,
+    ) -> Sequence[TaskView]: ...
+    def read_output(
+        self,
+        caller: Caller,
+        job_id: int,
+        task: TaskKey,
+        *,
+        stderr: bool,
+        offset: int,
+        follow: bool,
+        attempt: int,
+    ) -> AsyncIterator[OutputPiece]: ...
+    async def create_command(
+        self,
+        caller: Caller,
+        nodes: Sequence[str],
+        template: TaskSpec,
+        request: Request,
+    ) -> JobView: ...
+    def watch(self, caller: Caller, query: WatchQuery) -> AsyncIterator[WatchItem]: ...
+    def watch_job(
+        self, caller: Caller, job_id: int, after: int | None, *, jobs_only: bool
+    ) -> AsyncIterator[WatchItem]: ...
+
+
+class ClusterFront(Protocol):
+    """Use cases of nodes, parameters and tokens."""
+
+    async def list_nodes(
+        self, caller: Caller, names: Sequence[str]
+    ) -> Sequence[NodeView]:
+        """Return nodes by name; all when no names are given."""
+        ...
+
+    async def online_nodes(
+        self, caller: Caller, names: Sequence[str], request: Request
+    ) -> Sequence[NodeView]: ...
+    async def offline_nodes(
+        self,
+        caller: Caller,
+        names: Sequence[str],
+        request: Request,
+        *,
+        drain: bool,
+        reason: str,
+    ) -> Sequence[NodeView]: ...
+    async def cluster(self, caller: Caller) -> ClusterView: ...
+    async def parameters(
+        self, caller: Caller, names: Sequence[str]
+    ) -> Sequence[tuple[str, str, str, str]]:
+        """Return (name, value, default, description) by name."""
+        ...
+
+    async def set_parameters(
+        self, caller: Caller, values: Mapping[str, str], request: Request
+    ) -> Sequence[tuple[str, str, str, str]]: ...
+    async def create_token(
+        self, caller: Caller, user: str, role: str, lifetime_s: float | None
+    ) -> tuple[TokenRow, str]:
+        """Return the token's row and its secret, which is not kept."""
+        ...
+
+    async def list_tokens(self, caller: Caller) -> Sequence[TokenRow]: ...
+    async def revoke_tokens(self, caller: Caller, ids: Sequence[str]) -> None: ...
+    def authenticate(self, secret: str) -> TokenRow | None:
+        """Return the token of a secret, or None when it is unknown or has expired."""
+        ...

@@ -1,0 +1,267 @@
+"""Use cases that look at jobs and tasks. A live job answers after its commits before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job.requeueing import find_elements, show
+from hpcsched.core.job.show import job_view, listed, master_view, task_view, waiting_for
+from hpcsched.core.job.states import JobState, PendingReason
+from hpcsched.core.orders import PurgeJob
+from hpcsched.core.task.elements import HAS_OUTPUT
+from hpcsched.core.task.states import TaskState
+from hpcsched.runtime.stored import stored_view
+from hpcsched.store.base import Delta
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcsched.core.caller import Caller
+    from hpcsched.core.job.model import Job, TaskRecord
+    from hpcsched.core.settings import Settings
+    from hpcsched.core.views import JobView, TaskView
+    from hpcsched.runtime.front import TaskKey, TaskPage
+    from hpcsched.runtime.ledger import Ledgers
+    from hpcsched.runtime.world import World
+    from hpcsched.store.base import JobQuery
+
+WAIT_LIMIT_S: Final = 55.0
+
+
+class JobReads:
+    """The reading half of ``runtime.front.JobFront``."""
+
+    _world: World
+    _ledgers: Ledgers
+    _next_job: int
+    _order: int
+
+    @property
+    def _settings(self) -> Settings:
+        return self._world.settings
+
+    def _now(self) -> float:
+        return self._world.clock.wall()
+
+    def _next_order(self) -> int:
+        """Return the next place in the queue; it grows across restarts as well."""
+        self._order = max(self._order + 1, int(self._now() * 1000))
+        return self._order
+
+    def _view(self, job: Job, *, full: bool = False) -> JobView:
+        view = job_view(job, self._world.name_of, full=full)
+        if job.state is JobState.QUEUED:
+            view = replace(view, pending_reason=self._world.scheduler.why(job.job_id))
+        return view
+
+    async def get_job(self, caller: Caller, job_id: int, *, full: bool) -> JobView:
+        """Return one job; its specification only for owner and administrators."""
+
+        def look(job: Job) -> JobView:
+            if full:
+                caller.require_owner(
+                    job.owner, f"read the specification of job {job_id}"
+                )
+            return self._view(job, full=full)
+
+        view: JobView = await self._world.jobs.look(job_id, look)
+        return view
+
+    async def list_jobs(self, caller: Caller, query: JobQuery) -> Sequence[JobView]:
+        """Return jobs as they are stored; names and states are for everybody."""
+        del caller
+        rows = await self._world.store.list_jobs(query)
+        views = []
+        for row in rows:
+            view = stored_view(row, self._world.name_of)
+            if view.state is JobState.QUEUED:
+                reason = self._world.scheduler.why(view.job_id)
+                view = replace(view, pending_reason=reason)
+            views.append(view)
+        return views
+
+    async def wait_job(self, caller: Caller, job_id: int, timeout_s: float) -> JobView:
+        """Return the job when it is terminal, or as it is when the time is over."""
+        await self._world.jobs.wait_end(job_id, min(timeout_s, WAIT_LIMIT_S))
+        return await self.get_job(caller, job_id, full=False)
+
+    async def explain(
+        self, caller: Caller, job_id: int, task: TaskKey | None
+    ) -> tuple[str, Sequence[str]]:
+        """Say why a job or a task waits, or ended as it did."""
+
+        def look(job: Job) -> tuple[str, Sequence[str]]:
+            if task is not None:
+                caller.require_owner(job.owner, f"read the tasks of job {job_id}")
+                return self._why_task(job, task)
+            return self._why_job(job)
+
+        answer: tuple[str, Sequence[str]] = await self._world.jobs.look(job_id, look)
+        return answer
+
+    def _why_job(self, job: Job) -> tuple[str, Sequence[str]]:
+        lines = []
+        reason = PendingReason.NONE
+        match job.state:
+            case JobState.QUEUED:
+                reason = self._world.scheduler.why(job.job_id)
+                lines.append(self._why_queued(job, reason))
+            case JobState.CONFIGURING:
+                lines.append("it has not been submitted: hpc job submit")
+            case JobState.RUNNING:
+                waiting = job.counts[TaskState.QUEUED]
+                running = job.counts[TaskState.RUNNING]
+                lines.append(f"it runs: {running} tasks run, {waiting} wait")
+                for record in job.ordinary():
+                    if record.counts[TaskState.QUEUED] and len(lines) < 20:  # noqa: PLR2004
+                        lines.append(
+                            f"task {record.task_id} {waiting_for(job, record)}"
+                        )
+            case JobState.CANCELING | JobState.FINISHING:
+                lines.append(
+                    f"it is being stopped: {job.on_nodes()} tasks have not ended yet"
+                )
+            case _:
+                lines.append(f"it is {job.state.label}")
+                failed = job.counts[TaskState.FAILED]
+                if failed:
+                    lines.append(f"{failed} of its tasks failed")
+        if job.error_message:
+            lines.append(job.error_message)
+        return reason.label, lines
+
+    def _why_queued(self, job: Job, reason: PendingReason) -> str:
+        names = frozenset(job.spec.requested_nodes)
+        there = self._world.scheduler.usable_cores(names)
+        wanted = job.min_cores()
+        match reason:
+            case PendingReason.HIGHER_PRIORITY_JOB:
+                return "a job of higher priority goes first"
+            case PendingReason.JOB_SUBMITTED_EARLIER:
+                return "a job that was submitted earlier goes first"
+            case _ if there < wanted:
+                return f"it needs {wanted} cores, and the nodes that take work have {there}"
+            case _:
+                return f"it needs {wanted} cores, and not so many are free now"
+
+    def _why_task(self, job: Job, key: TaskKey) -> tuple[str, Sequence[str]]:
+        view = self._task(job, key, full=False)
+        name = show(job.job_id, key)
+        lines = [f"task {name} is {view.state.label}"]
+        reason = PendingReason.NONE
+        if view.state is TaskState.QUEUED:
+            lines.append(view.pending_reason)
+            reason = PendingReason.NOT_ENOUGH_RESOURCE
+            if view.pending_reason.startswith("waits for ") and view.spec is None:
+                record = job.tasks[key[0] - 1]
+                if record.task_id in job.unready:
+                    reason = PendingReason.DEPENDENCY_NOT_DONE
+        if view.error_message:
+            lines.append(view.error_message)
+        return reason.label, lines
+
+    async def get_task(
+        self, caller: Caller, job_id: int, task: TaskKey, *, full: bool
+    ) -> TaskView:
+        """Return one task with the beginning of its output."""
+
+        def look(job: Job) -> tuple[TaskView, bool]:
+            caller.require_owner(job.owner, f"read the tasks of job {job_id}")
+            view = self._task(job, task, full=full)
+            record = job.tasks[task[0] - 1]
+            if record.has_elements and not task[1]:
+                return view, False
+            flags = job.table_of(record).get("flags", record.row(task[1]))
+            return view, bool(flags & HAS_OUTPUT)
+
+        view, has_output = await self._world.jobs.look(job_id, look)
+        if has_output:
+            kept = await self._world.store.read_output(job_id, *task)
+            if kept is not None and kept.attempt == view.attempt:
+                view = replace(view, output=kept.text)
+        answer: TaskView = view
+        return answer
+
+    def _task(self, job: Job, key: TaskKey, *, full: bool) -> TaskView:
+        record, _ = find_elements(job, key)
+        return self._show(job, record, key[1], full=full)
+
+    def _show(
+        self, job: Job, record: TaskRecord, instance: int, *, full: bool
+    ) -> TaskView:
+        if record.has_elements and not instance:
+            return master_view(job, record, self._world.name_of, full=full)
+        return task_view(job, record, instance, self._world.name_of, full=full)
+
+    async def _tasks(
+        self, caller: Caller, job_id: int, keys: Sequence[TaskKey]
+    ) -> Sequence[TaskView]:
+        def look(job: Job) -> list[TaskView]:
+            caller.require_owner(job.owner, f"read the tasks of job {job_id}")
+            return [self._task(job, key, full=False) for key in keys]
+
+        views: Sequence[TaskView] = await self._world.jobs.look(job_id, look)
+        return views
+
+    async def list_tasks(
+        self, caller: Caller, job_id: int, page: TaskPage
+    ) -> tuple[Sequence[TaskView], str]:
+        """Return a page of tasks by number, and the token of the next one."""
+        after = _position(page.token)
+        states = frozenset(page.states)
+        elements = page.elements or bool(states)
+
+        def look(job: Job) -> tuple[list[TaskView], str]:
+            caller.require_owner(job.owner, f"read the tasks of job {job_id}")
+            if page.task_id and job.task(page.task_id) is None:
+                name = show(job_id, (page.task_id, 0))
+                raise HpcError("TASK_NOT_FOUND", job_id=job_id, task=name)
+            views: list[TaskView] = []
+            found = listed(
+                job, elements=elements, states=states, task_id=page.task_id, after=after
+            )
+            for record, instance, _ in found:
+                if len(views) == page.limit:
+                    last = views[-1]
+                    return views, f"{last.task_id}.{last.instance_id}"
+                views.append(self._show(job, record, instance, full=page.full))
+            return views, ""
+
+        answer: tuple[list[TaskView], str] = await self._world.jobs.look(job_id, look)
+        return answer
+
+    async def _purge(self, job_id: int, nodes: tuple[int, ...]) -> None:
+        """Delete a job's record, and its output on its nodes."""
+        done = self._world.loop.create_future()
+
+        def reply(_: int, error: BaseException | None) -> None:
+            if not done.done():
+                done.set_result(error)
+
+        self._world.store.commit(Delta(purge_job=job_id), reply)
+        error = await done
+        if error is not None:
+            raise HpcError(
+                "DISK_FULL" if isinstance(error, OSError) else "OUTCOME_UNKNOWN"
+            )
+        self._world.jobs.forget(job_id)
+        self._world.feed.floor = await self._world.store.floor()
+        for node_id in nodes:
+            self._world.nodes.send(node_id, PurgeJob(job_id=job_id))
+
+
+def _position(token: str) -> tuple[int, int]:
+    if not token:
+        return (0, -1)
+    task, dot, instance = token.partition(".")
+    if not (
+        dot
+        and task.isascii()
+        and task.isdigit()
+        and instance.isascii()
+        and instance.isdigit()
+    ):
+        raise HpcError("PAGE_TOKEN_INVALID", field="page_token")
+    return int(task), int(instance)

@@ -1,0 +1,308 @@
+"""The actor of one node: its session, its outgoing orders, its reachability.
+
+A session is accepted, told what is expected of it, and heard out before anything is dispatched
+to it: first the unacknowledged reports, then (at the first heartbeat) the inventory is compared
+with what each job records. Orders of a session that is not in step yet are not kept: they
+follow from the jobs' states, and the comparison sends them again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job.commands import EvictNode, LoseNode, SyncNode, TakeReports
+from hpcsched.core.orders import DefineTask, EndJob, StopTasks
+from hpcsched.runtime.frames import HeadFrame
+from hpcsched.runtime.node_record import NodeState
+from hpcsched.runtime.reading import Readings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcsched.core.orders import Order
+    from hpcsched.core.reports import LiveAttempt
+    from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
+    from hpcsched.runtime.node_record import NodeRecord
+    from hpcsched.runtime.world import World
+
+_log = logging.getLogger(__name__)
+ORDERS_PER_FRAME: Final = 256
+
+
+class Session:
+    """One stream of a node."""
+
+    def __init__(
+        self, node: NodeActor, link: AgentLink, hello: Hello, *, rebooted: bool
+    ) -> None:
+        self.node = node
+        self.link = link
+        self.hello = hello
+        self.rebooted = rebooted
+        self.asked = False
+        self.synced = False
+        self.out_seq = 0
+        self.unsynced = 0
+        self.defined: set[tuple[int, int, int]] = set()
+        self._unacked: deque[list[int]] = deque()
+
+    def receive(self, frame: AgentFrame) -> None:
+        """Take a frame. Never raises."""
+        try:
+            self.node.heard(self, frame)
+        except Exception:
+            _log.exception("node %s: a frame could not be taken", self.node.record.name)
+
+    def closed(self) -> None:
+        """The stream has ended, for whatever reason."""
+        self.node.closed(self)
+
+    def expect(self, seq: int, answers: int) -> list[int]:
+        """Note that a frame is acknowledged after so many answers of jobs."""
+        entry = [seq, answers]
+        self._unacked.append(entry)
+        return entry
+
+    def acknowledge(self) -> None:
+        """Tell the agent how far its reports are durable."""
+        newest = 0
+        while self._unacked and self._unacked[0][1] <= 0:
+            newest = self._unacked.popleft()[0]
+        if newest:
+            self.link.send(HeadFrame(ack=newest))
+
+
+class NodeActor:
+    """See the module. ``jobs`` are those that hold something there."""
+
+    def __init__(self, world: World, record: NodeRecord) -> None:
+        self._world = world
+        self.record = record
+        self.jobs: set[int] = set()
+        self.session: Session | None = None
+        self.reachable = False
+        self.running = 0
+        self.heard_wall: float | None = None
+        self.readings = Readings()
+        self._heard = world.clock.mono()
+        self._outbox: list[Order] = []
+        self._flushing = False
+        self.known_lost = False
+
+    @property
+    def ready(self) -> bool:
+        """Does it take work now?"""
+        session = self.session
+        online = self.record.state is NodeState.ONLINE
+        return online and session is not None and session.synced
+
+    def connect(self, link: AgentLink, hello: Hello, *, rebooted: bool) -> Session:
+        """Begin a session; the one before is over."""
+        old = self.session
+        self.session = Session(self, link, hello, rebooted=rebooted)
+        self._outbox.clear()
+        if old is not None:
+            self.readings.close()
+            old.link.close(
+                "STALE_SESSION", str(HpcError("STALE_SESSION", node=self.record.name))
+            )
+        self._touch()
+        self._tell_scheduler()
+        return self.session
+
+    def closed(self, session: Session) -> None:
+        """A stream has ended. The node may be back before anybody needs to know."""
+        if self.session is not session:
+            return
+        self.session = None
+        self._outbox.clear()
+        self.readings.close()
+        self._tell_scheduler()
+
+    def heard(self, session: Session, frame: AgentFrame) -> None:
+        """Take a frame of the current session; late ones of an older are ignored."""
+        if self.session is not session:
+            return
+        self._touch()
+        if frame.reports:
+            self._take_reports(session, frame)
+        elif frame.seq:
+            session.expect(frame.seq, 0)
+            session.acknowledge()
+        for chunk in frame.outputs:
+            self.readings.take(chunk)
+        if frame.heartbeat is not None:
+            self.running = frame.heartbeat.running
+            if not session.asked:
+                self._sync(session)
+            session.link.send(HeadFrame(heartbeat=True))
+        if frame.goodbye:
+            session.link.send(HeadFrame(ack=frame.seq))
+
+    def _touch(self) -> None:
+        clock = self._world.clock
+        self._heard = clock.mono()
+        self.heard_wall = clock.wall()
+        self.known_lost = False
+        if not self.reachable:
+            self.reachable = True
+            self._world.nodes.changed(self, self.record.state, "NodeReachable")
+
+    def _take_reports(self, session: Session, frame: AgentFrame) -> None:
+        by_job: dict[int, list[Any]] = {}
+        for report in frame.reports:
+            by_job.setdefault(report.job_id, []).append(report)
+        entry = session.expect(frame.seq, len(by_job))
+        for job_id, reports in by_job.items():
+            command = TakeReports(
+                node_id=self.record.node_id, node=self.record.name, reports=reports
+            )
+            self._world.jobs.tell(job_id, command, self._recorded(session, entry))
+
+    def _recorded(
+        self, session: Session, entry: list[int]
+    ) -> Callable[[Any, BaseException | None], None]:
+        def reply(_: Any, error: BaseException | None) -> None:
+            if isinstance(error, HpcError) and error.reason not in (
+                "JOB_NOT_FOUND",
+                "INTERNAL",
+            ):
+                # Not durable: the agent keeps its reports and sends them again.
+                session.link.close(error.reason, str(error))
+                return
+            entry[1] -= 1
+            session.acknowledge()
+
+        return reply
+
+    def _sync(self, session: Session) -> None:
+        """Compare what the node says with what jobs record (node-agent.md 9.1)."""
+        session.asked = True
+        live: dict[int, list[LiveAttempt]] = {}
+        for attempt in session.hello.live:
+            live.setdefault(attempt.job_id, []).append(attempt)
+        jobs = self.jobs | set(live)
+        session.unsynced = len(jobs)
+        for job_id in sorted(jobs):
+            command = SyncNode(
+                node_id=self.record.node_id,
+                node=self.record.name,
+                live=live.get(job_id, []),
+                rebooted=session.rebooted,
+            )
+            self._world.jobs.tell(job_id, command, self._compared(session, job_id))
+        if not jobs:
+            self._in_step(session)
+
+    def _compared(
+        self, session: Session, job_id: int
+    ) -> Callable[[Any, BaseException | None], None]:
+        def reply(answer: Any, error: BaseException | None) -> None:
+            if self.session is not session:
+                return
+            if error is None:
+                strangers, known = answer
+                for task_id, instance, attempt in strangers:
+                    self._queue(
+                        StopTasks(
+                            job_id=job_id,
+                            task_id=task_id,
+                            instances=[instance],
+                            attempts=[attempt],
+                            grace_ms=0,
+                            reason="NodeNotUsableByJob",
+                        )
+                    )
+                if not known:
+                    self._queue(EndJob(job_id=job_id))
+            elif isinstance(error, HpcError) and error.reason == "JOB_NOT_FOUND":
+                self._queue(EndJob(job_id=job_id))
+            session.unsynced -= 1
+            if not session.unsynced:
+                self._in_step(session)
+
+        return reply
+
+    def _in_step(self, session: Session) -> None:
+        session.synced = True
+        self._tell_scheduler()
+        if self.record.state is not NodeState.ONLINE:
+            self._world.nodes.look_at_drain(self)
+
+    def _tell_scheduler(self) -> None:
+        record = self.record
+        self._world.scheduler.set_node(
+            record.node_id,
+            record.name,
+            record.cores,
+            record.memory_bytes,
+            ready=self.ready,
+        )
+
+    def send(self, order: Order) -> None:
+        """Queue an order; without a session in step (or getting there) it is not needed."""
+        if self.session is not None and self.session.asked:
+            self._queue(order)
+
+    def _queue(self, order: Order) -> None:
+        session = self.session
+        if session is None:
+            return
+        if isinstance(order, DefineTask):
+            key = (order.job_id, order.task_id, order.definition)
+            if key in session.defined:
+                return
+            session.defined.add(key)
+        elif isinstance(order, EndJob):
+            session.defined = {key for key in session.defined if key[0] != order.job_id}
+        self._outbox.append(order)
+        if not self._flushing:
+            self._flushing = True
+            self._world.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        session = self.session
+        orders, self._outbox = self._outbox, []
+        if session is None:
+            return
+        for start in range(0, len(orders), ORDERS_PER_FRAME):
+            session.out_seq += 1
+            part = tuple(orders[start : start + ORDERS_PER_FRAME])
+            session.link.send(HeadFrame(seq=session.out_seq, orders=part))
+
+    def check(self, limit_s: float) -> None:
+        """Is it silent for too long? Then its tasks are lost (T22, T23)."""
+        silent = self._world.clock.mono() - self._heard
+        if silent < limit_s or self.known_lost:
+            return
+        self.known_lost = True
+        if self.reachable:
+            self.reachable = False
+            self._world.nodes.changed(self, self.record.state, "NodeUnreachable")
+        if self.session is not None:
+            self.session.link.close(
+                "NODE_UNREACHABLE", "nothing was heard for too long"
+            )
+            self.closed(self.session)
+        for job_id in sorted(self.jobs):
+            command = LoseNode(node_id=self.record.node_id, node=self.record.name)
+            self._world.jobs.post(job_id, command)
+
+    def forgive(self, seconds: float) -> None:
+        """Do not count a silence in which the head was not listening."""
+        self._heard += seconds
+
+    def evict(self, *, drain: bool) -> None:
+        """Stop what runs there (T24, T25); draining, only what has not started."""
+        node_id, name = self.record.node_id, self.record.name
+        for job_id in sorted(self.jobs):
+            command = EvictNode(node_id=node_id, node=name, drain=drain)
+            self._world.jobs.post(job_id, command)
+
+    def state_changed(self) -> None:
+        """The record's state is another one now."""
+        self._tell_scheduler()

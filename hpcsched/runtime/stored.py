@@ -1,0 +1,62 @@
+"""What is shown of jobs that are not in memory: made from their stored rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job.codec import unpack
+from hpcsched.core.job.show import progress_of
+from hpcsched.core.job.states import (
+    CancelRequest,
+    FailureReason,
+    JobState,
+    JobType,
+    PendingReason,
+)
+from hpcsched.core.views import JobView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcsched.store.base import JobRow
+
+
+def stored_view(row: JobRow, name_of: Callable[[int], str]) -> JobView:
+    """Return a job from its stored row alone, as lists need it."""
+    body: dict[str, Any] = unpack(row.blob)
+    counts = {n: count for n, count in enumerate(body["counts"]) if count and n}
+    user_name, project, job_type = body["spec"]
+    previous = body["previous_state"]
+    return JobView(
+        job_id=row.job_id,
+        name=row.name,
+        owner=row.owner,
+        state=JobState(row.state),
+        previous_state=None if previous is None else JobState(previous),
+        priority=row.priority,
+        job_type="Admin" if job_type == JobType.ADMIN else "Batch",
+        counts=counts,
+        task_count=body["plain"] + len(body["tasks"]),
+        error_code=body["error_code"],
+        error_message=body["error_message"],
+        failure_reason=FailureReason(body["failure_reason"]),
+        request_cancel=CancelRequest(body["request_cancel"]),
+        pending_reason=PendingReason(body["pending_reason"]),
+        create_time=body["create_time"],
+        submit_time=body["submit_time"],
+        start_time=body["start_time"],
+        end_time=body["end_time"],
+        change_time=body["change_time"],
+        requeue_count=body["requeue_count"],
+        auto_requeue_count=body["auto_requeue_count"],
+        allocated_nodes=tuple(name_of(n) for n in body["last_nodes"]),
+        allocated_cores=sum(len(cores) for cores, _, _ in body["uses"].values()),
+        min_cores=body["cores"][0],
+        max_cores=body["cores"][1],
+        revision=body["revision"],
+        project=project,
+        progress=progress_of(counts),
+        custom_properties=row.labels,
+        excluded_nodes=tuple(body["excluded"]),
+        user_name=user_name or row.owner,
+    )

@@ -1,0 +1,49 @@
+"""What all actors share: the seams, the settings in force, and each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job.environment import Scene
+from hpcsched.core.settings import Settings
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+
+    from hpcsched.common.clock import Clock
+    from hpcsched.common.rng import Ids
+    from hpcsched.runtime.feed import Feed
+    from hpcsched.runtime.node_registry import NodeRegistry
+    from hpcsched.runtime.registry import JobRegistry
+    from hpcsched.runtime.scheduler_actor import SchedulerActor
+    from hpcsched.store.base import Store
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """One head's actors and seams. Made once, by ``Head``.
+
+    Attributes:
+        spawn: Starts a coroutine in the head's TaskGroup.
+        names: Node number to name; never shrinks.
+        stopping: No new work is admitted.
+    """
+
+    store: Store
+    clock: Clock
+    ids: Ids
+    loop: asyncio.AbstractEventLoop
+    spawn: Callable[[Coroutine[Any, Any, None]], None]
+    scene: Scene
+    settings: Settings = field(default_factory=Settings)
+    feed: Feed = field(init=False)
+    jobs: JobRegistry = field(init=False)
+    nodes: NodeRegistry = field(init=False)
+    scheduler: SchedulerActor = field(init=False)
+    stopping: bool = False
+
+    def name_of(self, node_id: int) -> str:
+        """Return a node's name; a number that was never given out reads ``#n``."""
+        return self.scene.node_names.get(node_id, f"#{node_id}")

@@ -1,0 +1,3 @@
+"""gRPC services: convert, authorize, ask the runtime, convert back."""
+
+from __future__ import annotations

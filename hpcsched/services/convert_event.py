@@ -1,0 +1,107 @@
+"""Events and steps of a watch as messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from hpcsched.api.v1 import watch_service_pb2 as pb
+from hpcsched.services.convert_job import counts_message, job_message
+from hpcsched.services.convert_time import timestamp
+from hpcsched.services.cursors import encode_cursor
+from hpcsched.services.limits import MAX_EVENTS_PER_MESSAGE, MAX_JOBS_PER_MESSAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from hpcsched.api.v1 import node_pb2
+    from hpcsched.core.views import ChangeView, EventView
+    from hpcsched.runtime.front import WatchItem
+
+T = TypeVar("T")
+
+
+def watch_responses(item: WatchItem) -> Iterator[pb.WatchResponse]:
+    """Return one step as messages of bearable size; marks are on the last of them.
+
+    A part of a snapshot has no cursor: who resumed from it would miss the rest.
+    """
+    for jobs in _parts(item.jobs, MAX_JOBS_PER_MESSAGE):
+        yield pb.WatchResponse(jobs=[job_message(job) for job in jobs])
+    *before, last = list(_parts(item.events, MAX_EVENTS_PER_MESSAGE)) or [()]
+    for events in before:
+        yield pb.WatchResponse(
+            events=map(event_message, events), cursor=encode_cursor(events[-1].seq)
+        )
+    yield pb.WatchResponse(
+        events=map(event_message, last),
+        cursor=encode_cursor(item.seq),
+        caught_up=item.caught_up,
+        bookmark=item.bookmark,
+    )
+
+
+def watch_job_responses(item: WatchItem) -> Iterator[pb.WatchJobResponse]:
+    """Return one step of a job's watch as messages; marks and job are on the last."""
+    *before, last = list(_parts(item.events, MAX_EVENTS_PER_MESSAGE)) or [()]
+    for events in before:
+        yield pb.WatchJobResponse(
+            events=map(event_message, events), cursor=encode_cursor(events[-1].seq)
+        )
+    yield pb.WatchJobResponse(
+        events=map(event_message, last),
+        cursor=encode_cursor(item.seq),
+        caught_up=item.caught_up,
+        bookmark=item.bookmark,
+        job=None if item.job is None else job_message(item.job),
+        task_counts=None if item.counts is None else counts_message(item.counts),
+    )
+
+
+def event_message(view: EventView) -> pb.Event:
+    """Return an event as watchers see it."""
+    return pb.Event(
+        cursor=encode_cursor(view.seq),
+        time=timestamp(view.time),
+        job_id=view.job_id,
+        revision=view.revision,
+        name=view.name,
+        actor=view.actor,
+        changes=[_change_message(change) for change in view.changes],
+        node_change=_node_change_message(view) if view.node else None,
+        message=view.message,
+    )
+
+
+def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
+    """Return ranges of numbers as text.
+
+    >>> ranges_text([(1, 64), (70, 70)])
+    '1-64,70'
+    """
+    return ",".join(
+        str(first) if first == last else f"{first}-{last}" for first, last in ranges
+    )
+
+
+def _change_message(change: ChangeView) -> pb.Change:
+    return pb.Change(
+        task_id=change.task_id,
+        elements=ranges_text(change.elements),
+        state=change.state,
+        previous_state=change.previous_state,
+    )
+
+
+def _node_change_message(view: EventView) -> pb.NodeChange:
+    new, old = view.node_state
+    return pb.NodeChange(
+        node=view.node,
+        state=cast("node_pb2.Node.State.ValueType", new),
+        previous_state=cast("node_pb2.Node.State.ValueType", old),
+        reachable=view.node_reachable,
+    )
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

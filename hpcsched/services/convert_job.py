@@ -1,0 +1,118 @@
+"""Jobs as messages. Lists of 100,000 jobs pass through here: tables, no properties."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from hpcsched.api.v1 import job_pb2, job_service_pb2, task_pb2
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job.states import (
+    V1_JOB_STATUS,
+    CancelRequest,
+    FailureReason,
+    JobState,
+    PendingReason,
+)
+from hpcsched.core.task.states import TaskState
+from hpcsched.services.convert_job_spec import job_spec_message
+from hpcsched.services.convert_time import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hpcsched.core.views import JobView
+
+FAILURE_REASONS: Final = {reason: reason.label for reason in FailureReason}
+CANCEL_REQUESTS: Final = {request: request.label for request in CancelRequest}
+PENDING_REASONS: Final = {reason: reason.label for reason in PendingReason}
+
+_COUNT_FIELDS: Final = {int(state): state.name.lower() for state in TaskState}
+_JOB_STATES: Final = frozenset(int(state) for state in JobState)
+_TASK_STATES: Final = frozenset(int(state) for state in TaskState)
+
+
+def job_message(view: JobView) -> job_pb2.Job:
+    """Return a job as it is shown."""
+    state = view.state
+    return job_pb2.Job(
+        id=view.job_id,
+        name=view.name,
+        owner=view.owner,
+        state=cast("job_pb2.Job.State.ValueType", int(state)),
+        previous_state=cast("job_pb2.Job.State.ValueType", view.previous_state or 0),
+        v1_status=V1_JOB_STATUS[state],
+        priority=view.priority,
+        job_type=view.job_type,
+        task_counts=counts_message(view.counts),
+        error_code=view.error_code,
+        error_message=view.error_message,
+        failure_reason=FAILURE_REASONS[view.failure_reason],
+        request_cancel=CANCEL_REQUESTS[view.request_cancel],
+        pending_reason=PENDING_REASONS[view.pending_reason],
+        create_time=timestamp(view.create_time),
+        submit_time=timestamp(view.submit_time),
+        start_time=timestamp(view.start_time),
+        end_time=timestamp(view.end_time),
+        change_time=timestamp(view.change_time),
+        requeue_count=view.requeue_count,
+        auto_requeue_count=view.auto_requeue_count,
+        allocated_nodes=view.allocated_nodes,
+        allocated_cores=view.allocated_cores,
+        min_cores=view.min_cores,
+        max_cores=view.max_cores,
+        revision=view.revision,
+        project=view.project,
+        progress=view.progress,
+        custom_properties=view.custom_properties,
+        task_count=view.task_count,
+        spec=None if view.spec is None else job_spec_message(view.spec),
+        excluded_nodes=view.excluded_nodes,
+        user_name=view.user_name,
+    )
+
+
+def counts_message(counts: Mapping[int, int]) -> task_pb2.TaskCounts:
+    """Return elements per state; the total is their sum."""
+    fields = {_COUNT_FIELDS[state]: count for state, count in counts.items()}
+    return task_pb2.TaskCounts(total=sum(fields.values()), **fields)
+
+
+def job_states(values: Iterable[int], field: str) -> tuple[int, ...]:
+    """Return states of jobs to choose by.
+
+    Raises:
+        HpcError: INVALID_FIELD, a number is none.
+    """
+    return _states(values, _JOB_STATES, field)
+
+
+def task_states(values: Iterable[int], field: str) -> tuple[int, ...]:
+    """Return states of tasks to choose by.
+
+    Raises:
+        HpcError: INVALID_FIELD, a number is none.
+    """
+    return _states(values, _TASK_STATES, field)
+
+
+def is_full(view: int) -> bool:
+    """Is the full view asked for?
+
+    Raises:
+        HpcError: INVALID_FIELD, it is neither of the two.
+    """
+    if view not in job_service_pb2.View.values():
+        raise HpcError("INVALID_FIELD", field="view", problem=f"{view} is no view")
+    return view == job_service_pb2.VIEW_FULL
+
+
+def _states(values: Iterable[int], known: frozenset[int], field: str) -> tuple[int, ...]:
+    states = tuple(values)
+    for position, state in enumerate(states):
+        if state not in known:
+            raise HpcError(
+                "INVALID_FIELD",
+                field=f"{field}[{position}]",
+                problem=f"{state} is no state",
+            )
+    return states

@@ -1,0 +1,268 @@
+"""What a store promises. The runtime knows this module only, never a backend.
+
+A *delta* is everything that one turn of one owner (a job, a node, the cluster) wants
+durable at once: event rows and the rows of the state that the events lead to. The store
+joins the deltas that have queued while it was writing into one transaction (group
+commit).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """One event as it is kept.
+
+    Attributes:
+        job_id: Its job; 0 for an event of a node.
+        revision: Number in the job, from 1 without gaps; 0 for an event of a node.
+        time: When it was decided, seconds since 1970, UTC.
+        owner: Owner of the job, for filters; empty for an event of a node.
+        body: The encoded event (core.job.codec), opaque here.
+    """
+
+    job_id: int
+    revision: int
+    time: float
+    owner: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """The state of a job without its elements: columns for lists, and one blob.
+
+    Attributes:
+        owner: Never changes, nor does ``create_time``.
+        state: JobState as its number (1 … 11).
+        labels: Custom properties, for filters. Written when the delta has
+            ``specs[0]`` or begins the job (revision 1), else taken to be unchanged.
+        blob: Everything else, encoded (core.job.codec), opaque here. Enough to make an
+            API Job of BASIC view without loading anything else.
+        active: Not terminal: loaded at the start of a head.
+    """
+
+    job_id: int
+    owner: str
+    name: str
+    project: str
+    state: int
+    priority: int
+    create_time: float
+    submit_time: float | None
+    end_time: float | None
+    labels: Mapping[str, str]
+    active: bool
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOutput:
+    """First bytes of what an element wrote; rewritten by a later attempt."""
+
+    task_id: int
+    instance_id: int
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """The answer to a mutation that carried a request id.
+
+    Attributes:
+        digest: SHA-256 of method and request, to tell another request with the same id.
+        answer: Encoded answer or refusal, opaque here.
+    """
+
+    principal: str
+    request_id: str
+    digest: bytes
+    answer: bytes
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """A node: its name and one blob (runtime's encoding), opaque here."""
+
+    node_id: int
+    name: str
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRow:
+    """A token by the SHA-256 of its secret; the secret itself is never kept.
+
+    Attributes:
+        role: "user", "administrator" or "node".
+        expire_time: Seconds since 1970, UTC; None: it does not end.
+    """
+
+    token_id: str
+    digest: bytes
+    user: str
+    role: str
+    create_time: float
+    expire_time: float | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Delta:
+    """What one owner wants durable, all or nothing.
+
+    Attributes:
+        events: In order; the store numbers them.
+        job: The job's row after the events, or None when the delta is not about a job.
+        specs: Encoded job and task specifications by task number (0: the job's own),
+            written once and after an edit.
+        chunks: Packed element columns: (table, chunk number) to bytes.
+        drop_tables: Element tables whose chunks go before `chunks` are written.
+        outputs: Of elements that ended.
+        notes: Texts that element columns refer to: note number to encoded text.
+        requests: Answers to the calls that caused it.
+        nodes: Rows of nodes that changed.
+        parameters: Cluster parameters to set; None deletes one.
+        tokens: To add or replace.
+        revoked_tokens: Ids of tokens to delete.
+        counters: Named integers to set (next job id, term, …).
+        purge_job: Delete every trace of this job, events included.
+    """
+
+    events: Sequence[EventRow] = ()
+    job: JobRow | None = None
+    specs: Mapping[int, bytes] = field(default_factory=dict)
+    chunks: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
+    drop_tables: Sequence[int] = ()
+    outputs: Sequence[TaskOutput] = ()
+    notes: Mapping[int, bytes] = field(default_factory=dict)
+    requests: Sequence[RequestRow] = ()
+    nodes: Sequence[NodeRow] = ()
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
+    tokens: Sequence[TokenRow] = ()
+    revoked_tokens: Sequence[str] = ()
+    counters: Mapping[str, int] = field(default_factory=dict)
+    purge_job: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event with its global number, from 1 without gaps in commit order."""
+
+    seq: int
+    job_id: int
+    revision: int
+    time: float
+    owner: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredJob:
+    """Everything of one job, as a head needs it to go on."""
+
+    row: JobRow
+    revision: int
+    specs: Mapping[int, bytes]
+    chunks: Mapping[tuple[int, int], bytes]
+    notes: Mapping[int, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterState:
+    """What a head loads first."""
+
+    counters: Mapping[str, int]
+    parameters: Mapping[str, str]
+    nodes: Sequence[NodeRow]
+    tokens: Sequence[TokenRow]
+    last_seq: int
+    floor_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs to list; all conditions must hold."""
+
+    states: Sequence[int] = ()
+    owner: str = ""
+    since: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    min_id: int = 0
+    max_id: int = 0
+    ascending: bool = False
+    after_id: int = 0
+    limit: int = 100
+
+
+class Store(Protocol):
+    """Durable state. Writes are queued and joined; reads see what is committed.
+
+    ``commit`` never blocks and never raises for the disk's sake: ``done`` is called on
+    the event loop's thread, in commit order over all deltas, with the first global
+    number of the delta's events (they are consecutive; 0 without any) or with the error
+    that kept it from being written (store.errors). Nothing of a failed delta was
+    written. After an I/O error (not a full disk) every later delta fails as well: the
+    head must stop.
+
+    The events of a delta follow the newest kept revision of their job, else it fails.
+    """
+
+    def commit(
+        self, delta: Delta, done: Callable[[int, BaseException | None], None]
+    ) -> None:
+        """Queue a delta. Deltas become durable in the order of the calls."""
+
+    def commit_together(
+        self,
+        deltas: Sequence[Delta],
+        done: Callable[[Sequence[int], BaseException | None], None],
+    ) -> None:
+        """Queue several deltas that become durable together or not at all."""
+
+    async def load_cluster(self) -> ClusterState:
+        """Return what is not a job."""
+
+    async def load_active(self) -> Iterable[StoredJob]:
+        """Return every job that is not terminal."""
+
+    async def load_job(self, job_id: int) -> StoredJob | None:
+        """Return one job, or None when there is none (any more)."""
+
+    async def list_jobs(self, query: JobQuery) -> Sequence[JobRow]:
+        """Return rows of jobs by id, newest first unless asked otherwise."""
+
+    async def read_events(
+        self, after: int, limit: int, job_id: int = 0
+    ) -> Sequence[StoredEvent]:
+        """Return up to ``limit`` events above ``after``, of one job or (0) of all."""
+
+    async def floor(self) -> int:
+        """Return the newest number that was purged; 0 when nothing was."""
+
+    async def read_output(
+        self, job_id: int, task_id: int, instance_id: int
+    ) -> TaskOutput | None:
+        """Return the kept beginning of an element's output."""
+
+    async def find_request(self, principal: str, request_id: str) -> RequestRow | None:
+        """Return the answer that was given to a request id, if it is still kept."""
+
+    async def expired_jobs(self, ended_before: float, limit: int) -> Sequence[int]:
+        """Return ids of terminal jobs that ended before a time, oldest first."""
+
+    async def forget_requests(self, before: float) -> None:
+        """Drop answers to request ids from before a time."""
+
+    async def job_counts(self) -> Mapping[int, int]:
+        """Return how many jobs there are per state number."""
+
+    async def close(self) -> None:
+        """Write what has queued, then close."""

@@ -1,0 +1,154 @@
+"""Opening a store by its address."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.store.errors import StoreBrokenError, StoreBusyError, StoreFullError
+from hpcsched.store.sql import sqlite
+from hpcsched.store.sql.chores import Chores
+from hpcsched.store.sql.loading import JobLoader
+from hpcsched.store.sql.migrate import bring_up_to_date
+from hpcsched.store.sql.readers import Readers
+from hpcsched.store.sql.reads import Reads
+from hpcsched.store.sql.session import WriterSession
+from hpcsched.store.sql.sqlite import Fault
+from hpcsched.store.sql.statements import Statements
+from hpcsched.store.sql.store import SqlStore
+from hpcsched.store.sql.writer import Writer
+from hpcsched.store.state_directory import prepare_state_directory, sync_directory
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+DATABASE: Final = "hpcsched.db"
+
+_SCHEME: Final = "sqlite:///"
+
+
+def open_store(
+    address: str | Path,
+    *,
+    loop: asyncio.AbstractEventLoop,
+    on_broken: Callable[[BaseException], None] | None = None,
+    allow_network: bool = False,
+) -> SqlStore:
+    """Open a store; make it if there is none. Blocks: to be called before serving.
+
+    One process at a time may have a store open: take ``lock_state_directory`` first.
+
+    Args:
+        address: ``sqlite:///relative/file.db``, ``sqlite:////absolute/file.db``, or the
+            path of the file or of its directory.
+        loop: Where commits are answered.
+        on_broken: Called once, on the loop, when nothing more can be written; every
+            commit fails from then on.
+        allow_network: Take a directory on a network file system.
+
+    Raises:
+        ValueError: the address is of a database that is not supported.
+        StateDirectoryError: the directory does not do.
+        StoreFormatError: the file is another program's, or of a newer version.
+        StoreBrokenError: the file is damaged, or the disk fails.
+        StoreBusyError: another program locks the file.
+        StoreFullError: there is no room to open it.
+    """
+    path = path_of(address)
+    sqlite.check_version()
+    prepare_state_directory(path.parent, allow_network=allow_network)
+    try:
+        session, last_seq, reads = _open_session(path)
+    except sqlite3.Error as error:
+        match sqlite.fault_of(error, path):
+            case Fault.FULL:
+                raise StoreFullError(f"{path}: {error}") from error
+            case Fault.BUSY:
+                raise StoreBusyError(f"{path}: {error}") from error
+        raise StoreBrokenError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StoreBrokenError(f"{path}: {error}") from error
+    dialect = sqlite.dialect()
+    writer = Writer(
+        session,
+        Statements(dialect),
+        Chores(dialect),
+        last_seq=last_seq,
+        loop=loop,
+        on_broken=on_broken,
+    )
+    return SqlStore(
+        writer,
+        Readers(path, loop=loop, on_damage=writer.break_down),
+        dialect=dialect,
+        loader=JobLoader(dialect),
+        reads=reads,
+        loop=loop,
+    )
+
+
+def path_of(address: str | Path) -> Path:
+    """Return the file that an address means.
+
+    Raises:
+        ValueError: it is not a file.
+    """
+    text = str(address)
+    if text.startswith(_SCHEME):
+        text = text.removeprefix(_SCHEME)
+    elif "://" in text:
+        scheme = text.partition("://")[0]
+        problem = f"{scheme} is not supported in this version; use {_SCHEME}FILE"
+        raise ValueError(f"store: {problem}")
+    if not text:
+        raise ValueError(f"store: the file is missing; use {_SCHEME}FILE")
+    path = Path(text).absolute()
+    return path / DATABASE if path.is_dir() else path
+
+
+def _open_session(path: Path) -> tuple[WriterSession, int, Reads]:
+    """Open the writer so that what it acknowledges first is as durable as the rest."""
+    connection = sqlite.connect_writer(path)
+    guard: sqlite3.Connection | None = None
+    try:
+        bring_up_to_date(connection)
+        sqlite.quick_check(connection, path)
+        # What a killed head wrote last may be in the log and not on the disk, and is
+        # about to be read: bring it there. The log stays from here on, so one sync of
+        # the directory covers its name.
+        sqlite.checkpoint(connection, truncate=True)
+        _make_log(connection)
+        sync_directory(path.parent)
+        reads = Reads(sqlite.dialect())
+        guard = sqlite.connect_reader(path)
+        last_seq = reads.last_seq(guard)
+    except BaseException:
+        _close_failed(connection, guard, path)
+        raise
+    return WriterSession(connection, guard, path), last_seq, reads
+
+
+def _make_log(connection: sqlite3.Connection) -> None:
+    """Write something, so that the log is there. SQLite makes it at the first write."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(
+        "INSERT INTO meta (name, value) VALUES ('opened', 1) "
+        "ON CONFLICT (name) DO UPDATE SET value = meta.value + 1"
+    )
+    connection.execute("COMMIT")
+
+
+def _close_failed(
+    connection: sqlite3.Connection, guard: sqlite3.Connection | None, path: Path
+) -> None:
+    """Close after a failed opening, leaving the log alone if it can be."""
+    if guard is None:
+        try:
+            guard = sqlite.connect_reader(path)
+            guard.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        except (sqlite3.Error, StoreBrokenError):
+            connection.close()
+            return
+    sqlite.close_broken(connection, guard)

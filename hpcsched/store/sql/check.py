@@ -1,0 +1,122 @@
+"""Looking for damage, from outside a head that may be running."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.store.errors import StoreError
+from hpcsched.store.opener import path_of
+from hpcsched.store.sql import schema, sqlite
+from hpcsched.store.sql.migrate import version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Findings of one rule that are told one by one.
+MOST_TOLD: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that should not be.
+
+    Attributes:
+        rule: "readable", "sound", "schema", "sequence", "revisions" or "orphans".
+        text: What was found, for the operator.
+    """
+
+    rule: str
+    text: str
+
+
+_GAPS_IN_SEQUENCE: Final = """
+SELECT seq, before FROM (
+    SELECT seq, lag(seq, 1, :floor) OVER (ORDER BY seq) AS before
+    FROM event WHERE seq > :floor)
+WHERE seq <> before + 1 LIMIT :most"""
+
+_GAPS_IN_REVISIONS: Final = """
+SELECT job_id, revision, before FROM (
+    SELECT job_id, revision,
+           lag(revision, 1, 0) OVER (PARTITION BY job_id ORDER BY seq) AS before
+    FROM event
+    WHERE job_id > 0 AND job_id NOT IN (SELECT job_id FROM purge))
+WHERE revision <> before + 1 LIMIT :most"""
+
+_JOBS_BESIDE_THEIR_EVENTS: Final = """
+SELECT id, revision, newest FROM (
+    SELECT id, revision, coalesce((
+        SELECT revision FROM event WHERE job_id = job.id ORDER BY seq DESC LIMIT 1
+    ), 0) AS newest FROM job)
+WHERE revision <> newest LIMIT :most"""
+
+_ORPHANS: Final = """
+SELECT DISTINCT job_id FROM {table}
+WHERE job_id > 0 AND job_id NOT IN (SELECT id FROM job)
+    AND job_id NOT IN (SELECT job_id FROM purge) LIMIT :most"""
+
+_TABLES_OF_JOBS: Final = (
+    schema.event,
+    schema.job_label,
+    schema.job_spec,
+    schema.chunk,
+    schema.note,
+    schema.output,
+)
+
+
+def check(address: str | Path) -> list[Finding]:
+    """Return what is wrong with a store; nothing is changed, a head may be running.
+
+    Args:
+        address: As of ``open_store``.
+
+    Raises:
+        ValueError: as of ``open_store``.
+    """
+    path = path_of(address)
+    if not path.exists():
+        return [Finding("readable", f"there is no {path}")]
+    try:
+        with closing(sqlite.connect_reader(path)) as connection:
+            connection.execute("BEGIN")
+            return list(_findings(connection))
+    except (sqlite3.Error, StoreError) as error:
+        return [Finding("readable", f"{path}: {error}")]
+
+
+def _findings(connection: sqlite3.Connection) -> Iterator[Finding]:
+    version = version_of(connection)
+    if version != schema.HEAD:
+        yield Finding("schema", f"the schema is {version}, not {schema.HEAD}")
+        return
+    for row in connection.execute(f"PRAGMA integrity_check({MOST_TOLD})").fetchall():
+        if row[0] != "ok":
+            yield Finding("sound", str(row[0]))
+    yield from _gaps(connection)
+    for table in _TABLES_OF_JOBS:
+        query = _ORPHANS.format(table=table.name)
+        for (job_id,) in connection.execute(query, {"most": MOST_TOLD}):
+            text = f"{table.name} has rows of job {job_id}, which there is not"
+            yield Finding("orphans", text)
+
+
+def _gaps(connection: sqlite3.Connection) -> Iterator[Finding]:
+    query = "SELECT value FROM meta WHERE name = ?"
+    row = connection.execute(query, (schema.FLOOR,)).fetchone()
+    floor = row[0] if row else 0
+    values = {"floor": floor, "most": MOST_TOLD}
+    for seq, before in connection.execute(_GAPS_IN_SEQUENCE, values):
+        yield Finding("sequence", f"event {seq} follows event {before}")
+    for job_id, revision, before in connection.execute(_GAPS_IN_REVISIONS, values):
+        text = f"job {job_id}: revision {revision} follows {before}"
+        yield Finding("revisions", text)
+    for job_id, revision, newest in connection.execute(
+        _JOBS_BESIDE_THEIR_EVENTS, values
+    ):
+        text = f"job {job_id} is at revision {revision}, its newest event at {newest}"
+        yield Finding("revisions", text)

@@ -1,0 +1,3 @@
+"""Alembic's migrations, oldest first in ``versions``; run by sql.migrate."""
+
+from __future__ import annotations

@@ -1,0 +1,191 @@
+"""Every other read of the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from hpcsched.store.base import (
+    ClusterState,
+    NodeRow,
+    RequestRow,
+    StoredEvent,
+    TaskOutput,
+    TokenRow,
+)
+from hpcsched.store.sql import schema
+from hpcsched.store.sql.query import Query
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+
+
+class Reads:
+    """Statements compiled once; each method is a read over a connection."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        event, job = schema.event, schema.job
+        after = sa.bindparam("after", type_=schema.BIG)
+        job_id = sa.bindparam("job_id", type_=sa.Integer)
+        room = sa.bindparam("room", type_=sa.Integer)
+        purged = sa.exists().where(schema.purge.c.job_id == event.c.job_id)
+        events = (
+            sa.select(event)
+            .where(event.c.seq > after, ~purged)
+            .order_by(event.c.seq)
+            .limit(room)
+        )
+        self._events = Query(events, dialect)
+        self._events_of_job = Query(events.where(event.c.job_id == job_id), dialect)
+        self._newest = Query(sa.select(sa.func.max(event.c.seq)), dialect)
+        self._floor = Query(
+            sa.select(schema.meta.c.value).where(schema.meta.c.name == schema.FLOOR),
+            dialect,
+        )
+        output, request = schema.output, schema.request
+        self._output = Query(
+            sa.select(output).where(
+                output.c.job_id == job_id,
+                output.c.task_id == sa.bindparam("task_id", type_=sa.Integer),
+                output.c.instance_id == sa.bindparam("instance_id", type_=sa.Integer),
+                sa.exists().where(job.c.id == job_id),
+            ),
+            dialect,
+        )
+        self._request = Query(
+            sa.select(request).where(
+                request.c.principal == sa.bindparam("principal", type_=sa.Text),
+                request.c.request_id == sa.bindparam("request_id", type_=sa.Text),
+            ),
+            dialect,
+        )
+        before = sa.bindparam("before", type_=sa.Float)
+        self._expired = Query(
+            sa.select(job.c.id)
+            .where(schema.HAS_ENDED, job.c.end_time < before)
+            .order_by(job.c.end_time, job.c.id)
+            .limit(room),
+            dialect,
+        )
+        counts = sa.select(job.c.state, sa.func.count()).group_by(job.c.state)
+        self._counts = Query(counts, dialect)
+        self._counters = Query(sa.select(schema.counter), dialect)
+        self._parameters = Query(sa.select(schema.parameter), dialect)
+        self._nodes = Query(
+            sa.select(schema.node).order_by(schema.node.c.node_id), dialect
+        )
+        self._tokens = Query(
+            sa.select(schema.token).order_by(schema.token.c.token_id), dialect
+        )
+
+    def cluster(self, connection: sqlite3.Connection) -> ClusterState:
+        """Return what is not a job."""
+        counters = _all(connection, self._counters)
+        parameters = _all(connection, self._parameters)
+        return ClusterState(
+            counters={row[0]: row[1] for row in counters},
+            parameters={row[0]: row[1] for row in parameters},
+            nodes=[
+                NodeRow(node_id=row[0], name=row[1], blob=row[2])
+                for row in _all(connection, self._nodes)
+            ],
+            tokens=[
+                TokenRow(
+                    token_id=row[0],
+                    digest=row[1],
+                    user=row[2],
+                    role=row[3],
+                    create_time=row[4],
+                    expire_time=row[5],
+                )
+                for row in _all(connection, self._tokens)
+            ],
+            last_seq=self.last_seq(connection),
+            floor_seq=self.floor(connection),
+        )
+
+    def last_seq(self, connection: sqlite3.Connection) -> int:
+        """Return the newest number ever given: of a purged event, if that was newer."""
+        newest: int | None = _all(connection, self._newest)[0][0]
+        return max(newest or 0, self.floor(connection))
+
+    def floor(self, connection: sqlite3.Connection) -> int:
+        """Return the newest number that was purged."""
+        rows = _all(connection, self._floor)
+        return int(rows[0][0]) if rows else 0
+
+    def events(
+        self, connection: sqlite3.Connection, after: int, room: int, job_id: int
+    ) -> Sequence[StoredEvent]:
+        """Return events above a number, of one job or (0) of all."""
+        query = self._events_of_job if job_id else self._events
+        rows = connection.execute(
+            *query.with_values(after=after, room=room, job_id=job_id)
+        )
+        return [
+            StoredEvent(
+                seq=row[0],
+                job_id=row[1],
+                revision=row[2],
+                time=row[3],
+                owner=row[4],
+                body=row[5],
+            )
+            for row in rows
+        ]
+
+    def output(
+        self,
+        connection: sqlite3.Connection,
+        job_id: int,
+        task_id: int,
+        instance_id: int,
+    ) -> TaskOutput | None:
+        """Return the kept output of an element of a job that there is."""
+        rows = _all(
+            connection,
+            self._output,
+            job_id=job_id,
+            task_id=task_id,
+            instance_id=instance_id,
+        )
+        if not rows:
+            return None
+        _, task, instance, attempt, text = rows[0]
+        return TaskOutput(
+            task_id=task, instance_id=instance, attempt=attempt, text=text
+        )
+
+    def request(
+        self, connection: sqlite3.Connection, principal: str, request_id: str
+    ) -> RequestRow | None:
+        """Return the answer that was given to a request id."""
+        rows = _all(
+            connection, self._request, principal=principal, request_id=request_id
+        )
+        if not rows:
+            return None
+        who, which, digest, answer, time = rows[0]
+        return RequestRow(
+            principal=who, request_id=which, digest=digest, answer=answer, time=time
+        )
+
+    def expired(
+        self, connection: sqlite3.Connection, before: float, room: int
+    ) -> Sequence[int]:
+        """Return ids of jobs that ended before a time, oldest first."""
+        return [
+            row[0] for row in _all(connection, self._expired, before=before, room=room)
+        ]
+
+    def counts(self, connection: sqlite3.Connection) -> Mapping[int, int]:
+        """Return the number of jobs by state."""
+        return {row[0]: row[1] for row in _all(connection, self._counts)}
+
+
+def _all(
+    connection: sqlite3.Connection, query: Query, **values: object
+) -> list[tuple[Any, ...]]:
+    return connection.execute(*query.with_values(**values)).fetchall()

@@ -1,0 +1,181 @@
+"""The tables, once, for every database.
+
+Events live as long as their job. ``job`` and the tables named after it hold the state
+that the events lead to. A job that is being purged loses its row in ``job`` at once and
+is named in ``purge`` until the rest of it has been deleted slice by slice (sql.chores);
+reads leave out what such a job still has.
+
+A change here needs a migration, and ``HEAD`` its number.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+#: The newest migration (migrations/versions); a new file is made at it directly.
+HEAD: Final = "0001"
+
+#: "HPCS": the application id in the header of our SQLite files.
+APPLICATION_ID: Final = 0x48504353
+
+#: Counts over the life of a cluster. SQLite's own row number needs the name INTEGER.
+BIG: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+metadata: Final = sa.MetaData()
+
+event: Final = sa.Table(
+    "event",
+    metadata,
+    sa.Column("seq", BIG, primary_key=True, autoincrement=False),
+    sa.Column("job_id", sa.Integer, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("time", sa.Float(53), nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("event_by_job", "job_id", "seq"),
+)
+
+job: Final = sa.Table(
+    "job",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("state", sa.Integer, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("create_time", sa.Float(53), nullable=False),
+    sa.Column("submit_time", sa.Float(53)),
+    sa.Column("end_time", sa.Float(53)),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("blob", sa.LargeBinary, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+)
+
+IS_ACTIVE: Final = job.c.active.is_(sa.true())
+HAS_ENDED: Final = job.c.active.is_(sa.false())
+
+# Listing takes the states one by one, each from an index in the order of the ids.
+sa.Index("job_by_state", job.c.state, job.c.id)
+sa.Index("job_by_owner", job.c.owner, job.c.state, job.c.id)
+sa.Index("job_by_create_time", job.c.create_time, job.c.id)
+sa.Index("job_active", job.c.id, sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE)
+sa.Index(
+    "job_by_end_time",
+    job.c.end_time,
+    job.c.id,
+    sqlite_where=HAS_ENDED,
+    postgresql_where=HAS_ENDED,
+)
+
+job_label: Final = sa.Table(
+    "job_label",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Index("job_label_by_value", "name", "value", "job_id"),
+    sqlite_with_rowid=False,
+)
+
+job_spec: Final = sa.Table(
+    "job_spec",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("task_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+chunk: Final = sa.Table(
+    "chunk",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("tbl", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("chunk", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+note: Final = sa.Table(
+    "note",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("note_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+output: Final = sa.Table(
+    "output",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("task_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("instance_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+request: Final = sa.Table(
+    "request",
+    metadata,
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Column("time", sa.Float(53), nullable=False),
+    sa.Index("request_by_time", "time"),
+    sqlite_with_rowid=False,
+)
+
+node: Final = sa.Table(
+    "node",
+    metadata,
+    sa.Column("node_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("blob", sa.LargeBinary, nullable=False),
+)
+
+parameter: Final = sa.Table(
+    "parameter",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+token: Final = sa.Table(
+    "token",
+    metadata,
+    sa.Column("token_id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("user", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("create_time", sa.Float(53), nullable=False),
+    sa.Column("expire_time", sa.Float(53)),
+)
+
+counter: Final = sa.Table(
+    "counter",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", BIG, nullable=False),
+)
+
+purge: Final = sa.Table(
+    "purge",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+)
+
+meta: Final = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", BIG, nullable=False),
+)
+
+#: The row of ``meta`` with the newest sequence that was purged.
+FLOOR: Final = "floor_seq"

@@ -1,0 +1,96 @@
+"""The writer's connection: transactions, and how it is closed."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.store.errors import DeltaRefusedError, DuplicateRequestError
+from hpcsched.store.sql import sqlite
+from hpcsched.store.sql.query import compile_query
+from hpcsched.store.sql.sqlite import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+
+class WriterSession:
+    """What the writer knows of SQLite. For one thread at a time."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, guard: sqlite3.Connection, path: Path
+    ) -> None:
+        self._connection = connection
+        self._guard = guard
+        self._path = path
+        self._dialect = sqlite.dialect()
+
+    @property
+    def cursor(self) -> sqlite3.Connection:
+        return self._connection
+
+    def changed(self) -> int:
+        return self._connection.total_changes
+
+    def ask(self, query: sa.Select[Any]) -> int:
+        """Return a single number, 0 for none."""
+        row = self._connection.execute(*compile_query(query, self._dialect)).fetchone()
+        return int(row[0] or 0) if row else 0
+
+    def begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Undo the transaction, unless SQLite has done so itself."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Run a part of the transaction that is undone alone when it fails."""
+        self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO part")
+                self._connection.execute("RELEASE part")
+            raise
+        self._connection.execute("RELEASE part")
+
+    def fault_of(self, error: BaseException) -> Fault:
+        return sqlite.fault_of(error, self._path)
+
+    def refusal_of(self, error: BaseException) -> Exception:
+        """Return what the owner of a delta is told of the driver's error."""
+        text = str(error)
+        if isinstance(error, sqlite3.IntegrityError) and "request.request_id" in text:
+            return DuplicateRequestError("the request id has been answered before")
+        return DeltaRefusedError(f"not written: {text}")
+
+    def checkpoint(self) -> bool:
+        """Copy the log into the database; return whether it starts again."""
+        return sqlite.checkpoint(self._connection)
+
+    def log_size(self) -> int:
+        return sqlite.log_size(self._path)
+
+    def close(self) -> None:
+        """Copy the log, then close; whoever opens the file next has no log to read."""
+        try:
+            sqlite.checkpoint(self._connection, truncate=True)
+        except sqlite3.Error:
+            self.close_broken()
+            raise
+        self._guard.close()
+        self._connection.close()
+
+    def close_broken(self) -> None:
+        sqlite.close_broken(self._connection, self._guard)

@@ -1,0 +1,186 @@
+"""The store over an SQL database."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.store.errors import StoreClosedError
+from hpcsched.store.sql.listing import list_jobs
+from hpcsched.store.sql.writer import Unit, WriterStats
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import sqlalchemy as sa
+
+    from hpcsched.store.base import (
+        ClusterState,
+        Delta,
+        JobQuery,
+        JobRow,
+        RequestRow,
+        StoredEvent,
+        StoredJob,
+        TaskOutput,
+    )
+    from hpcsched.store.sql.loading import JobLoader
+    from hpcsched.store.sql.readers import Readers
+    from hpcsched.store.sql.reads import Reads
+    from hpcsched.store.sql.writer import Writer
+
+#: Events read in one transaction.
+EVENTS_PER_READ: Final = 2_000
+
+#: The most rows of jobs in one page.
+LARGEST_PAGE: Final = 10_000
+
+
+class SqlStore:
+    """A ``Store`` (store.base): one writer, a few readers. Made by store.opener."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        readers: Readers,
+        *,
+        dialect: sa.Dialect,
+        loader: JobLoader,
+        reads: Reads,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._dialect = dialect
+        self._loader = loader
+        self._reads = reads
+        self._loop = loop
+        self._closed = False
+
+    @property
+    def stats(self) -> WriterStats:
+        """Counts of the writer."""
+        return self._writer.stats
+
+    def commit(
+        self, delta: Delta, done: Callable[[int, BaseException | None], None]
+    ) -> None:
+        def one(numbers: Sequence[int], error: BaseException | None) -> None:
+            done(numbers[0] if error is None else 0, error)
+
+        self._put(Unit((delta,), one))
+
+    def commit_together(
+        self,
+        deltas: Sequence[Delta],
+        done: Callable[[Sequence[int], BaseException | None], None],
+    ) -> None:
+        self._put(Unit(tuple(deltas), done))
+
+    def _put(self, unit: Unit) -> None:
+        if self._closed:
+            error = StoreClosedError("the store has been closed")
+            self._loop.call_soon(unit.done, (), error)
+        else:
+            self._writer.put(unit)
+
+    async def load_cluster(self) -> ClusterState:
+        return await self._readers.read(self._reads.cluster)
+
+    async def load_active(self) -> Iterable[StoredJob]:
+        """Return the jobs in batches that are read ahead of the loop over them.
+
+        Going through them blocks the event loop while a batch is read: this is for a
+        head that serves nobody yet.
+        """
+        first = await self._readers.read(self._loader.load_active, 0)
+        return self._batches(first)
+
+    def _batches(self, batch: Sequence[StoredJob]) -> Iterator[StoredJob]:
+        while batch:
+            following = self._readers.submit(
+                self._loader.load_active, batch[-1].row.job_id
+            )
+            yield from batch
+            batch = following.result()
+
+    async def load_job(self, job_id: int) -> StoredJob | None:
+        return await self._readers.read(self._loader.load, job_id)
+
+    async def list_jobs(self, query: JobQuery) -> Sequence[JobRow]:
+        """Return a page of at most LARGEST_PAGE rows."""
+        if query.limit > LARGEST_PAGE:
+            raise ValueError(f"limit is {query.limit}; at most {LARGEST_PAGE}")
+        return await self._readers.read(self._list, query)
+
+    def _list(
+        self, connection: sqlite3.Connection, query: JobQuery
+    ) -> Sequence[JobRow]:
+        return list_jobs(connection, self._dialect, query)
+
+    async def read_events(
+        self, after: int, limit: int, job_id: int = 0
+    ) -> Sequence[StoredEvent]:
+        events: list[StoredEvent] = []
+        while (room := min(limit - len(events), EVENTS_PER_READ)) > 0:
+            page = await self._readers.read(self._reads.events, after, room, job_id)
+            events += page
+            if len(page) < room:
+                break
+            after = page[-1].seq
+        return events
+
+    async def floor(self) -> int:
+        return await self._readers.read(self._reads.floor)
+
+    async def read_output(
+        self, job_id: int, task_id: int, instance_id: int
+    ) -> TaskOutput | None:
+        return await self._readers.read(
+            self._reads.output, job_id, task_id, instance_id
+        )
+
+    async def find_request(self, principal: str, request_id: str) -> RequestRow | None:
+        return await self._readers.read(self._reads.request, principal, request_id)
+
+    async def expired_jobs(self, ended_before: float, limit: int) -> Sequence[int]:
+        return await self._readers.read(self._reads.expired, ended_before, limit)
+
+    async def forget_requests(self, before: float) -> None:
+        """Delete them in slices, between the transactions of others.
+
+        Raises:
+            StoreError: the disk or the database would not have it.
+        """
+        while not await self._forget_slice(before):
+            pass
+
+    async def _forget_slice(self, before: float) -> bool:
+        if self._closed:
+            raise StoreClosedError("the store has been closed")
+        answer: asyncio.Future[bool] = self._loop.create_future()
+
+        def done(all_gone: bool, error: BaseException | None) -> None:  # noqa: FBT001
+            if answer.done():
+                return  # whoever asked has been cancelled
+            if error is None:
+                answer.set_result(all_gone)
+            else:
+                answer.set_exception(error)
+
+        self._writer.forget_slice(before, done)
+        return await answer
+
+    async def job_counts(self) -> Mapping[int, int]:
+        return await self._readers.read(self._reads.counts)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._readers.close()  # first: the last checkpoint needs them gone
+        self._writer.close()

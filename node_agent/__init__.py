@@ -1,0 +1,3 @@
+"""The program ``hpc-node-agent``: one on each compute node, without root."""
+
+from __future__ import annotations

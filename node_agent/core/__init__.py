@@ -1,0 +1,3 @@
+"""What the agent knows and decides: pure, without I/O, clock or event loop."""
+
+from __future__ import annotations

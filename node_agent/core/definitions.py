@@ -1,0 +1,159 @@
+"""The definitions and grants of jobs that are on this node.
+
+The supervisor gets each once. They are kept until the job ends here, because a
+supervisor that is started again needs them again.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from hpcsched.common.substitution import (
+    Template,
+    compile_template,
+    is_constant,
+    render,
+)
+from node_agent.core.reports import MOST_OUTPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from node_agent.core.orders import DefineTask
+
+Message: TypeAlias = list[Any]
+"""A message to the supervisor (node_agent.supervisor.protocol)."""
+
+DISABLE_CGROUP: Final = "CCP_DISABLE_CGROUP"
+STREAM_VARIABLES: Final = ("CCP_STDIN", "CCP_STDOUT", "CCP_STDERR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """One definition, ready for use.
+
+    Attributes:
+        message: What the supervisor was told.
+        variables: Variables whose value differs between elements, as templates.
+        stdout: The user's file; None: the node keeps the stream.
+        stderr: The same for standard error.
+        directory: Where relative paths begin; empty: the account's home.
+    """
+
+    message: Message
+    variables: Mapping[str, Template]
+    stdout: Template | None
+    stderr: Template | None
+    directory: str
+
+    def writes_files(self) -> bool:
+        """Does a stream go to a file of the user's?"""
+        return self.stdout is not None or self.stderr is not None
+
+    def user_path(self, value: int | str, *, stderr: bool) -> str | None:
+        """Return the user's file of a stream; None if the node keeps the stream.
+
+        A relative path in the account's home, which this program does not know, stays
+        relative.
+        """
+        template = self.stderr if stderr else self.stdout
+        if template is None:
+            return None
+        return posixpath.join(self.directory, render(template, value))
+
+
+class Definitions:
+    """What the supervisor was told about jobs."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, dict[tuple[int, int], Definition]] = {}
+        self._grants: dict[int, Message] = {}
+
+    def define(self, order: DefineTask) -> Message | None:
+        """Return the message for an order; None if the supervisor knows all of it."""
+        definition = self._compile(order)
+        known = self._jobs.setdefault(order.job_id, {})
+        name = (order.task_id, order.definition)
+        before = known.get(name)
+        known[name] = definition
+        if before is not None and before.message == definition.message:
+            return None
+        return definition.message
+
+    def grant(self, job_id: int, cores: list[int]) -> Message:
+        """Return the message that replaces a job's set of cores."""
+        message: Message = ["grant", job_id, cores]
+        if cores:
+            self._grants[job_id] = message
+        else:
+            self._grants.pop(job_id, None)
+        return message
+
+    def find(self, job_id: int, task_id: int, definition: int) -> Definition | None:
+        """Return a definition; None if there is none (any more)."""
+        return self._jobs.get(job_id, {}).get((task_id, definition))
+
+    def forget(self, job_id: int) -> None:
+        """Drop all of a job that has ended here."""
+        self._jobs.pop(job_id, None)
+        self._grants.pop(job_id, None)
+
+    def replay(self) -> Iterator[Message]:
+        """Yield what a supervisor that knows nothing has to be told."""
+        for definitions in self._jobs.values():
+            for definition in definitions.values():
+                yield definition.message
+        yield from self._grants.values()
+
+    def _compile(self, order: DefineTask) -> Definition:
+        def template(text: str) -> Template:
+            return compile_template(text) if order.substitute else (text,)
+
+        def path(text: str) -> Template | None:
+            return template(text) if text else None
+
+        stdin, stdout, stderr = map(
+            path, (order.stdin_path, order.stdout_path, order.stderr_path)
+        )
+        body: dict[str, Any] = {
+            "job": order.job_id,
+            "task": order.task_id,
+            "def": order.definition,
+            "env": dict(order.environment),
+            "cwd": order.work_directory or None,
+            "stdin": stdin,
+            "stdout": stdout,
+            "stderr": stderr,
+            "limit_s": order.runtime_ms / 1000 if order.runtime_ms > 0 else None,
+            "grace_s": max(0, order.grace_ms) / 1000,
+            "signal": order.signal or 15,
+            "pin": order.pin,
+            "output_limit": min(max(0, order.output_limit), MOST_OUTPUT),
+            "cgroup": order.environment.get(DISABLE_CGROUP) != "1",
+        }
+        if order.arguments:
+            body["argv"] = [template(argument) for argument in order.arguments]
+        else:
+            body["shell"] = template(order.command_line)
+        if order.user:
+            body["user"] = order.user
+        return Definition(
+            message=["define", body],
+            variables=_variables(order, (stdin, stdout, stderr)),
+            stdout=stdout,
+            stderr=stderr,
+            directory=order.work_directory,
+        )
+
+
+def _variables(
+    order: DefineTask, paths: tuple[Template | None, ...]
+) -> dict[str, Template]:
+    """Return the variables that name streams of elements (properties.md 7.2)."""
+    return {
+        name: path
+        for name, path in zip(STREAM_VARIABLES, paths, strict=True)
+        if path is not None and name in order.environment and not is_constant(path)
+    }

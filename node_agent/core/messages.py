@@ -1,0 +1,64 @@
+"""Orders as messages to the supervisor.
+
+Definitions and grants have their own module, ``definitions``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.common.substitution import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from node_agent.core.definitions import Definition, Message
+    from node_agent.core.orders import StartTasks, StopTasks
+
+#: Most attempts in one message, so that a frame stays far below the protocol's limit.
+MOST_ENTRIES: Final = 4096
+
+#: Longest reason of a stop that the supervisor takes, characters.
+LONGEST_REASON: Final = 40
+
+RETRY_COUNT: Final = "CCP_RETRY_COUNT"
+LINE: Final = "HPC_LINE"
+
+
+def start_messages(
+    order: StartTasks, definition: Definition | None
+) -> Iterator[Message]:
+    """Yield the messages that start the attempts of an order."""
+    entries = [list(entry) for entry in _entries(order, definition)]
+    for begin in range(0, len(entries), MOST_ENTRIES):
+        part = entries[begin : begin + MOST_ENTRIES]
+        yield ["start", order.job_id, order.task_id, order.definition, part]
+
+
+def stop_messages(order: StopTasks) -> Iterator[Message]:
+    """Yield the messages that stop the attempts of an order."""
+    entries = [list(e) for e in zip(order.instances, order.attempts, strict=True)]
+    grace_s = max(0, order.grace_ms) / 1000
+    fit = order.reason.isascii() and 0 < len(order.reason) <= LONGEST_REASON
+    reason = order.reason if fit else None
+    for begin in range(0, len(entries), MOST_ENTRIES):
+        part = entries[begin : begin + MOST_ENTRIES]
+        yield ["stop", order.job_id, order.task_id, part, grace_s, reason]
+
+
+def _entries(
+    order: StartTasks, definition: Definition | None
+) -> Iterator[tuple[int, int, int | str, int, dict[str, str] | None]]:
+    columns = zip(
+        order.instances, order.attempts, order.values, order.retries, strict=True
+    )
+    for instance, attempt, value, retries in columns:
+        extra: dict[str, Any] = {}
+        if retries > 0:
+            extra[RETRY_COUNT] = str(retries)
+        if isinstance(value, str):
+            extra[LINE] = value
+        if definition is not None and definition.variables:
+            for name, template in definition.variables.items():
+                extra[name] = render(template, value)
+        yield instance, attempt, value, order.cores, extra or None

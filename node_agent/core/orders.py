@@ -1,0 +1,150 @@
+"""Orders of the head, as values. Each is idempotent: it names attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Key: TypeAlias = tuple[int, int, int, int]
+"""An attempt: job, task, instance (0 for a plain task), attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefineTask:
+    """What the attempts of a task have in common.
+
+    Attributes:
+        definition: Number of this definition; a start names the one it wants.
+        arguments: Argument vector; empty when ``command_line`` is given.
+        work_directory: Empty: the account's home.
+        user: Account to run as; empty: the supervisor's own.
+        runtime_ms: Wall-clock limit of one process; 0: none.
+        signal: Number of the signal that starts a grace period.
+        substitute: Replace ``*`` by the value (properties.md 8.1).
+    """
+
+    job_id: int
+    task_id: int
+    definition: int
+    arguments: Sequence[str] = ()
+    command_line: str = ""
+    environment: Mapping[str, str]
+    work_directory: str = ""
+    stdin_path: str = ""
+    stdout_path: str = ""
+    stderr_path: str = ""
+    user: str = ""
+    runtime_ms: int = 0
+    grace_ms: int = 0
+    signal: int = 15
+    pin: bool = False
+    output_limit: int = 4096
+    substitute: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetGrant:
+    """Replaces the set of cores that a job may use on this node; empty: none."""
+
+    job_id: int
+    cores: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTasks:
+    """Starts attempts of one task; the columns are parallel and equally long.
+
+    Attributes:
+        values: A number, or the line of a sweep over lines.
+        cores: Cores for each process; 0: starts at once and takes none.
+        retries: Automatic reruns so far.
+    """
+
+    job_id: int
+    task_id: int
+    definition: int
+    instances: Sequence[int]
+    attempts: Sequence[int]
+    values: Sequence[int | str]
+    cores: int
+    retries: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopTasks:
+    """Stops attempts of one task; the columns are parallel.
+
+    Attributes:
+        grace_ms: Between signal and kill; 0 kills at once. It only ever shortens.
+        reason: The reference's CancelRequest name.
+    """
+
+    job_id: int
+    task_id: int
+    instances: Sequence[int]
+    attempts: Sequence[int]
+    grace_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndJob:
+    """The job holds nothing on this node any more: kill what is left, forget it."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeJob:
+    """The job's record was deleted: its kept output goes."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOutput:
+    """Asks for a part of a stream.
+
+    Attributes:
+        read_id: Names the request in the answers.
+        offset: First byte; negative: so many bytes before the present end.
+        follow: Go on until the task has ended.
+        limit: At most so many bytes; 0: no bound.
+    """
+
+    read_id: int
+    job_id: int
+    task_id: int
+    instance_id: int
+    attempt: int
+    stderr: bool = False
+    offset: int = 0
+    follow: bool = False
+    limit: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The attempt."""
+        return self.job_id, self.task_id, self.instance_id, self.attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopReading:
+    """The reader is gone."""
+
+    read_id: int
+
+
+Order: TypeAlias = (
+    DefineTask
+    | SetGrant
+    | StartTasks
+    | StopTasks
+    | EndJob
+    | PurgeJob
+    | ReadOutput
+    | StopReading
+)

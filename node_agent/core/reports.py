@@ -1,0 +1,212 @@
+"""News about attempts, and how many of them become few columns.
+
+The supervisor tells of one attempt at a time. A frame to the head speaks of many: per
+task one set of columns for starts and one for ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from node_agent.core.orders import Key
+
+#: Numbers of hpcsched.api.v1.EndReason by the supervisor's words (node-agent.md 8).
+END_REASONS: Final[Mapping[str, int]] = {
+    "EXITED": 1,
+    "SIGNALED": 2,
+    "CANCELED": 3,
+    "KILLED": 4,
+    "TIME_LIMIT": 5,
+    "OUT_OF_MEMORY": 6,
+    "START_FAILED": 7,
+    "NOT_STARTED": 8,
+    "PREEMPTED": 9,
+    "NODE_LOST": 10,
+    "NODE_REBOOTED": 11,
+    "NODE_SHUTDOWN": 12,
+    "STATUS_LOST": 13,
+}
+NOT_STARTED: Final = END_REASONS["NOT_STARTED"]
+STATUS_LOST: Final = END_REASONS["STATUS_LOST"]
+
+NO_CORE: Final = -1
+NO_EXIT_CODE: Final = -1
+
+#: Most bytes of output in a report: its frame stays below 1 MiB.
+MOST_OUTPUT: Final = 512 * 1024
+
+#: What a report takes in a frame beside its texts, bytes, at the most.
+REPORT_BYTES: Final = 120
+
+
+class Start(NamedTuple):
+    """A process has started.
+
+    Attributes:
+        time: Seconds since 1970 by the node's clock.
+        core: Its first core; -1: none.
+    """
+
+    key: Key
+    time: float
+    core: int
+    pid: int
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a frame, about."""
+        return REPORT_BYTES
+
+
+class End(NamedTuple):
+    """An attempt has ended, or was refused.
+
+    Attributes:
+        reason: Number of an EndReason.
+        exit_code: 128 + n after signal n; -1 where no process ended.
+        start: Seconds since 1970; 0.0: it never started.
+        end: Seconds since 1970.
+        core: Its first core; -1: none.
+        output: First bytes of the streams that the node kept.
+        message: What went wrong, for people.
+        code: What could not be done (``exec``, ``cwd``, …); empty otherwise.
+    """
+
+    key: Key
+    reason: int
+    exit_code: int
+    start: float
+    end: float
+    core: int
+    user_ms: int
+    kernel_ms: int
+    max_rss_kib: int
+    output: bytes = b""
+    message: str = ""
+    code: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a frame, about."""
+        return REPORT_BYTES + len(self.output) + 4 * len(self.message)
+
+
+Report: TypeAlias = Start | End
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What only some ended attempts have; ``index`` is the position in the columns."""
+
+    index: int
+    output: bytes
+    message: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartColumns:
+    """Processes of one task have started."""
+
+    job_id: int
+    task_id: int
+    instances: Sequence[int]
+    attempts: Sequence[int]
+    times: Sequence[float]
+    cores: Sequence[int]
+    pids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndColumns:
+    """Attempts of one task have ended."""
+
+    job_id: int
+    task_id: int
+    instances: Sequence[int]
+    attempts: Sequence[int]
+    reasons: Sequence[int]
+    exit_codes: Sequence[int]
+    starts: Sequence[float]
+    ends: Sequence[float]
+    cores: Sequence[int]
+    user_ms: Sequence[int]
+    kernel_ms: Sequence[int]
+    max_rss_kib: Sequence[int]
+    details: Sequence[Detail] = field(default=())
+
+
+Columns: TypeAlias = StartColumns | EndColumns
+
+
+def in_columns(reports: Iterable[Report]) -> list[Columns]:
+    """Return the reports as columns: all starts, then all ends, by task.
+
+    An attempt starts before it ends, so its own order is kept. Tasks come in the order
+    of their first report, attempts in the order of theirs.
+    """
+    starts: dict[tuple[int, int], list[Start]] = {}
+    ends: dict[tuple[int, int], list[End]] = {}
+    for report in reports:
+        task = report.key[:2]
+        if isinstance(report, Start):
+            starts.setdefault(task, []).append(report)
+        else:
+            ends.setdefault(task, []).append(report)
+    columns: list[Columns] = [_starts(task, rows) for task, rows in starts.items()]
+    columns += [_ends(task, rows) for task, rows in ends.items()]
+    return columns
+
+
+def _starts(task: tuple[int, int], rows: list[Start]) -> StartColumns:
+    keys, times, cores, pids = zip(*rows, strict=True)
+    _, _, instances, attempts = zip(*keys, strict=True)
+    return StartColumns(
+        job_id=task[0],
+        task_id=task[1],
+        instances=instances,
+        attempts=attempts,
+        times=times,
+        cores=cores,
+        pids=pids,
+    )
+
+
+def _ends(task: tuple[int, int], rows: list[End]) -> EndColumns:
+    (
+        keys,
+        reasons,
+        exit_codes,
+        starts,
+        ends,
+        cores,
+        user_ms,
+        kernel_ms,
+        max_rss_kib,
+        outputs,
+        messages,
+        codes,
+    ) = zip(*rows, strict=True)
+    _, _, instances, attempts = zip(*keys, strict=True)
+    texts = zip(outputs, messages, codes, strict=True)
+    return EndColumns(
+        job_id=task[0],
+        task_id=task[1],
+        instances=instances,
+        attempts=attempts,
+        reasons=reasons,
+        exit_codes=exit_codes,
+        starts=starts,
+        ends=ends,
+        cores=cores,
+        user_ms=user_ms,
+        kernel_ms=kernel_ms,
+        max_rss_kib=max_rss_kib,
+        details=tuple(
+            Detail(index, *text) for index, text in enumerate(texts) if any(text)
+        ),
+    )

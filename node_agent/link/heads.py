@@ -1,0 +1,233 @@
+"""Finding a head and staying with it: the loop around the streams."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.agent.v1 import agent_service_pb2_grpc
+from hpcsched.rpc.channel import agent_channel
+from hpcsched.rpc.credentials import CredentialsError, TlsFiles
+from hpcsched.rpc.metadata import call_metadata
+from node_agent.link.stream import Stream, StreamEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hpcsched.common.clock import Clock
+    from hpcsched.common.rng import Ids
+    from hpcsched.rpc.addresses import Address
+    from node_agent.core.frames import Welcome
+    from node_agent.link.node import Node
+
+log = logging.getLogger(__name__)
+
+#: Pauses between attempts, seconds: doubled each time, spread over the upper half.
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 10.0
+
+#: A session that lasted so long, seconds, makes the next pause a short one again.
+STEADY_S: Final = 5.0
+
+#: What a head that stops may ask for at the most, seconds.
+LONGEST_RETRY_S: Final = 60.0
+
+#: After so many failures the TLS handshake is tried by itself, to hear the reason.
+DIAGNOSE_AT: Final = 2
+DIAGNOSE_EVERY: Final = 20
+DIAGNOSE_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadsConfig:
+    """Where heads are, and how they are spoken to.
+
+    Attributes:
+        heads: In the order in which they are tried.
+        token_file: The node's token; read again for each attempt.
+        tls: None: plain text, on loopback only.
+        authority: Name in the heads' certificates, where it is not the host.
+        client: Name and version of this program.
+    """
+
+    heads: Sequence[Address]
+    token_file: Path
+    tls: TlsFiles | None
+    authority: str
+    client: str
+
+
+class Heads:
+    """Keeps a stream to one of the heads, from the first inventory to the goodbye."""
+
+    def __init__(
+        self,
+        config: HeadsConfig,
+        node: Node,
+        clock: Clock,
+        ids: Ids,
+        *,
+        ready: asyncio.Event,
+        term: Callable[[], int],
+        on_status: Callable[[str], object],
+    ) -> None:
+        """Begin.
+
+        Args:
+            config: Where heads are.
+            node: What the streams serve.
+            clock: The time.
+            ids: Chance, to spread the attempts of many nodes.
+            ready: Set while the node knows what lives on it.
+            term: Returns the highest term of a head so far.
+            on_status: Hears a line for people when something has changed.
+        """
+        self._config = config
+        self._node = node
+        self._clock = clock
+        self._ids = ids
+        self._ready = ready
+        self._term = term
+        self._on_status = on_status
+        self._stream: Stream | None = None
+        self._leaving = False
+        self._failures = 0
+        self._told = ""
+
+    async def run(self) -> None:
+        """Connect, serve, and connect again, until ``leave``."""
+        heads = self._config.heads
+        at = 0
+        while not self._leaving:
+            await self._ready.wait()
+            end = await self._visit(heads[at])
+            if self._leaving:
+                return
+            self._tell(heads[at], end)
+            pause = self._pause(end, len(heads))
+            if not end.welcomed or end.retry_after_s is not None:
+                at = (at + 1) % len(heads)
+            await self._clock.sleep(pause)
+
+    def interrupt(self, why: str) -> None:
+        """End the stream, if there is one; the next begins with a new inventory."""
+        if self._stream is not None:
+            self._stream.stop(why)
+
+    async def leave(self) -> None:
+        """Say goodbye and end; it takes two seconds at the most."""
+        self._leaving = True
+        if self._stream is not None:
+            await self._stream.leave()
+
+    async def _visit(self, head: Address) -> StreamEnd:
+        config = self._config
+        try:
+            token = config.token_file.read_text(encoding="utf-8")
+            channel = agent_channel(head, config.tls, authority=config.authority)
+        except (OSError, UnicodeDecodeError, CredentialsError) as error:
+            return StreamEnd(why=str(error), welcomed=False, lasted_s=0.0)
+        try:
+            call = agent_service_pb2_grpc.AgentServiceStub(channel).Connect(
+                metadata=call_metadata(
+                    token=token, client=config.client, term=self._term()
+                )
+            )
+            self._stream = Stream(
+                call,
+                self._node,
+                self._clock,
+                address=str(head),
+                on_welcome=lambda welcome: self._welcome(head, welcome),
+            )
+            end = await self._stream.run()
+        finally:
+            self._stream = None
+            await channel.close()
+        if not end.welcomed and end.refusal is None:
+            await self._diagnose(head)
+        return end
+
+    def _welcome(self, head: Address, welcome: Welcome) -> None:
+        log.info(
+            "connected to the head",
+            extra={
+                "head": str(head),
+                "cluster": welcome.cluster_name,
+                "session": welcome.session,
+                "term": welcome.term,
+            },
+        )
+        self._told = ""
+        self._on_status(f"connected to {head}")
+
+    def _tell(self, head: Address, end: StreamEnd) -> None:
+        """Log an end once, however often it is the same."""
+        what = f"{head}: {end.why}"
+        if what != self._told:
+            self._told = what
+            level = logging.ERROR if end.refusal is not None else logging.WARNING
+            log.log(
+                level,
+                "no stream to the head",
+                extra={"head": str(head), "why": end.why},
+            )
+        self._on_status(f"not connected: {what}")
+
+    def _pause(self, end: StreamEnd, heads: int) -> float:
+        """Return how long to wait before the next attempt, seconds."""
+        if end.welcomed and end.lasted_s >= STEADY_S:
+            self._failures = 0
+        self._failures += 1
+        if end.refusal is not None:
+            return self._spread(LONGEST_PAUSE_S)
+        if end.retry_after_s is not None and heads == 1:
+            return min(LONGEST_RETRY_S, end.retry_after_s) + self._spread(FIRST_PAUSE_S)
+        rounds, rest = divmod(self._failures - 1, heads)
+        if rest < heads - 1 and not end.welcomed:
+            return 0.0  # another head has not been asked yet
+        return self._spread(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(rounds, 16)))
+
+    def _spread(self, pause: float) -> float:
+        return pause * (0.5 + 0.5 * self._ids.jitter())
+
+    async def _diagnose(self, head: Address) -> None:
+        """Log why TLS fails: gRPC only says that the head is unavailable (G19)."""
+        tls = self._config.tls
+        failures = self._failures + 1
+        if tls is None or (failures != DIAGNOSE_AT and failures % DIAGNOSE_EVERY):
+            return
+        problem = await tls_problem(head, tls, self._config.authority)
+        if problem:
+            log.error("TLS fails", extra={"head": str(head), "problem": problem})
+
+
+async def tls_problem(head: Address, tls: TlsFiles, authority: str) -> str:
+    """Return why a TLS handshake with the head fails; empty if it does not."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca or None)
+        if tls.cert:
+            context.load_cert_chain(tls.cert, tls.key)
+        context.set_alpn_protocols(["h2"])
+        async with asyncio.timeout(DIAGNOSE_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(
+                head.host,
+                head.port,
+                ssl=context,
+                server_hostname=authority or head.host,
+            )
+    except TimeoutError:
+        return f"no answer within {DIAGNOSE_TIMEOUT_S:g} s"
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message or str(error)
+    except OSError as error:  # ssl.SSLError is one
+        return str(error)
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return ""

@@ -1,0 +1,51 @@
+"""What a stream needs of the node that it speaks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from node_agent.core.attempts import Inhabitant
+    from node_agent.core.frames import Load, NodeFacts, Welcome
+    from node_agent.core.orders import Order
+    from node_agent.core.spool import Spool
+    from node_agent.shelf import Shelf
+
+
+class Node(Protocol):
+    """What the stream needs to know of the node, and tells it."""
+
+    @property
+    def spool(self) -> Spool:
+        """Reports that the head has not acknowledged."""
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where tasks' output is found."""
+
+    def facts(self) -> NodeFacts:
+        """Return who and what the node is."""
+
+    def inventory(self) -> Iterable[Inhabitant]:
+        """Return what lives on the node."""
+
+    def load(self) -> Load:
+        """Return how busy it is."""
+
+    async def welcomed(self, welcome: Welcome) -> None:
+        """Take the head's settings, and its term for good.
+
+        Raises:
+            StaleHeadError: the term is lower than one that was seen.
+        """
+
+    def carry_out(self, orders: Iterable[Order], done: Callable[[], None]) -> None:
+        """Hand orders to the supervisor; call ``done`` when it has them."""
+
+    def acknowledged(self, position: int) -> None:
+        """Hear that the head has stored the reports up to a journal position."""
+
+    def attach(self, wake: Callable[[], None]) -> None:
+        """Name whom to call when there is a new report."""

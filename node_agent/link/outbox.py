@@ -1,0 +1,118 @@
+"""What goes into the next frame, and when.
+
+Everything that has gathered goes at once, and nothing waits to fill a frame, with two
+exceptions: while the head has not acknowledged the last frames, reports gather for a
+few milliseconds, and an acknowledgement waits a little for a frame to travel with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from node_agent.core.frames import AgentFrame
+from node_agent.core.reports import in_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcsched.common.clock import Clock
+    from node_agent.core.session import Session
+    from node_agent.link.node import Node
+    from node_agent.outputs import Outputs
+
+#: Frames with reports that may be unacknowledged before further reports are gathered:
+#: the busier the head, the fuller the frames.
+FREE_FRAMES: Final = 2
+#: How long they are gathered at the most, seconds.
+GATHER_S: Final = 0.005
+
+#: How long an acknowledgement waits for a frame to travel with, seconds.
+ACK_DELAY_S: Final = 0.02
+
+
+class Outbox:
+    """Makes the frames of one stream."""
+
+    def __init__(
+        self,
+        node: Node,
+        session: Session,
+        outputs: Outputs,
+        clock: Clock,
+        *,
+        wake: Callable[[], None],
+    ) -> None:
+        self._node = node
+        self._session = session
+        self._outputs = outputs
+        self._clock = clock
+        self._wake = wake
+        self._beat_due = False
+        self._gathered = self._gathering = False
+        self._ack_ripe = self._ack_ripening = False
+        self._leaving = False
+        self.goodbye_sent = False
+
+    def beat(self) -> None:
+        """Send a heartbeat next."""
+        self._beat_due = True
+        self._wake()
+
+    def leave(self) -> None:
+        """Send what waits, and then a goodbye."""
+        self._leaving = True
+        self._wake()
+
+    def next_frame(self) -> AgentFrame | None:
+        """Return what has gathered; None if that is nothing, or not yet enough."""
+        session, spool = self._session, self._node.spool
+        seq = session.next_seq
+        reports = spool.take(seq) if self._may_report() else []
+        goodbye = self._leaving and not self.goodbye_sent and not spool.has_waiting
+        numbered = bool(reports) or goodbye
+        chunks = self._outputs.take()
+        if not (numbered or chunks or self._beat_due or self._may_acknowledge()):
+            return None
+        if numbered:
+            session.count_frame()
+        self.goodbye_sent |= goodbye
+        load = self._node.load() if self._beat_due else None
+        self._beat_due = self._ack_ripe = False
+        return AgentFrame(
+            seq=seq if numbered else 0,
+            ack=session.take_ack(),
+            reports=in_columns(reports),
+            load=load,
+            chunks=chunks,
+            goodbye=goodbye,
+        )
+
+    def _may_report(self) -> bool:
+        spool = self._node.spool
+        if not spool.has_waiting:
+            return False
+        if spool.frames_in_flight < FREE_FRAMES or self._gathered or self._leaving:
+            self._gathered = False
+            return True
+        if not self._gathering:
+            self._gathering = True
+            self._clock.call_at(self._clock.mono() + GATHER_S, self._have_gathered)
+        return False
+
+    def _have_gathered(self) -> None:
+        self._gathering = False
+        self._gathered = True
+        self._wake()
+
+    def _may_acknowledge(self) -> bool:
+        if not self._session.ack_due:
+            return False
+        if not self._ack_ripe and not self._ack_ripening:
+            self._ack_ripening = True
+            self._clock.call_at(self._clock.mono() + ACK_DELAY_S, self._ripen_ack)
+        return self._ack_ripe
+
+    def _ripen_ack(self) -> None:
+        self._ack_ripening = False
+        self._ack_ripe = True
+        self._wake()

@@ -1,0 +1,276 @@
+"""Turning a definition into a process: directory, files, affinity, posix_spawn.
+
+posix_spawn knows no working directory, affinity or cgroup; the spawner has one thread,
+so it sets them on itself just before, and the child inherits them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import stat
+
+from node_agent.supervisor.attempt import cores_in
+from node_agent.supervisor.definition import encoded, render
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from node_agent.supervisor.attempt import Attempt, Queued
+    from node_agent.supervisor.definition import Definition
+    from node_agent.supervisor.slots import Slot, Slots
+
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+OUTPUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+FILE_FLAGS = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+SPARE_DESCRIPTORS = 200
+DESCRIPTORS_PER_SLOT = 5
+SHORTAGES = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+RETRIED = {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP}
+
+
+class StartFailedError(Exception):
+    """Nothing was executed.
+
+    Attributes:
+        code: What failed: ``cwd``, ``stdin``, ``stdout``, ``stderr``, ``exec``, or
+            ``cgroup``.
+        is_of_node: The node is at fault, not the task: it may be tried elsewhere.
+        text: The errno's name and what it was about.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        error: OSError | ValueError,
+        what: bytes,
+        *,
+        is_of_node: bool = False,
+    ) -> None:
+        self.code = code
+        number = error.errno if isinstance(error, OSError) else None
+        self.is_of_node = is_of_node or number in SHORTAGES
+        name = ""
+        if isinstance(error, OSError) and error.errno is not None:
+            name = errno.errorcode.get(error.errno, str(error.errno))
+            reason = os.strerror(error.errno)
+        else:
+            name, reason = "EINVAL", str(error)
+        shown = what.decode("utf-8", "replace")
+        self.text = f"{code}: {name}: {reason}: {shown}"
+        super().__init__(self.text)
+
+
+class Launcher:
+    """Starts processes.
+
+    Attributes:
+        cpus: The cores that this process itself may use.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.cpus = os.sched_getaffinity(0)
+        self._pinned = False
+        self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._raised = False
+
+    def start(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
+        """Start the attempt's process in its slot; return the process id.
+
+        Raises:
+            StartFailedError: nothing was executed.
+        """
+        definition = attempt.definition
+        try:
+            os.chdir(definition.cwd)
+        except (OSError, ValueError) as error:
+            raise StartFailedError("cwd", error, definition.cwd) from None
+        opened: list[int] = []
+        try:
+            actions = self._actions(definition, queued, slot, opened)
+            self._set_affinity(attempt)
+            arguments = definition.arguments(queued.value)
+            environment = self._environment(attempt, queued)
+            if self._raised:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft, self._hard))
+            return self._spawn(definition, arguments, environment, actions)
+        finally:
+            if self._raised:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))
+            for descriptor in opened:
+                os.close(descriptor)
+
+    def unpin(self) -> None:
+        """Let this process use every core again."""
+        if self._pinned:
+            os.sched_setaffinity(0, self.cpus)
+            self._pinned = False
+
+    def make_room(self) -> None:
+        """Raise the limit of descriptors when the slots come near it.
+
+        Tasks keep the limit that this process was started with.
+        """
+        needed = len(self._slots) * DESCRIPTORS_PER_SLOT + SPARE_DESCRIPTORS
+        if not self._raised and self._soft < needed and self._soft != self._hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))
+            self._raised = True
+
+    def _set_affinity(self, attempt: Attempt) -> None:
+        if attempt.definition.pin and attempt.cores:
+            cores = set(cores_in(attempt.cores))
+            if cores <= self.cpus:
+                os.sched_setaffinity(0, cores)
+                self._pinned = True
+                return
+        self.unpin()
+
+    def _environment(self, attempt: Attempt, queued: Queued) -> dict[bytes, bytes]:
+        definition = attempt.definition
+        environment = definition.environment.copy()
+        if queued.extra:
+            for name, value in queued.extra.items():
+                environment[encoded(name)] = encoded(value)
+        instance = b"%d" % attempt.instance
+        environment[b"CCP_TASKINSTANCEID"] = instance
+        environment[b"HPC_ATTEMPT"] = b"%d" % attempt.attempt
+        environment[b"HPC_TASK"] = definition.tag_prefix.encode() + instance
+        if attempt.cores:
+            cores = map(str, cores_in(attempt.cores))
+            environment[b"CCP_COREIDS"] = " ".join(cores).encode()
+        return environment
+
+    def _actions(
+        self, definition: Definition, queued: Queued, slot: Slot, opened: list[int]
+    ) -> tuple[tuple[Any, ...], ...]:
+        plain = not (definition.stdin or definition.stdout or definition.stderr)
+        if plain and slot.actions is not None:
+            return slot.actions
+        value = queued.value
+        streams = [self._null, self._null, self._null]
+        names = (definition.stdin, definition.stdout, definition.stderr)
+        rendered = [None if name is None else render(name, value) for name in names]
+        if rendered[0] is not None:
+            streams[0] = _open("stdin", rendered[0], os.O_RDONLY, opened)
+        for kind, code in ((0, "stdout"), (1, "stderr")):
+            path = rendered[kind + 1]
+            if path is None:
+                streams[kind + 1] = self._private(slot, kind, code)
+            elif kind and rendered[1] is not None and _same(path, rendered[1]):
+                streams[2] = streams[1]
+            else:
+                streams[kind + 1] = _open(code, path, OUTPUT_FLAGS, opened)
+        actions = tuple(
+            (os.POSIX_SPAWN_DUP2, descriptor, target)
+            for target, descriptor in enumerate(streams)
+        )
+        if plain:
+            slot.actions = actions
+        return actions
+
+    def _private(self, slot: Slot, kind: int, code: str) -> int:
+        try:
+            return self._slots.open(slot, kind)
+        except OSError as error:
+            path = slot.paths[kind].encode()
+            raise StartFailedError(code, error, path, is_of_node=True) from None
+
+    def _spawn(
+        self,
+        definition: Definition,
+        arguments: list[bytes],
+        environment: dict[bytes, bytes],
+        actions: tuple[tuple[Any, ...], ...],
+    ) -> int:
+        program = arguments[0] if arguments else b""
+        known = definition.program_path
+        path = known or find_program(program, environment)
+        try:
+            try:
+                pid = _posix_spawn(path, arguments, environment, actions)
+            except OSError as error:
+                if known is None or error.errno not in RETRIED:
+                    raise
+                definition.program_path = None
+                path = find_program(program, environment)
+                pid = _posix_spawn(path, arguments, environment, actions)
+        except (OSError, ValueError) as error:
+            raise StartFailedError("exec", error, program) from None
+        if definition.program_is_constant and os.path.isabs(path):
+            definition.program_path = path
+        return pid
+
+
+def _posix_spawn(
+    path: bytes,
+    arguments: list[bytes],
+    environment: dict[bytes, bytes],
+    actions: tuple[tuple[Any, ...], ...],
+) -> int:
+    try:
+        return os.posix_spawn(
+            path,
+            arguments,
+            environment,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=IGNORED_BY_PYTHON,
+        )
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        # A script without a first line for its interpreter: execvp(3) runs it by sh.
+        return _posix_spawn(
+            b"/bin/sh", [b"/bin/sh", path, *arguments[1:]], environment, actions
+        )
+
+
+def find_program(program: bytes, environment: dict[bytes, bytes]) -> bytes:
+    """Return the path of a program as execvp(3) finds it in the task's PATH.
+
+    Raises:
+        OSError: ENOENT if there is none, EACCES if none may be executed.
+    """
+    if not program:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if b"/" in program:
+        return program
+    denied = False
+    for folder in environment.get(b"PATH", os.defpath.encode()).split(b":"):
+        path = os.path.join(folder or b".", program)
+        if not os.path.isfile(path):
+            continue
+        if os.access(path, os.X_OK):
+            return path
+        denied = True
+    number = errno.EACCES if denied else errno.ENOENT
+    raise OSError(number, os.strerror(number))
+
+
+def _same(first: bytes, second: bytes) -> bool:
+    return os.path.normpath(first) == os.path.normpath(second)
+
+
+def _open(code: str, path: bytes, flags: int, opened: list[int]) -> int:
+    """Open a file of the user's; never wait for the other end of a FIFO.
+
+    Raises:
+        StartFailedError: it cannot be opened, or is a directory, disk or socket.
+    """
+    try:
+        descriptor = os.open(path, flags | FILE_FLAGS, 0o666)
+        opened.append(descriptor)
+        mode = os.fstat(descriptor).st_mode
+        os.set_blocking(descriptor, True)
+    except (OSError, ValueError) as error:
+        raise StartFailedError(code, error, path) from None
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise StartFailedError(code, OSError(number, os.strerror(number)), path)
+    return descriptor

@@ -1,0 +1,169 @@
+"""What the parts of the spawner share: the table, the journal, and the machinery."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from node_agent.supervisor import procfs, protocol, records
+from node_agent.supervisor.kin import Kin
+from node_agent.supervisor.launch import Launcher
+from node_agent.supervisor.log import log
+from node_agent.supervisor.oom import OomCounter
+from node_agent.supervisor.outputs import DEFAULT_QUOTA_BYTES, Outputs
+from node_agent.supervisor.slots import Slots
+from node_agent.supervisor.timers import Timers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from node_agent.supervisor.attempt import Attempt
+    from node_agent.supervisor.cgroup import Cgroups
+    from node_agent.supervisor.clock import Clock
+    from node_agent.supervisor.commands import Config
+    from node_agent.supervisor.definition import User
+    from node_agent.supervisor.journal import Journal
+    from node_agent.supervisor.link import Link
+    from node_agent.supervisor.table import Table
+
+RETRY_S = 1.0
+
+
+class Node:
+    """The state and the tools of one spawner.
+
+    Attributes:
+        by_pid: Attempts whose main process exists or whose leftovers do.
+        activity: Grows with every start and end.
+        busy: Bit mask of the cores that tasks have.
+        own: Children of this process.
+        foreign: Children of the reaper: what a spawner before this one has started.
+        warnings: What the agent must be told after its hello.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        table: Table,
+        *,
+        journal: Journal,
+        cgroups: Cgroups | None,
+        user: User,
+        reaper: int,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.table = table
+        self.journal = journal
+        self.cgroups = cgroups
+        self.user = user
+        self.activity = 0
+        self.timers = Timers(clock)
+        self.poll = select.epoll()
+        self.link: Link | None = None
+        self.boot_id = config.boot_id()
+        for_group = config.group is not None
+        for folder in ("", "slots"):
+            path = config.path("output", folder)
+            os.makedirs(path, exist_ok=True)
+            if config.group is not None:
+                os.chown(path, -1, config.group)
+            os.chmod(path, 0o2750 if for_group else 0o700)
+        quota = table.settings.get("output_quota", DEFAULT_QUOTA_BYTES)
+        self.outputs = Outputs(config.path("output"), quota, for_group=for_group)
+        self.slots = Slots(
+            config.path("output", "slots"), self.outputs, for_group=for_group
+        )
+        self.launcher = Launcher(self.slots)
+        self.by_pid: dict[int, Attempt] = {}
+        self.busy = 0
+        self.own = Kin(os.getpid())
+        self.foreign = Kin(reaper)
+        self.foreign.mains.add(os.getpid())
+        self.oom = OomCounter(_oom_counters())
+        self.warnings: list[str] = []
+        self.stopping_all = False
+        self._fresh: list[bytes] = []
+
+    @property
+    def containment(self) -> str:
+        """``cgroup`` or ``group``."""
+        return "group" if self.cgroups is None else "cgroup"
+
+    def next_position(self) -> int:
+        """Return the number of the next report."""
+        self.table.position += 1
+        return self.table.position
+
+    def report(self, text: bytes) -> None:
+        """Send a report to the agent once it is in the journal."""
+        self._fresh.append(text)
+
+    def say(self, *message: Any) -> None:
+        """Send the agent what is not kept for it if it is not there."""
+        if self.link is not None:
+            self.link.send(protocol.encode_message(message))
+
+    def warn(self, text: str) -> None:
+        """Log a fault of this node, and tell the agent."""
+        log(text)
+        if self.link is not None and self.link.greeted:
+            self.say(protocol.ERROR, text)
+        else:
+            self.warnings.append(text)
+
+    def publish(self) -> bool:
+        """Write the journal, and then hand new reports to the link.
+
+        Returns:
+            Whether the journal is written.
+        """
+        if not self.journal.flush() and not self.compact():
+            return False
+        if self._fresh:
+            if self.link is not None:
+                self.link.report(self._fresh)
+            self._fresh = []
+        return True
+
+    def unpublished(self) -> set[int]:
+        """Return the identities of reports that are not in the journal yet."""
+        return {id(text) for text in self._fresh}
+
+    def compact(self) -> bool:
+        """Begin a new segment of the journal with nothing but what still matters."""
+        return self.journal.rotate(records.snapshot(self.table))
+
+    def owner_of(self, pid: int) -> Attempt | None:
+        """Return the attempt that an orphan belongs to, None if it cannot be told."""
+        stat = procfs.read_stat(pid)
+        if stat is None:
+            return None
+        owner = self.by_pid.get(stat.session)
+        if owner is not None:
+            return owner
+        tag = procfs.read_tag(pid)
+        if tag is not None:
+            owner = self.table.live.get(tag[:3])
+            return owner if owner is not None and owner.attempt == tag[3] else None
+        slot = None if self.cgroups is None else self.cgroups.holds(pid)
+        for attempt in self.by_pid.values() if slot is not None else ():
+            if attempt.contained and attempt.slot == slot:
+                return attempt
+        return None
+
+    def kin_of(self, attempt: Attempt) -> Iterable[Kin]:
+        """Return where orphans of the attempt are looked for."""
+        return (self.own,) if attempt.own else (self.foreign, self.own)
+
+
+def _oom_counters() -> list[str]:
+    from node_agent.supervisor.cgroup import own_cgroup  # noqa: PLC0415
+
+    try:
+        return [os.path.join(own_cgroup(), "memory.events"), "/proc/vmstat"]
+    except OSError:
+        return ["/proc/vmstat"]

@@ -1,0 +1,238 @@
+"""Finding the tasks of an earlier spawner again, and what became of them meanwhile."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from node_agent.supervisor import procfs, protocol, reports
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from node_agent.supervisor.attempt import Attempt
+    from node_agent.supervisor.ending import Ender
+    from node_agent.supervisor.exits import Exit
+    from node_agent.supervisor.node import Node
+    from node_agent.supervisor.starting import Starter
+    from node_agent.supervisor.stopping import Stopper
+
+EXEC_PATIENCE_S = 2.0
+"""How long, in seconds, a process that a dying spawner has made may take to become the
+task's program, before its environment can tell whose it is."""
+
+POLL_S = 0.005
+
+
+class Recovery:
+    """Takes over every attempt that the journal knows and whose end it does not."""
+
+    def __init__(
+        self, node: Node, starter: Starter, stopper: Stopper, ender: Ender
+    ) -> None:
+        self._node = node
+        self._starter = starter
+        self._stopper = stopper
+        self._ender = ender
+        self._reaper = os.getppid()
+
+    def look(self) -> dict[int, procfs.Stat]:
+        """Return which main processes are there.
+
+        Must be called before the reaper is asked for its exits: then whatever is not
+        there is among them.
+        """
+        found = {}
+        for attempt in self._node.table.live.values():
+            stat = procfs.read_stat(attempt.pid) if attempt.pid else None
+            if stat is not None and procfs.started_between(stat, *attempt.born):
+                found[attempt.pid] = stat
+        return found
+
+    def run(self, present: dict[int, procfs.Stat], exits: list[Exit]) -> None:
+        """Take over what lives, and end what does not."""
+        node = self._node
+        attempts = list(node.table.live.values())
+        if node.table.boot_id != node.boot_id:
+            self._after_reboot(attempts, exits)
+            return
+        for attempt in attempts:
+            node.slots.reserve(attempt.slot)
+            node.busy |= attempt.cores
+            node.journal.tasks += 1
+            self._open_outputs(attempt)
+        for attempt in attempts:
+            if not attempt.pid:
+                self._resolve(attempt, present, exits)
+        for attempt in attempts:
+            if not attempt.over:
+                self._take_over(attempt, present, exits)
+
+    def _open_outputs(self, attempt: Attempt) -> None:
+        node = self._node
+        slot = node.slots.slot(attempt.slot)
+        files = (attempt.definition.stdout, attempt.definition.stderr)
+        for kind, template in enumerate(files):
+            if template is None:
+                kept = node.outputs.path(*attempt.key, kind)
+                try:
+                    if os.path.exists(kept):  # moved, and then not reported
+                        os.rename(kept, slot.paths[kind])
+                    node.slots.open(slot, kind)
+                except OSError as error:
+                    node.warn(f"output of task {attempt.key}: {error}")
+
+    def _after_reboot(self, attempts: list[Attempt], exits: list[Exit]) -> None:
+        """End everything that ran before the machine was started again."""
+        node = self._node
+        for attempt in attempts:
+            node.slots.reserve(attempt.slot)
+            node.journal.tasks += 1
+            self._open_outputs(attempt)
+            end = self._exit_of(attempt, exits, node.table.boot_id)
+            if end is not None:
+                self._ender.take_exit(attempt, end)
+            if attempt.status is not None:
+                ending = reports.ending_of(attempt, out_of_memory=False)
+            else:
+                ending = reports.Ending(
+                    protocol.NODE_REBOOTED, message="the node was started again"
+                )
+            self._ender.close(attempt, ending)
+        queued = list(node.table.queued.values())
+        for item in queued:
+            node.table.unqueue(item.instance_key)
+        reason = protocol.NODE_REBOOTED
+        self._ender.never_tried(queued, reason, reason)
+        node.table.boot_id = node.boot_id
+
+    # -- an intent without a process id
+
+    def _resolve(
+        self,
+        attempt: Attempt,
+        present: dict[int, procfs.Stat],
+        exits: list[Exit],
+    ) -> None:
+        """Find out whether the process was made before the spawner died.
+
+        The spawner makes one process at a time and journals each intent before and
+        each process id before the next, so at most one attempt is in doubt.
+        """
+        node = self._node
+        pid = self._find_living(attempt)
+        if pid is None:
+            end = self._find_ended(attempt, exits)
+            if end is None:
+                ending = reports.Ending(
+                    protocol.NOT_STARTED,
+                    message="the supervisor ended before the start",
+                )
+                self._ender.close(attempt, ending)
+                return
+            attempt.pid = end.pid
+            born = end.start_ticks / procfs.TICKS_PER_S
+        else:
+            attempt.pid = pid
+            stat = procfs.read_stat(pid)
+            if stat is not None:
+                present[pid] = stat
+            born = (
+                node.clock.boot()
+                if stat is None
+                else stat.start_ticks / procfs.TICKS_PER_S
+            )
+        attempt.born = (born, born)
+        attempt.started_at = node.clock.wall() - (node.clock.boot() - born)
+        slot = node.slots.slot(attempt.slot)
+        self._starter.report_started(attempt, slot)
+
+    def _strangers(self) -> list[int]:
+        known = {attempt.pid for attempt in self._node.table.live.values()}
+        children = procfs.children_of(self._reaper)
+        return [pid for pid in children if pid not in known and pid != os.getpid()]
+
+    def _find_living(self, attempt: Attempt) -> int | None:
+        """Return the orphan that is the attempt's main process, if it lives."""
+        deadline = self._node.clock.boot() + EXEC_PATIENCE_S
+        while True:
+            young = False
+            for pid in self._strangers():
+                stat = procfs.read_stat(pid)
+                if stat is None or stat.state == "Z":
+                    continue
+                if procfs.runs_supervisor_code(pid):
+                    young = True  # not yet the task's program
+                elif stat.session == pid and procfs.read_tag(pid) == attempt.key:
+                    return pid
+            if not young or self._node.clock.boot() > deadline:
+                return None
+            self._node.clock.pause(POLL_S)
+
+    def _find_ended(self, attempt: Attempt, exits: list[Exit]) -> Exit | None:
+        """Return the end of the attempt's main process, if it has ended already.
+
+        The first process that began a session after the intent: the dying spawner's
+        last act came before anything that other tasks did later.
+        """
+        known = {item.pid for item in self._node.table.live.values()}
+        earliest = int(attempt.tried_at * procfs.TICKS_PER_S) - 1
+        found = [
+            end
+            for end in exits
+            if end.boot_id == self._node.boot_id
+            and end.session == end.pid
+            and end.start_ticks >= earliest
+            and end.pid not in known
+        ]
+        return min(found, key=lambda end: end.start_ticks, default=None)
+
+    # -- a process id
+
+    def _exit_of(
+        self, attempt: Attempt, exits: list[Exit], boot_id: str
+    ) -> Exit | None:
+        earliest, latest = attempt.born
+        for end in exits:
+            ticks = end.start_ticks / procfs.TICKS_PER_S
+            if (
+                end.pid == attempt.pid
+                and end.boot_id == boot_id
+                and (not end.start_ticks or earliest - 0.1 <= ticks <= latest + 0.1)
+            ):
+                return end
+        return None
+
+    def _take_over(
+        self,
+        attempt: Attempt,
+        present: dict[int, procfs.Stat],
+        exits: list[Exit],
+    ) -> None:
+        node = self._node
+        node.by_pid[attempt.pid] = attempt
+        stat = present.get(attempt.pid)
+        attempt.own = stat is not None and stat.parent == os.getpid()
+        end = self._exit_of(attempt, exits, node.boot_id)
+        if end is not None:
+            self._ender.take_exit(attempt, end)
+        if attempt.status is not None and not (attempt.own and stat is not None):
+            self._ender.main_ended(attempt)
+        elif attempt.own:
+            attempt.status = None  # it is reaped, and journalled, again
+            node.own.mains.add(attempt.pid)
+            self._stopper.resume(attempt)
+        elif stat is None or not self._watch(attempt):
+            self._ender.expect_status(attempt)
+        else:
+            node.foreign.mains.add(attempt.pid)
+            self._stopper.resume(attempt)
+
+    def _watch(self, attempt: Attempt) -> bool:
+        """Watch a process that is no child of ours; return whether it lives."""
+        node = self._node
+        try:
+            attempt.pidfd = os.pidfd_open(attempt.pid)
+        except ProcessLookupError:
+            return False
+        node.poll.register(attempt.pidfd, select.EPOLLIN)
+        return True

@@ -1,0 +1,395 @@
+"""The spawner's loop: signals, the reaper, the agent, deadlines; then journal and send.
+
+One turn reaps what has ended, obeys what has come, starts what fits, writes the journal
+once and sends one frame. Nothing in it waits for a disk or for the agent.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+
+from node_agent.supervisor import commands, records
+from node_agent.supervisor.cgroup import Cgroups
+from node_agent.supervisor.channel import Channel
+from node_agent.supervisor.definition import User
+from node_agent.supervisor.ending import Ender
+from node_agent.supervisor.exits import Exit, next_dead_child, wait_status
+from node_agent.supervisor.front import lock_file
+from node_agent.supervisor.journal import Journal
+from node_agent.supervisor.link import Link
+from node_agent.supervisor.linux import (
+    become_subreaper,
+    default_signals,
+    name_this_process,
+    read_signals,
+    signal_descriptor,
+)
+from node_agent.supervisor.log import log
+from node_agent.supervisor.node import Node
+from node_agent.supervisor.orders import Orders
+from node_agent.supervisor.recovery import Recovery
+from node_agent.supervisor.replay import read_journal
+from node_agent.supervisor.starting import Starter
+from node_agent.supervisor.stopping import Stopper
+from node_agent.supervisor.table import Table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from node_agent.supervisor.clock import Clock
+    from node_agent.supervisor.commands import Config
+
+SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LOCK_PATIENCE_S = 10.0
+IDLE_S = 0.05
+TICK_S = 1.0
+INSTANCE_BYTES = 8
+
+
+class Spawner:
+    """One run of the spawner."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._reaper = os.getppid()
+        default_signals()
+        become_subreaper()
+        name_this_process("hpc-spawner")
+        self._signals = signal_descriptor(SIGNALS)
+        self._lock = self._take_lock()
+        os.set_inheritable(commands.CHANNEL_FD, False)  # noqa: FBT003
+        self._channel = Channel(socket.socket(fileno=commands.CHANNEL_FD))
+        self._exits: list[Exit] = []
+        self._unacknowledged = 0
+        self._all_exits = False
+        self._syncing = False
+        self._idle_planned = False
+        self._idle_seen = 0
+        self._ticking = False
+        self._checker = 0
+        self._status: int | None = None
+        self._succeeding = False
+        self._more = False
+        self._replay = self._read_journal()
+        self._node = self._make_node()
+        self._ender = Ender(self._node)
+        self._stopper = Stopper(self._node, self._ender)
+        self._starter = Starter(self._node, self._ender, self._stopper)
+        self._orders = Orders(
+            self._node,
+            self._starter,
+            self._stopper,
+            self._ender,
+            on_upgrade=self._check_new_code,
+            on_shutdown=self._shut_down,
+        )
+
+    # -- beginning
+
+    def _take_lock(self) -> int:
+        """Wait for a dying spawner to let go of the journal.
+
+        Raises:
+            OSError: it does not.
+        """
+        deadline = self._clock.boot() + LOCK_PATIENCE_S
+        path = self._config.path("spawner.lock")
+        while (lock := lock_file(path)) is None:
+            if self._clock.boot() > deadline:
+                raise OSError(f"another spawner holds {path}")
+            self._clock.pause(0.02)
+        return lock
+
+    def _read_journal(self) -> Any:
+        directory = self._config.path("journal")
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        return read_journal(directory)
+
+    def _make_node(self) -> Node:
+        config = self._config
+        table = Table(config.boot_id(), os.urandom(INSTANCE_BYTES).hex())
+        journal = Journal(config.path("journal"))
+        user = User()
+        fold = records.Fold(table, user)
+        for payload in self._replay.payloads:
+            try:
+                fold.apply(payload)
+            except (ValueError, KeyError, IndexError, TypeError) as error:
+                self._replay.warnings.append(f"journal: record left out: {error}")
+        fold.finish()
+        journal.resume(self._replay.segment, self._replay.offset, self._replay.old)
+        node = Node(
+            config,
+            self._clock,
+            table,
+            journal=journal,
+            cgroups=self._cgroups(),
+            user=user,
+            reaper=self._reaper,
+        )
+        for warning in self._replay.warnings:
+            node.warn(warning)
+        self._replay.payloads = []
+        return node
+
+    def _cgroups(self) -> Cgroups | None:
+        """Return the cgroups if they are wanted and can be used.
+
+        Raises:
+            OSError: they are required and cannot.
+        """
+        if self._config.cgroup == "off":
+            return None
+        try:
+            return Cgroups(self._config.directory, self._clock)
+        except OSError as error:
+            if self._config.cgroup == "require":
+                raise OSError(f"--cgroup require: {error}") from None
+            log(f"no cgroups, tasks are contained by their process trees: {error}")
+            return None
+
+    def _recover(self) -> None:
+        node = self._node
+        recovery = Recovery(node, self._starter, self._stopper, self._ender)
+        present = recovery.look()
+        self._channel.send("exits")
+        while not self._all_exits and self._status is None:
+            select.select([self._channel], [], [])
+            self._hear_reaper()
+        if self._status is not None:  # the reaper has died: its exits are not known
+            return
+        recovery.run(present, self._exits)
+        node.slots.clear()
+        if not node.publish() or not node.compact():
+            log(f"the journal cannot be made short: {node.journal.failure}")
+        node.journal.make_spare()
+        self._exits = []
+
+    # -- the loop
+
+    def run(self) -> int:
+        """Serve until told to stop; return the exit status.
+
+        Raises:
+            OSError: it cannot begin.
+        """
+        node = self._node
+        poll = node.poll
+        poll.register(self._signals, select.EPOLLIN)
+        poll.register(self._channel, select.EPOLLIN)
+        self._recover()
+        node.link = Link(
+            self._config.socket, self._config.group, poll, self._orders.obey
+        )
+        self._channel.send("ready")
+        self._give_signs_of_life()
+        while self._status is None:
+            patience_s = 0.0 if self._more else node.timers.patience_s()
+            for descriptor, events in poll.poll(patience_s):
+                self._handle(descriptor, events)
+            node.timers.run()
+            self._reap()
+            self._more = self._starter.start_what_fits()
+            self._end_turn()
+        return self._leave()
+
+    def _handle(self, descriptor: int, events: int) -> None:
+        node = self._node
+        if descriptor == self._signals:
+            arrived = read_signals(self._signals)
+            if arrived & {signal.SIGTERM, signal.SIGINT}:
+                self._status = 0
+            if signal.SIGHUP in arrived:
+                self._check_new_code()
+        elif descriptor == self._channel.fileno():
+            self._hear_reaper()
+        elif node.link is None or not node.link.handle(descriptor, events):
+            for attempt in list(node.by_pid.values()):
+                if attempt.pidfd == descriptor:
+                    self._ender.vanished(attempt)
+
+    def _end_turn(self) -> None:
+        node = self._node
+        if node.publish() and self._unacknowledged:
+            self._channel.send("acknowledge", self._unacknowledged)
+            self._unacknowledged = 0
+        if node.link is not None:
+            node.link.flush()
+        journal = node.journal
+        if journal.is_long:
+            node.compact()
+        if journal.dirty and not self._syncing:
+            journal.dirty = False
+            self._syncing = self._channel.send("sync", journal.path)
+        node.launcher.unpin()
+        if not self._idle_planned and node.activity != self._idle_seen:
+            self._idle_planned = True
+            node.timers.after(IDLE_S, self._idle)
+        if node.by_pid and not self._ticking:
+            self._ticking = True
+            self._tick()
+
+    def _reap(self) -> None:
+        """Reap what has ended; each status is journalled before it is reaped."""
+        node = self._node
+        orphans = False
+        while True:
+            try:
+                info = next_dead_child()
+            except ChildProcessError:
+                break
+            if info is None:
+                break
+            pid = info.si_pid
+            attempt = node.by_pid.get(pid)
+            if attempt is None or not attempt.own or attempt.status is not None:
+                os.waitpid(pid, 0)
+                node.own.mains.discard(pid)
+                node.own.adopted.pop(pid, None)
+                orphans = True
+                if pid == self._checker:
+                    self._checked(info)
+                continue
+            attempt.status = wait_status(info)
+            attempt.ended_at = self._clock.wall()
+            node.journal.add(records.status(attempt))
+            node.journal.flush()
+            _, _, usage = os.wait4(pid, 0)
+            attempt.usage(usage)
+            self._ender.main_ended(attempt)
+        if orphans:
+            self._ender.orphans_changed()
+
+    # -- the reaper
+
+    def _hear_reaper(self) -> None:
+        packets = self._channel.receive()
+        if packets is None:
+            self._succeeding = True
+            self._status = 0
+            return
+        for name, *items in packets:
+            if name == "ends":
+                self._take_exits([Exit(*fields) for fields in items[0]])
+            elif name == "all_exits":
+                self._all_exits = True
+            elif name == "synced":
+                self._synced(*items)
+            elif name == "upgrade":
+                self._check_new_code()
+
+    def _take_exits(self, ends: list[Exit]) -> None:
+        self._unacknowledged += len(ends)
+        if not self._all_exits:
+            self._exits += ends
+            return
+        for end in ends:
+            self._ender.status_from_reaper(end)
+        self._ender.orphans_changed()
+
+    def _synced(self, path: str, failure: str | None) -> None:
+        self._syncing = False
+        journal = self._node.journal
+        if failure is None:
+            journal.synced(path)
+        elif path == journal.path:
+            # After a failed sync nobody knows what is on the disk: write it all anew.
+            self._node.warn(f"journal: {failure}")
+            self._node.timers.after(TICK_S, self._compact)
+
+    def _compact(self) -> None:
+        self._node.compact()
+
+    # -- now and then
+
+    def _idle(self) -> None:
+        """Do what no task should wait for."""
+        node = self._node
+        self._idle_planned = False
+        self._idle_seen = node.activity
+        if node.cgroups is not None:
+            slot = node.slots.next_free()
+            node.cgroups.park(len(node.slots) if slot is None else slot)
+        if not node.by_pid:
+            os.chdir("/")  # keep nobody's file system busy
+
+    def _tick(self) -> None:
+        """While tasks live, look once a second for a strike of the OOM killer."""
+        node = self._node
+        if not node.by_pid:
+            self._ticking = False
+            return
+        node.oom.sample(self._clock.boot())
+        node.timers.after(TICK_S, self._tick)
+
+    def _give_signs_of_life(self) -> None:
+        if self._config.alive_ms:
+            self._channel.send("alive")
+            self._node.timers.after(
+                self._config.alive_ms / 1000, self._give_signs_of_life
+            )
+
+    # -- new code, and the end
+
+    def _check_new_code(self) -> None:
+        """Load the new code in another process first: what fails there stays there."""
+        if self._checker:
+            return
+        command = commands.command_of(commands.CHECK, self._config)
+        try:
+            self._checker = os.posix_spawn(
+                command[0], command, os.environ, setsigmask=()
+            )
+        except OSError as error:
+            self._node.warn(f"upgrade: {error}")
+            return
+        self._node.own.mains.add(self._checker)
+
+    def _checked(self, info: os.waitid_result) -> None:
+        self._checker = 0
+        if wait_status(info) != 0:
+            self._node.warn("upgrade: the new code cannot be loaded; nothing changed")
+            return
+        self._end_turn()
+        self._prepare_to_leave()
+        os.set_inheritable(commands.CHANNEL_FD, True)  # noqa: FBT003
+        self._execute(commands.command_of(commands.SPAWNER, self._config))
+
+    def _shut_down(self) -> None:
+        self._status = commands.EXIT_SHUT_DOWN
+
+    def _leave(self) -> int:
+        status = self._status or 0
+        node = self._node
+        self._end_turn()
+        self._prepare_to_leave()
+        if status == commands.EXIT_SHUT_DOWN and node.cgroups is not None:
+            node.cgroups.close()
+        if self._succeeding:
+            reaper_lock = lock_file(self._config.path("reaper.lock"))
+            if reaper_lock is not None:
+                os.close(reaper_lock)
+                log("the reaper has died; taking its place")
+                self._execute(commands.command_of(commands.REAPER, self._config))
+        return status
+
+    def _prepare_to_leave(self) -> None:
+        node = self._node
+        if node.link is not None:
+            node.link.close()
+        if node.cgroups is not None:
+            node.cgroups.leave()
+        node.launcher.unpin()
+        node.journal.close()
+
+    def _execute(self, command: list[str]) -> None:
+        """Become another program: same process id, so the tasks stay our children."""
+        sys.stderr.flush()
+        os.chdir("/")
+        os.execv(command[0], command)  # noqa: S606 - without a shell, and meant so

@@ -1,0 +1,250 @@
+"""Accepting starts, and starting what its job's cores allow, without asking anyone."""
+
+from __future__ import annotations
+
+from node_agent.supervisor import protocol, records, reports
+from node_agent.supervisor.attempt import Attempt, Queued
+from node_agent.supervisor.launch import StartFailedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from node_agent.supervisor.ending import Ender
+    from node_agent.supervisor.node import Node
+    from node_agent.supervisor.slots import Slot
+    from node_agent.supervisor.stopping import Stopper
+    from node_agent.supervisor.table import Job
+
+STARTS_PER_TURN = 16
+"""Then ends are reaped and reports sent before more is started."""
+
+START_BYTES = 1024
+RETRY_S = 1.0
+
+
+class Starter:
+    """Accepts attempts and starts them, in order of arrival within their job."""
+
+    def __init__(self, node: Node, ender: Ender, stopper: Stopper) -> None:
+        self._node = node
+        self._ender = ender
+        self._stopper = stopper
+        self._space_at = 0.0
+
+    # -- accepting
+
+    def accept(self, job: int, task: int, number: int, items: list[list[Any]]) -> None:
+        """Put attempts into the queue; answer those that cannot be with the reason.
+
+        An attempt is started at most once, ever: one that is known is answered with
+        its state, an older one refused.
+        """
+        node = self._node
+        table = node.table
+        owner = table.jobs.get(job)
+        definition = None if owner is None else owner.definitions.get((task, number))
+        if owner is None or definition is None or owner.ending:
+            ending = owner is not None and owner.ending
+            text = "the job is ending" if ending else f"definition {number} not known"
+            for instance, attempt, *_ in items:
+                node.say(protocol.REFUSED, job, task, instance, attempt, text)
+            return
+        new = [item for item in items if self._is_new(owner, task, item)]
+        if not new:
+            return
+        record = records.accepted(job, task, number, new)
+        if not node.journal.has_room(len(record)) and not node.compact():
+            for instance, attempt, *_ in new:
+                text = "no space left for the node's journal"
+                node.say(protocol.REFUSED, job, task, instance, attempt, text)
+            return
+        node.journal.add(record)
+        canceled = []
+        for instance, attempt, value, ncores, extra in new:
+            arrival = table.next_arrival()
+            queued = Queued(
+                definition,
+                instance,
+                attempt,
+                value=value,
+                ncores=ncores,
+                extra=extra,
+                arrival=arrival,
+            )
+            table.enqueue(queued)
+            if owner.stopped and (task, instance, attempt) in owner.stopped:
+                owner.stopped.discard((task, instance, attempt))
+                table.unqueue((job, task, instance))
+                canceled.append(queued)
+        if canceled:
+            self._ender.never_tried(canceled, protocol.CANCELED, protocol.CANCELED)
+
+    def _is_new(self, owner: Job, task: int, item: list[Any]) -> bool:
+        """Say whether an attempt has never been here; answer it if it has."""
+        node = self._node
+        instance, attempt = item[0], item[1]
+        key = (owner.number, task, instance)
+        known: Queued | Attempt | None = node.table.queued.get(key)
+        known = known or node.table.live.get(key)
+        if known is not None:
+            if attempt == known.attempt:
+                if isinstance(known, Attempt) and known.started_text:
+                    node.report(known.started_text)
+                return False
+            text = "attempt still ending"
+            if attempt < known.attempt:
+                text = f"attempt {known.attempt} is newer"
+            node.say(protocol.REFUSED, *key, attempt, text)
+            return False
+        newest = node.table.newest_ended(key)
+        if newest is None or attempt > newest:
+            return True
+        position = node.table.ends.get(key)
+        if attempt == newest and position is not None:
+            node.report(node.table.reports[position][0])
+        else:
+            text = f"attempt {newest} has ended here and was acknowledged"
+            node.say(protocol.REFUSED, *key, attempt, text)
+        return False
+
+    # -- starting
+
+    def start_what_fits(self) -> bool:
+        """Start waiting attempts; return whether more could be started at once."""
+        table = self._node.table
+        budget = STARTS_PER_TURN
+        while table.urgent:
+            if not budget or not self._has_space():
+                return bool(not budget)
+            queued = table.urgent.popleft()
+            if not queued.dropped:
+                self._start(queued, 0)
+                budget -= 1
+        if table.waiting:
+            return self._start_waiting(budget)
+        return False
+
+    def _start_waiting(self, budget: int) -> bool:
+        node = self._node
+        waiting = node.table.waiting
+        jobs = list(waiting.values())
+        if len(jobs) > 1:
+            jobs.sort(key=lambda job: job.queue[0].arrival if job.queue else 0)
+        for job in jobs:
+            queue = job.queue
+            while queue:
+                queued = queue[0]
+                if queued.dropped:
+                    queue.popleft()
+                    continue
+                idle = job.grant & ~node.busy
+                if idle.bit_count() < queued.ncores:
+                    break
+                if not budget or not self._has_space():
+                    return not budget
+                queue.popleft()
+                self._start(queued, _lowest(idle, queued.ncores))
+                budget -= 1
+            else:
+                del waiting[job.number]
+        return False
+
+    def _has_space(self) -> bool:
+        """Say whether the journal can take one more attempt and its end."""
+        node = self._node
+        if node.journal.has_room(START_BYTES):
+            return True
+        now = node.clock.boot()
+        if now < self._space_at:
+            return False
+        if node.publish() and node.compact() and node.journal.has_room(START_BYTES):
+            self._space_at = 0.0
+            return True
+        if not self._space_at:
+            node.warn("no space left for the node's journal: starts wait")
+        self._space_at = now + RETRY_S
+        node.timers.at(self._space_at, lambda: None)
+        return False
+
+    def _start(self, queued: Queued, cores: int) -> None:
+        node = self._node
+        definition = queued.definition
+        slot = node.slots.take()
+        if slot.number + 1 == len(node.slots):
+            node.launcher.make_room()
+        attempt = Attempt(
+            definition,
+            queued.instance,
+            queued.attempt,
+            slot=slot.number,
+            cores=cores,
+            contained=node.cgroups is not None
+            and (definition.cgroup or node.config.cgroup == "require"),
+            tried_at=node.clock.boot(),
+        )
+        node.activity += 1
+        node.table.try_attempt(attempt)
+        node.busy |= cores
+        node.journal.tasks += 1
+        node.journal.add(records.intent(attempt))
+        if not node.journal.flush():
+            text = f"the node's journal cannot be written: {node.journal.failure}"
+            ending = reports.Ending(protocol.NOT_STARTED, message=text)
+            self._ender.close(attempt, ending)
+            return
+        try:
+            self._enter_cgroup(attempt)
+            attempt.pid = node.launcher.start(attempt, queued, slot)
+        except StartFailedError as error:
+            self._ender.start_failed(attempt, error)
+            return
+        self._started(attempt, slot)
+
+    def _enter_cgroup(self, attempt: Attempt) -> None:
+        cgroups = self._node.cgroups
+        if cgroups is None:
+            return
+        try:
+            if attempt.contained:
+                cgroups.enter(attempt.slot)
+            else:
+                cgroups.leave()
+        except OSError as error:
+            raise StartFailedError(
+                "cgroup", error, b"entering it", is_of_node=True
+            ) from None
+
+    def _started(self, attempt: Attempt, slot: Slot) -> None:
+        node = self._node
+        now = node.clock.boot()
+        attempt.born = (attempt.tried_at, now)
+        attempt.started_at = node.clock.wall()
+        node.by_pid[attempt.pid] = attempt
+        node.own.mains.add(attempt.pid)
+        self.report_started(attempt, slot)
+        if attempt.definition.limit_s is not None:
+            self._stopper.watch_limit(attempt)
+
+    def report_started(self, attempt: Attempt, slot: Slot) -> None:
+        """Journal that the process exists, and tell the agent."""
+        node = self._node
+        position = node.next_position()
+        text = reports.started_text(position, attempt, slot)
+        attempt.started_text = text
+        definition = attempt.definition
+        attempt.out_path = None if definition.stdout is not None else slot.paths[0]
+        attempt.err_path = None if definition.stderr is not None else slot.paths[1]
+        node.journal.add(records.started(attempt))
+        node.table.add_started(position, text)
+        node.report(text)
+
+
+def _lowest(mask: int, count: int) -> int:
+    """Return a mask of the lowest ``count`` bits that are set."""
+    chosen = 0
+    for _ in range(count):
+        low = mask & -mask
+        chosen |= low
+        mask ^= low
+    return chosen

@@ -1,0 +1,189 @@
+"""Everything the supervisor knows: jobs, attempts, reports. What the journal restores.
+
+Only plain state and the rules on it; processes, files and sockets are elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from node_agent.supervisor.seen import Seen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from node_agent.supervisor.attempt import Attempt, InstanceKey, Queued
+    from node_agent.supervisor.definition import Definition
+
+KEPT_ENDED_JOBS = 1024
+"""So many jobs that have ended here are remembered, to refuse their attempts."""
+
+
+class Job:
+    """What is known of one job.
+
+    Attributes:
+        definitions: By task and definition number.
+        grant: Bit mask of the cores that the job may use here.
+        queue: Accepted attempts that need cores, in order of arrival.
+        seen: By task, the attempts that have ended here.
+        stopped: Attempts that were stopped before they came: task, instance, attempt.
+        ending: The agent has ended the job; it is told when nothing of it lives.
+    """
+
+    __slots__ = ("definitions", "ending", "grant", "number", "queue", "seen", "stopped")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.definitions: dict[tuple[int, int], Definition] = {}
+        self.grant = 0
+        self.queue: deque[Queued] = deque()
+        self.seen: dict[int, Seen] = {}
+        self.stopped: set[tuple[int, int, int]] = set()
+        self.ending = False
+
+
+class Table:
+    """The state of the node.
+
+    Attributes:
+        boot_id: The boot in which the attempts of the table ran.
+        instance: Names this journal; a new one knows nothing of older attempts.
+        position: Number of the newest report.
+        acknowledged: Every report up to this one is stored by the head.
+        reports: Unacknowledged reports by position: text and, for ends, the attempt.
+        settings: What the agent set, kept over restarts.
+        urgent: Accepted attempts that need no cores.
+        waiting: Jobs whose queues may not be empty.
+    """
+
+    def __init__(self, boot_id: str, instance: str) -> None:
+        self.boot_id = boot_id
+        self.instance = instance
+        self.position = 0
+        self.acknowledged = 0
+        self.jobs: dict[int, Job] = {}
+        self.ended_jobs: dict[int, None] = {}
+        self.queued: dict[InstanceKey, Queued] = {}
+        self.live: dict[InstanceKey, Attempt] = {}
+        self.reports: dict[int, tuple[bytes, InstanceKey | None]] = {}
+        self.ends: dict[InstanceKey, int] = {}
+        self.settings: dict[str, Any] = {}
+        self.urgent: deque[Queued] = deque()
+        self.waiting: dict[int, Job] = {}
+        self.arrivals = 0
+
+    def job(self, number: int) -> Job:
+        """Return the job, new if it is not known."""
+        job = self.jobs.get(number)
+        if job is None:
+            job = self.jobs[number] = Job(number)
+        return job
+
+    def define(self, definition: Definition) -> None:
+        """Take over a definition; one of the same number is replaced."""
+        job = self.job(definition.job)
+        job.definitions[definition.task, definition.number] = definition
+        self.ended_jobs.pop(definition.job, None)
+        job.ending = False
+
+    def enqueue(self, queued: Queued) -> None:
+        """Append an accepted attempt to its job's queue."""
+        self.queued[queued.instance_key] = queued
+        if not queued.ncores:
+            self.urgent.append(queued)
+            return
+        job = self.job(queued.definition.job)
+        job.queue.append(queued)
+        self.waiting[job.number] = job
+
+    def next_arrival(self) -> int:
+        """Return the place of the next accepted attempt."""
+        self.arrivals += 1
+        return self.arrivals
+
+    def unqueue(self, key: InstanceKey) -> Queued | None:
+        """Take an attempt out of the queue before its turn, if it is there."""
+        queued = self.queued.pop(key, None)
+        if queued is not None:
+            queued.dropped = True
+        return queued
+
+    def try_attempt(self, attempt: Attempt) -> None:
+        """Count the attempt as tried: from now on it is never started again."""
+        key = attempt.instance_key
+        self.unqueue(key)
+        self.live[key] = attempt
+
+    def newest_ended(self, key: InstanceKey) -> int | None:
+        """Return the newest attempt of the instance that has ended here."""
+        job = self.jobs.get(key[0])
+        seen = job.seen.get(key[1]) if job is not None else None
+        return seen.newest(key[2]) if seen is not None else None
+
+    def mark_seen(self, key: InstanceKey, attempt: int) -> None:
+        """Remember that the attempt has ended here."""
+        self.job(key[0]).seen.setdefault(key[1], Seen()).add(key[2], attempt)
+
+    def add_started(self, position: int, text: bytes) -> None:
+        """Keep a ``started`` report until it is acknowledged."""
+        self.position = max(self.position, position)
+        if position > self.acknowledged:
+            self.reports[position] = text, None
+
+    def add_ended(
+        self, position: int, text: bytes, key: InstanceKey, attempt: int
+    ) -> None:
+        """Keep an ``ended`` report, and forget the attempt but for having been here."""
+        self.position = max(self.position, position)
+        queued = self.queued.get(key)
+        if queued is not None and queued.attempt == attempt:
+            self.unqueue(key)
+        alive = self.live.get(key)
+        if alive is not None and alive.attempt == attempt:
+            del self.live[key]
+        self.mark_seen(key, attempt)
+        if position > self.acknowledged:
+            self.reports[position] = text, key
+            self.ends[key] = position
+
+    def acknowledge(self, position: int) -> None:
+        """Forget every report up to the position."""
+        self.acknowledged = max(self.acknowledged, min(position, self.position))
+        gone = []
+        for number in self.reports:
+            if number > position:
+                break
+            gone.append(number)
+        for number in gone:
+            _, key = self.reports.pop(number)
+            if key is not None and self.ends.get(key) == number:
+                del self.ends[key]
+
+    def end_job(self, number: int) -> None:
+        """Forget a job that has ended here, except which attempts it had."""
+        job = self.jobs.get(number)
+        if job is None:
+            return
+        job.definitions.clear()
+        job.grant = 0
+        job.queue.clear()
+        job.ending = False
+        self.ended_jobs[number] = None
+        while len(self.ended_jobs) > KEPT_ENDED_JOBS:
+            oldest = next(iter(self.ended_jobs))
+            del self.ended_jobs[oldest], self.jobs[oldest]
+
+    def purge(self, number: int) -> None:
+        """Forget a job altogether if it has ended here: the head has deleted it."""
+        if number in self.ended_jobs:
+            del self.ended_jobs[number], self.jobs[number]
+
+    def live_of(self, number: int) -> list[Attempt]:
+        """Return the living attempts of a job."""
+        return [item for item in self.live.values() if item.definition.job == number]
+
+    def has_work(self) -> bool:
+        """Say whether anything lives or waits."""
+        return bool(self.live or self.queued)

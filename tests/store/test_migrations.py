@@ -1,0 +1,122 @@
+"""Old databases become new ones; new ones are made at once."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql
+
+from hpcsched.store.errors import StoreFormatError
+from hpcsched.store.sql import migrate, schema
+from hpcsched.store.sql.statements import Statements
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def connect(path: Path | str) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def an_unmigrated(connection: sqlite3.Connection) -> None:
+    """Make what a database looks like before the first migration."""
+    connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+    connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+
+
+def schema_of(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+    """Return columns and indexes by name, without the layout of the text."""
+    found: dict[str, list[tuple[object, ...]]] = {}
+    query = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+    for kind, name, sql in connection.execute(query).fetchall():
+        if name == "alembic_version":
+            continue
+        if kind == "table":
+            columns = connection.execute(f"PRAGMA table_xinfo({name})").fetchall()
+            found[name] = [*columns, ("WITHOUT ROWID" in sql,)]
+        else:
+            found[name] = [(" ".join(sql.split()),)]
+    return found
+
+
+def test_the_newest_migration_is_the_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", migrate.SCRIPTS)
+
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+def test_a_new_database_and_a_migrated_one_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with closing(connect(":memory:")) as new, closing(connect(":memory:")) as old:
+        migrate.bring_up_to_date(new)
+        an_unmigrated(old)
+        monkeypatch.setattr(migrate, "version_of", lambda connection: "0001")
+        monkeypatch.setattr(migrate.schema, "HEAD", "head")
+        migrate.bring_up_to_date(old)
+
+        assert schema_of(new)
+        assert schema_of(old) == schema_of(new)
+
+
+def test_a_migrated_database_is_what_the_tables_say() -> None:
+    with closing(connect(":memory:")) as connection:
+        migrate.bring_up_to_date(connection)
+        engine = sa.create_engine(
+            "sqlite://", creator=lambda: connection, poolclass=sa.StaticPool
+        )
+        with engine.connect() as over_engine:
+            context = MigrationContext.configure(over_engine)
+
+            assert compare_metadata(context, schema.metadata) == []
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "x.db")) as connection:
+        migrate.bring_up_to_date(connection)
+        before = connection.total_changes
+        migrate.bring_up_to_date(connection)
+
+        assert connection.total_changes == before
+        assert migrate.version_of(connection) == schema.HEAD
+
+
+def test_a_database_of_a_newer_version_is_refused() -> None:
+    with closing(connect(":memory:")) as connection:
+        migrate.bring_up_to_date(connection)
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+        with pytest.raises(StoreFormatError, match="9999"):
+            migrate.bring_up_to_date(connection)
+
+
+def test_every_table_and_statement_compiles_for_postgresql() -> None:
+    dialect = postgresql.dialect(paramstyle="format")
+    for table in schema.metadata.sorted_tables:
+        assert str(sa.schema.CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            assert str(sa.schema.CreateIndex(index).compile(dialect=dialect))
+    statements = vars(Statements(dialect))
+    made = [s for name, s in statements.items() if name != "_dialect"]
+
+    for statement in made:
+        one, many = statement._text(1), statement._text(statement._sizes[0])
+        assert many.count("%s") == statement._sizes[0] * one.count("%s")
+
+
+@pytest.mark.parametrize("size", [4, 256])
+def test_a_statement_for_many_rows_is_what_compiling_it_gives(size: int) -> None:
+    statements = vars(Statements(migrate.sqlite_dialect.dialect(paramstyle="qmark")))
+
+    for name, statement in statements.items():
+        if name != "_dialect" and size in statement._sizes:
+            assert statement._text(size) == statement._compile(size), name
