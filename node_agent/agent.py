@@ -50,6 +50,10 @@ log = logging.getLogger(__name__)
 #: may overtake reports of its own turn, not of the one before.
 SETTLING_PINGS: Final = 2
 
+#: So many attempts that wait for a core keep a node busy, even with the shortest of
+#: tasks, for longer than reports of starts and ends are gathered.
+DEEP_QUEUE: Final = 32
+
 
 class Agent:
     """The state of the agent, and what happens to it."""
@@ -89,6 +93,10 @@ class Agent:
         }
 
     # For the link: see link.stream.Node
+
+    @property
+    def has_deep_queue(self) -> bool:
+        return self._attempts.queued >= DEEP_QUEUE
 
     def facts(self) -> NodeFacts:
         inventory, machine = self._inventory, self._machine

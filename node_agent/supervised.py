@@ -11,11 +11,13 @@ import json
 import logging
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from node_agent.supervisor import protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpcsched.common.clock import Clock
     from node_agent.core.definitions import Message
 
@@ -24,6 +26,10 @@ log = logging.getLogger(__name__)
 #: How long to wait before the next attempt to connect, seconds; doubled each time.
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
+
+#: How long what the supervisor says may gather while there is no hurry, seconds: to be
+#: woken costs more than to hear of a task.
+GATHER_S: Final = 0.003
 
 #: A frame is closed when it has grown to so many bytes (the protocol allows 16 MiB).
 FRAME_BYTES: Final = 1024 * 1024
@@ -39,6 +45,10 @@ class SupervisorLostError(Exception):
 
 class Listener(Protocol):
     """Who hears the supervisor. None of these may raise or block."""
+
+    @property
+    def has_deep_queue(self) -> bool:
+        """Is there no hurry to hear what has started and ended?"""
 
     def supervisor_connected(self) -> None:
         """Hear that a connection is there: the hello comes next, then the journal."""
@@ -140,7 +150,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         with protocol.socket_address(self._path) as address:
             _, wire = await loop.create_unix_connection(
-                lambda: _Wire(self._hear), address
+                lambda: _Wire(self._hear, self._clock), address
             )
         self._wire = wire
         log.info("connected to the supervisor", extra={"socket": self._path})
@@ -157,6 +167,8 @@ class Supervisor:
                     self._fall(message)
         else:
             self._listener.supervisor_said(messages)
+            if self._wire is not None and self._listener.has_deep_queue:
+                self._wire.gather()
 
     def _fall(self, message: Message) -> None:
         future = self._barriers.get(message[1]) if len(message) > 1 else None
@@ -174,8 +186,10 @@ class Supervisor:
 class _Wire(asyncio.Protocol):
     """Frames in, frames out."""
 
-    def __init__(self, hear: Any) -> None:
+    def __init__(self, hear: Callable[[list[Message]], None], clock: Clock) -> None:
         self._hear = hear
+        self._clock = clock
+        self._gathering = False
         self._reader = protocol.FrameReader()
         self._transport: asyncio.Transport | None = None
         self._pending: list[bytes] = []
@@ -194,16 +208,28 @@ class _Wire(asyncio.Protocol):
         self._pending.append(text)
         self._pending_bytes += len(text) + 1
 
+    def gather(self) -> None:
+        """Read nothing for a moment."""
+        if self._transport is not None and not self._gathering:
+            self._gathering = True
+            self._transport.pause_reading()
+            self._clock.call_at(self._clock.mono() + GATHER_S, self._read_on)
+
+    def _read_on(self) -> None:
+        self._gathering = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-            end = transport.get_extra_info("socket")
-            peer = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-            _, self.account, _ = _PEER.unpack(peer)
+        # Not every loop derives its transports from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        end = transport.get_extra_info("socket")
+        peer = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        _, self.account, _ = _PEER.unpack(peer)
 
     def data_received(self, data: bytes) -> None:
         try:

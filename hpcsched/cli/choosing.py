@@ -142,8 +142,8 @@ async def act_on_jobs(
             how many it had acted on before (lifecycle.md 4.3).
 
     Raises:
-        StoppedError: at the first refusal of a job that was named, or of any for another
-            reason than its state.
+        StoppedError: at the first refusal of a job that was named, or of any for
+            another reason than its state.
     """
     left = list(picks)
     done: list[int] = []

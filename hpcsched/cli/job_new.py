@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.command("new", cls=Verb)
 @options(BOTH, JOB_ONLY, REQUEST_ID, DRY_RUN)
 @pass_app
-def new(app: App, request_id: UUID | None, *, dry_run: bool, **given: Any) -> None:
+def new(app: App, /, request_id: UUID | None, *, dry_run: bool, **given: Any) -> None:
     """Make a job in state Configuring and print its id.
 
     \b

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.api.v1 import task_pb2
 from hpcsched.cli.progress import ended_count
@@ -26,12 +26,37 @@ _KINDS = {
     task_pb2.TASK_TYPE_SERVICE: "Service",
 }
 
+JOB_COLUMNS: Final = (
+    "ID",
+    "NAME",
+    "OWNER",
+    "STATE",
+    "TASKS",
+    "FAILED",
+    "CORES",
+    "PRIORITY",
+    "TIME",
+    "NODES",
+    "REASON",
+)
+TASK_COLUMNS: Final = (
+    "ID",
+    "NAME",
+    "TYPE",
+    "STATE",
+    "EXIT",
+    "ATTEMPT",
+    "TIME",
+    "NODES",
+    "ELEMENTS",
+    "REASON",
+)
+
 
 def job_table(jobs: Iterable[job_pb2.Job]) -> Table:
     """Return a line per job."""
     table = Table(
-        columns=("ID", "NAME", "OWNER", "STATE", "TASKS", "FAILED", "CORES")
-        + ("PRIORITY", "TIME", "NODES", "REASON"),
+        columns=JOB_COLUMNS,
         numbers=frozenset({0, 4, 5, 6, 7, 8}),
     )
     now = SystemClock().wall()
@@ -69,8 +94,7 @@ def task_name(task: task_pb2.Task) -> str:
 def task_table(tasks: Iterable[task_pb2.Task]) -> Table:
     """Return a line per task, element or sweep."""
     table = Table(
-        columns=("ID", "NAME", "TYPE", "STATE", "EXIT", "ATTEMPT", "TIME")
-        + ("NODES", "ELEMENTS", "REASON"),
+        columns=TASK_COLUMNS,
         numbers=frozenset({4, 5, 6}),
     )
     now = SystemClock().wall()

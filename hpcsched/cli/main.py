@@ -105,26 +105,26 @@ def run(argv: Sequence[str], app: App | None = None) -> int:
         status = root.main(
             args=list(argv), prog_name="hpc", standalone_mode=False, obj=app
         )
-    except HpcError as refusal:
-        return problems.report_refusal(refusal, as_json=as_json)
-    except problems.ProblemError as problem:
-        return _report(problem, as_json=as_json)
-    except click.ClickException as error:
-        return _report_usage(error, as_json=as_json)
     except (KeyboardInterrupt, click.Abort):
         return problems.INTERRUPTED
     except BrokenPipeError:
         _close_pipe()
         return problems.PIPE_CLOSED
+    except (HpcError, problems.ProblemError, click.ClickException) as error:
+        return _tell(error, as_json=as_json)
     except UnicodeEncodeError:
-        problem = problems.ProblemError(
-            "USAGE",
-            "an argument is no UTF-8 text",
-            status=problems.USAGE,
-            code="INVALID_ARGUMENT",
-        )
-        return _report(problem, as_json=as_json)
+        return _tell(click.UsageError("an argument is no UTF-8 text"), as_json=as_json)
     return _as_status(status)
+
+
+def _tell(
+    error: HpcError | problems.ProblemError | click.ClickException, *, as_json: bool
+) -> int:
+    if isinstance(error, HpcError):
+        return problems.report_refusal(error, as_json=as_json)
+    if isinstance(error, problems.ProblemError):
+        return _report(error, as_json=as_json)
+    return _report_usage(error, as_json=as_json)
 
 
 def _as_status(result: Any) -> int:

@@ -8,11 +8,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.codec import pack
 from hpcsched.core.settings import PARAMETERS, Settings, find, parse
 from hpcsched.core.views import ClusterView
+from hpcsched.runtime.durable import written
 from hpcsched.runtime.node_record import NodeState
-from hpcsched.store.base import Delta, RequestRow, TokenRow
+from hpcsched.runtime.turns import request_row
+from hpcsched.store.base import Delta, TokenRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from hpcsched.core.caller import Caller
     from hpcsched.core.views import NodeView
     from hpcsched.runtime.front import Request
-    from hpcsched.runtime.job_actor import Ledger
     from hpcsched.runtime.ledger import Ledgers
+    from hpcsched.runtime.mail import Ledger
     from hpcsched.runtime.world import World
 
 REASON_LIMIT: Final = 320
 USER_LIMIT: Final = 80
+RECONNECT_MS: Final = 100
 ROLES: Final = ("user", "administrator", "node")
 
 
@@ -89,13 +91,8 @@ class ClusterCalls:
             async def act(ledger: Ledger | None, actor: Any = actor) -> Any:
                 row = None
                 if ledger is not None:
-                    row = _row(ledger, None, self._world.clock.wall())
-                wanted = state
-                if state is NodeState.DRAINING and not actor.jobs:
-                    wanted = NodeState.OFFLINE
-                await nodes.set_state(actor, wanted, reason, caller.user, row)
-                if wanted is not NodeState.ONLINE:
-                    actor.evict(drain=wanted is NodeState.DRAINING)
+                    row = request_row(ledger, None, self._world.clock.wall())
+                await nodes.set_state(actor, state, reason, caller.user, row)
 
             await self._ledgers.once(caller, request, act, part=part)
         return [nodes.view(actor) for actor in actors]
@@ -154,17 +151,25 @@ class ClusterCalls:
         async def act(ledger: Ledger | None) -> Any:
             rows = []
             if ledger is not None:
-                rows = [_row(ledger, None, self._world.clock.wall())]
-            await self._write(Delta(parameters=chosen, requests=rows))
+                rows = [request_row(ledger, None, self._world.clock.wall())]
+            await written(self._world, Delta(parameters=chosen, requests=rows))
             for name, text in chosen.items():
                 if text is None:
                     self._texts.pop(name, None)
                 else:
                     self._texts[name] = text
-            self._world.settings = Settings.from_texts(self._texts)
+            self._obey(Settings.from_texts(self._texts))
 
         await self._ledgers.once(caller, request, act)
         return await self.parameters(caller, list(chosen))
+
+    def _obey(self, settings: Settings) -> None:
+        """Let new settings be in force everywhere at once."""
+        before, self._world.settings = self._world.settings, settings
+        self._world.jobs.refresh()
+        if before.heartbeat_s != settings.heartbeat_s:
+            # Agents learn their interval when they connect.
+            self._world.nodes.goodbye(retry_ms=RECONNECT_MS)
 
     async def create_token(
         self, caller: Caller, user: str, role: str, lifetime_s: float | None
@@ -199,7 +204,7 @@ class ClusterCalls:
             create_time=now,
             expire_time=None if lifetime_s is None else now + lifetime_s,
         )
-        await self._write(Delta(tokens=[row]))
+        await written(self._world, Delta(tokens=[row]))
         self._tokens[row.digest] = row
         return row, secret
 
@@ -217,7 +222,7 @@ class ClusterCalls:
             create_time=self._world.clock.wall(),
             expire_time=None,
         )
-        await self._write(Delta(tokens=[row]))
+        await written(self._world, Delta(tokens=[row]))
         self._tokens[digest] = row
         return row
 
@@ -235,7 +240,7 @@ class ClusterCalls:
         for token_id in ids:
             if token_id not in known:
                 raise HpcError("TOKEN_NOT_FOUND", token_id=token_id)
-        await self._write(Delta(revoked_tokens=list(ids)))
+        await written(self._world, Delta(revoked_tokens=list(ids)))
         for token_id in ids:
             self._tokens.pop(known[token_id].digest, None)
 
@@ -249,33 +254,6 @@ class ClusterCalls:
         )
         return None if expired else row
 
-    async def _write(self, delta: Delta) -> None:
-        future = self._world.loop.create_future()
-
-        def done(_: int, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                full = isinstance(error, OSError)
-                future.set_exception(
-                    HpcError("DISK_FULL" if full else "OUTCOME_UNKNOWN")
-                )
-
-        self._world.store.commit(delta, done)
-        await future
-
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
-
-
-def _row(ledger: Ledger, answer: Any, now: float) -> RequestRow:
-    return RequestRow(
-        principal=ledger.principal,
-        request_id=ledger.request_id,
-        digest=ledger.digest,
-        answer=pack((answer, None)),
-        time=now,
-    )

@@ -1,43 +1,227 @@
-"""What makes a new job durable."""
+"""Use cases that make new jobs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from hpcsched.core.job import codec
-from hpcsched.runtime.job_actor import event_row, job_row, take_chunks
-from hpcsched.store.base import Delta
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job import commands as c
+from hpcsched.core.job.decide import decide, new_job
+from hpcsched.core.job.spec import JobSpec
+from hpcsched.core.job.states import JobType
+from hpcsched.core.job.validation import validate_new, validate_together
+from hpcsched.runtime.durable import refusal_of
+from hpcsched.runtime.front import NewJob
+from hpcsched.runtime.job_reads import JobReads
+from hpcsched.runtime.mail import Ledger, Mail
+from hpcsched.runtime.turns import new_job_delta, request_row, turns_views
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from hpcsched.core.caller import Caller
     from hpcsched.core.job.decide import Decision
     from hpcsched.core.job.model import Job
-    from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.task.spec import TaskSpec
-    from hpcsched.runtime.job_actor import Mail
+    from hpcsched.core.views import JobView
+    from hpcsched.runtime.front import Request
+    from hpcsched.store.base import Delta
+
+    Made = list[tuple[Job, list[tuple[Decision, Mail]]]]
+
+COMMAND_NAME: Final = 80
+"""Characters of a command that its job is named after."""
 
 
-class Draft:
-    """A new job whose specification has been checked before."""
+class JobCreation(JobReads):
+    """The part of ``runtime.front.JobFront`` that begins jobs."""
 
-    def __init__(self, spec: JobSpec, tasks: tuple[TaskSpec, ...]) -> None:
-        self.spec = spec
-        self.tasks = tasks
+    async def create_job(
+        self, caller: Caller, new: NewJob, request: Request, *, validate_only: bool
+    ) -> JobView:
+        """Create a draft (J1, J2)."""
+        self._admit(caller)
+        self._check_new(caller, new, submit=False)
+        if validate_only:
+            job, _ = new_job(
+                0, caller.user, new.spec, new.tasks, self._now(), self._settings
+            )
+            return self._view(job)
+
+        async def act(ledger: Ledger | None) -> Any:
+            return await self._create(caller, [new], ledger, submit=False)
+
+        (job_id,) = await self._ledgers.once(caller, request, act)
+        return await self.get_job(caller, job_id, full=False)
+
+    async def submit_jobs(
+        self,
+        caller: Caller,
+        new: Sequence[NewJob],
+        request: Request,
+        *,
+        validate_only: bool,
+    ) -> Sequence[int]:
+        """Create and submit jobs, all or none (QueueJobs)."""
+        self._admit(caller)
+        if not new:
+            raise HpcError("REQUIRED_FIELD", field="specs")
+        for number, one in enumerate(new):
+            try:
+                self._check_new(caller, one, submit=True)
+            except HpcError as refusal:
+                raise _numbered(refusal, number, len(new)) from None
+        if validate_only:
+            return []
+
+        async def act(ledger: Ledger | None) -> Any:
+            return await self._create(caller, new, ledger, submit=True)
+
+        ids: Sequence[int] = await self._ledgers.once(caller, request, act)
+        return ids
+
+    async def clone_job(self, caller: Caller, job_id: int, request: Request) -> JobView:
+        """Copy a job into a new draft (api.md 3.1)."""
+        self._admit(caller)
+
+        def copy(job: Job) -> NewJob:
+            caller.require_owner(job.owner, f"clone job {job_id}")
+            if job.spec.job_type is JobType.ADMIN:
+                raise HpcError("COMMAND_NOT_RERUNNABLE", job_id=job_id)
+            spec = replace(job.spec, excluded_nodes=(), can_preempt=False)
+            return NewJob(spec=spec, tasks=tuple(record.spec for record in job.tasks))
+
+        async def act(ledger: Ledger | None) -> Any:
+            new = await self._world.jobs.look(job_id, copy)
+            return await self._create(caller, [new], ledger, submit=False)
+
+        (new_id,) = await self._ledgers.once(caller, request, act)
+        return await self.get_job(caller, new_id, full=False)
+
+    async def create_command(
+        self, caller: Caller, nodes: Sequence[str], template: TaskSpec, request: Request
+    ) -> JobView:
+        """Run a command on nodes at once, outside the queue (api.md 8)."""
+        caller.require_administrator("run commands on nodes")
+        self._admit(caller)
+        if not nodes:
+            raise HpcError("REQUIRED_FIELD", field="nodes")
+        names = sorted(set(nodes))
+        for name in names:
+            self._world.nodes.find(name)
+        label = template.command_line or " ".join(template.arguments)
+        spec = JobSpec(name=label[:COMMAND_NAME], job_type=JobType.ADMIN, project="")
+        tasks = [replace(template, node=name, is_rerunnable=False) for name in names]
+        validate_new(spec, tasks, self._settings)
+        new = NewJob(spec=spec, tasks=tuple(tasks))
+
+        async def act(ledger: Ledger | None) -> Any:
+            return await self._create(caller, [new], ledger, submit=True)
+
+        (job_id,) = await self._ledgers.once(caller, request, act)
+        return await self.get_job(caller, job_id, full=False)
+
+    # How it is done
+
+    def _admit(self, caller: Caller) -> None:
+        if self._world.stopping:
+            raise HpcError("HEAD_STOPPING")
+        if not self._settings.allow_users and not caller.administrator:
+            operation = "create or submit jobs while AllowNewUserConnections is False"
+            raise HpcError("PERMISSION_DENIED", user=caller.user, operation=operation)
+
+    def _check_new(self, caller: Caller, new: NewJob, *, submit: bool) -> None:
+        spec = new.spec
+        validate_new(spec, new.tasks, self._settings)
+        if spec.user_name and spec.user_name != caller.user:
+            caller.require_administrator(f"run tasks as {spec.user_name}")
+        if submit:
+            validate_together(spec, new.tasks, self._settings)
+            self._check_nodes(spec)
+
+    def _check_nodes(self, spec: JobSpec) -> None:
+        for field in ("requested_nodes", "excluded_nodes"):
+            for name in getattr(spec, field):
+                if not self._world.nodes.known(name):
+                    raise HpcError("UNKNOWN_NODE", field=f"spec.{field}", node=name)
+
+    async def _create(
+        self,
+        caller: Caller,
+        new: Sequence[NewJob],
+        ledger: Ledger | None,
+        *,
+        submit: bool,
+    ) -> list[int]:
+        """Make jobs durable together, then let them live.
+
+        A refusal leaves no trace, not even used numbers.
+        """
+        deltas: list[Delta] = []
+        made: Made = []
+        now = self._now()
+        ids = list(range(self._next_job, self._next_job + len(new)))
+        for job_id, one in zip(ids, new, strict=True):
+            job, decision = new_job(
+                job_id, caller.user, one.spec, one.tasks, now, self._settings
+            )
+            decided = [(decision, Mail(None))]
+            if submit:
+                command = self._submission(caller, job)
+                submitted = decide(job, command, now, self._settings)
+                if submitted.refusal is not None:
+                    raise submitted.refusal
+                decided.append((submitted, Mail(None)))
+            made.append((job, decided))
+            deltas.append(new_job_delta(job, decided, now))
+        self._next_job += len(new)
+        deltas[0].counters = {"next_job": self._next_job}
+        if ledger is not None:
+            deltas[0].requests = [request_row(ledger, ids, now)]
+        await self._commit_new(deltas, made)
+        return ids
+
+    def _submission(self, caller: Caller, job: Job) -> c.Command:
+        if job.spec.job_type is not JobType.ADMIN:
+            return c.SubmitJob(caller=caller, submit_order=self._next_order())
+        nodes: dict[int, int | None] = {}
+        for record in job.tasks:
+            actor = self._world.nodes.find(record.spec.node)
+            nodes[record.task_id] = actor.record.node_id if actor.session else None
+        return c.StartCommand(caller=caller, nodes=nodes)
+
+    async def _commit_new(self, deltas: list[Delta], made: Made) -> None:
+        future: asyncio.Future[None] = self._world.loop.create_future()
+
+        def done(seqs: Sequence[int], error: BaseException | None) -> None:
+            if error is None:
+                self._begin(seqs, made)
+            if future.done():
+                return  # whoever asked has gone; what was committed stands
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(refusal_of(error))
+
+        self._world.store.commit_together(deltas, done)
+        await future
+
+    def _begin(self, seqs: Sequence[int], made: Made) -> None:
+        """New jobs have become durable: show them, and do what they ask for."""
+        views = []
+        for (job, decided), seq in zip(made, seqs, strict=True):
+            views += turns_views(job, seq, decided)
+        self._world.feed.publish(views)
+        for job, decided in made:
+            self._world.jobs.adopt(job).act(decided)
 
 
-def creation_of(job: Job, decisions: list[tuple[Decision, Mail]]) -> Delta:
-    """Return what makes a new job durable: its events, its state, its specifications."""
-    events = [pair for decision, _ in decisions for pair in decision.turn.events]
-    rows = [
-        event_row(job, number, event.time, codec.encode_event(event, changes))
-        for number, (event, changes) in enumerate(events, start=1)
-    ]
-    notes = {
-        number: codec.pack((code, text))
-        for event, _ in events
-        for number, code, text in event.notes
-    }
-    specs = {record.task_id: codec.encode_spec(record.spec) for record in job.tasks}
-    specs[0] = codec.encode_spec(job.spec)
-    return Delta(
-        events=rows, job=job_row(job), specs=specs, chunks=take_chunks(job), notes=notes
-    )
+def _numbered(refusal: HpcError, number: int, total: int) -> HpcError:
+    """Name the job of a batch that was refused."""
+    if total > 1:
+        field = refusal.facts.get("field", "")
+        refusal.facts["field"] = field.replace("spec", f"specs[{number}]", 1)
+        refusal.args = (f"specs[{number}]: {refusal}",)
+    return refusal

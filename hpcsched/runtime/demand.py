@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.placing import ready_tasks
 from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.scheduling.snapshot import Demand
@@ -13,27 +14,37 @@ if TYPE_CHECKING:
     from hpcsched.core.job.model import Job
     from hpcsched.core.settings import Settings
 
-ENOUGH: Final = 1 << 20
-"""More cores than any cluster has: counting further would tell nothing."""
+_OPEN: Final = (UsePhase.NEW, UsePhase.PREPARING, UsePhase.READY)
 
 
-def demand_of(job: Job, settings: Settings) -> Demand | None:
-    """Return what the job wants now; None when it wants nothing more than it holds."""
+def demand_of(job: Job, settings: Settings, cores: int) -> Demand | None:
+    """Return what the job wants now; None when it wants nothing more than it holds.
+
+    Args:
+        job: The job.
+        settings: Those in force.
+        cores: What the cluster has; more need not be counted.
+    """
     if job.spec.job_type is JobType.ADMIN:
         return None
     if job.state is JobState.QUEUED:
-        return _demand(job, max(wanted_cores(job), job.min_cores()), running=False)
+        least = job.min_cores()
+        most = max(wanted_cores(job, max(cores, least)), least)
+        return _demand(job, least, most, running=False)
     if job.state is not JobState.RUNNING or not settings.grow:
         return None
-    held = sum(len(use.cores) for use in job.uses.values())
     if not job.counts[TaskState.QUEUED]:
         return None
-    most = wanted_cores(job)
-    return _demand(job, most, running=True) if most > held else None
+    held = sum(len(use.cores) for use in job.uses.values())
+    most = wanted_cores(job, max(cores, held + 1))
+    return _demand(job, 0, most, running=True) if most > held else None
 
 
-def wanted_cores(job: Job) -> int:
-    """Return the cores that it could use at once: what runs and what may start now."""
+def wanted_cores(job: Job, enough: int) -> int:
+    """Return the cores that it could use at once: what runs and what may start now.
+
+    Counting stops at ``enough``: going through ten thousand tasks would tell nothing.
+    """
     total = sum(use.busy for use in job.uses.values())
     for task_id in reversed(ready_tasks(job)):
         record = job.tasks[task_id - 1]
@@ -41,7 +52,7 @@ def wanted_cores(job: Job) -> int:
         if record.spec.max_concurrent:
             count = min(count, record.spec.max_concurrent)
         total += count * (record.spec.max_cores or record.spec.min_cores)
-        if total >= ENOUGH:
+        if total >= enough:
             break
     if job.spec.max_cores is not None:
         limit = job.spec.max_cores
@@ -49,7 +60,7 @@ def wanted_cores(job: Job) -> int:
     return total
 
 
-def _demand(job: Job, most: int, *, running: bool) -> Demand:
+def _demand(job: Job, least: int, most: int, *, running: bool) -> Demand:
     ready = ready_tasks(job)
     width = 1
     if ready:
@@ -57,11 +68,14 @@ def _demand(job: Job, most: int, *, running: bool) -> Demand:
     return Demand(
         job_id=job.job_id,
         order=job.order,
-        least=job.min_cores(),
+        least=least,
         most=most,
         width=width,
         running=running,
         exclusive=job.spec.is_exclusive,
         requested=frozenset(job.spec.requested_nodes),
         excluded=frozenset((*job.spec.excluded_nodes, *job.excluded)),
+        closed=frozenset(
+            use.node_id for use in job.uses.values() if use.phase not in _OPEN
+        ),
     )

@@ -1,14 +1,13 @@
 """The feed: the log's recent end in memory, and whoever waits for more of it.
 
 A subscriber is a cursor that reads at its own pace: from memory where the events still are,
-else from the store. There is no queue per subscriber, nothing is dropped, nobody waits for a
-slow one.
+else from the store. There is no queue per subscriber, nothing is dropped, nobody waits for
+a slow one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.codec import decode_changes
@@ -23,17 +22,28 @@ if TYPE_CHECKING:
 
 TAIL: Final = 20_000
 """Events kept in memory: some seconds of the busiest cluster, a few megabytes."""
+TAIL_WEIGHT: Final = 200_000
+"""Changes and ranges of elements kept in memory: one event may speak of many."""
 PAGE: Final = 512
+ANY: Final = 0
 
 
 class Feed:
-    """What is committed, in order. ``last`` is the newest number."""
+    """What is committed, in order.
+
+    Attributes:
+        last: Number of the newest event.
+        floor: Number of the newest event that was purged.
+    """
 
     def __init__(self, store: Store, clock: Clock, last: int, floor: int) -> None:
         self._store = store
         self._clock = clock
-        self._tail: deque[EventView] = deque(maxlen=TAIL)
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._tail: list[EventView] = []
+        self._weights: list[int] = []
+        self._start = 0
+        self._weight = 0
+        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
         self.last = last
         self.floor = floor
 
@@ -41,37 +51,113 @@ class Feed:
         """Show events that have been committed; they come in order, without gaps."""
         if not events:
             return
+        if events[0].seq != self.last + 1:
+            # What is missing is in the store; positions in the tail must hold.
+            self._forget(len(self._tail))
         self._tail.extend(events)
+        weights = [_weight(event) for event in events]
+        self._weights.extend(weights)
+        self._weight += sum(weights)
         self.last = events[-1].seq
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
+        self._trim()
+        if self._waiting:
+            self._wake(ANY)
+            for job_id in {event.job_id for event in events} - {ANY}:
+                self._wake(job_id)
+
+    def _wake(self, job_id: int) -> None:
+        for future in self._waiting.pop(job_id, ()):
             _resolve(future)
 
-    async def read(self, after: int, job_id: int = 0) -> Sequence[EventView]:
-        """Return some events after a number, in order; none when there are no more now."""
+    def _trim(self) -> None:
+        start = self._start
+        while len(self._tail) - start > TAIL or (
+            self._weight > TAIL_WEIGHT and len(self._tail) - start > 1
+        ):
+            self._weight -= self._weights[start]
+            start += 1
+        self._start = start
+        if start > TAIL:
+            self._forget(start)
+
+    def _forget(self, count: int) -> None:
+        """Let go of the memory of so many events at the beginning of the list."""
+        self._weight -= sum(self._weights[self._start : count])
+        del self._tail[:count], self._weights[:count]
+        self._start = 0
+
+    def _position(self, after: int) -> int | None:
+        """Return where in the tail the event after a number is; None: not in there."""
+        if self._start == len(self._tail):
+            return None
+        first = self._tail[self._start].seq
+        return None if after + 1 < first else self._start + after + 1 - first
+
+    def holds(self, after: int) -> bool:
+        """Is everything after a number still in memory?"""
+        return after >= self.last or self._position(after) is not None
+
+    async def read(self, after: int, job_id: int = ANY) -> Sequence[EventView]:
+        """Return some events after a number, in order; none when there are no more now.
+
+        With a job only its own.
+        """
         if after >= self.last:
             return ()
-        if self._tail and self._tail[0].seq <= after + 1:
-            start = after + 1 - self._tail[0].seq
-            stop = min(start + PAGE, len(self._tail))
-            return [self._tail[i] for i in range(start, stop)]
-        rows = await self._store.read_events(after, PAGE, job_id)
-        return [stored_view(row) for row in rows]
+        position = self._position(after)
+        if position is None:
+            return await self._read_store(after, job_id)
+        if job_id == ANY:
+            return self._tail[position : position + PAGE]
+        return self._of_job(position, job_id, PAGE)
 
-    async def more(self, after: int, timeout_s: float) -> bool:
-        """Wait until there are events after a number; False when the time is over first."""
-        if self.last > after:
+    def _of_job(self, position: int, job_id: int, limit: int) -> list[EventView]:
+        found = []
+        for at in range(position, len(self._tail)):
+            if self._tail[at].job_id == job_id:
+                found.append(self._tail[at])
+                if len(found) == limit:
+                    break
+        return found
+
+    async def _read_store(self, after: int, job_id: int) -> Sequence[EventView]:
+        last = self.last
+        rows = await self._store.read_events(after, PAGE, job_id)
+        # Asked for afterwards: what was purged before the read is counted for certain.
+        self.floor = max(self.floor, await self._store.floor())
+        return [stored_event_view(row) for row in rows if row.seq <= last]
+
+    async def more(self, after: int, timeout_s: float, job_id: int = ANY) -> bool:
+        """Wait until there are events after a number; False when the time is over first.
+
+        With a job only its own count.
+        """
+        if self._has(after, job_id):
             return True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
+        self._waiting.setdefault(job_id, set()).add(future)
         deadline = self._clock.mono() + timeout_s
         timer = self._clock.call_at(deadline, lambda: _resolve(future))
         try:
             await future
         finally:
             timer.cancel()
-            self._waiting.discard(future)
-        return self.last > after
+            waiting = self._waiting.get(job_id)
+            if waiting is not None:
+                waiting.discard(future)
+                if not waiting:
+                    del self._waiting[job_id]
+        return self._has(after, job_id)
+
+    def _has(self, after: int, job_id: int) -> bool:
+        if self.last <= after or job_id == ANY:
+            return self.last > after
+        position = self._position(after)
+        return position is None or bool(self._of_job(position, job_id, 1))
+
+
+def _weight(event: EventView) -> int:
+    return 1 + sum(1 + len(change.elements) for change in event.changes)
 
 
 def changes_view(changes: Sequence[Change]) -> tuple[ChangeView, ...]:
@@ -87,7 +173,7 @@ def changes_view(changes: Sequence[Change]) -> tuple[ChangeView, ...]:
     )
 
 
-def stored_view(row: StoredEvent) -> EventView:
+def stored_event_view(row: StoredEvent) -> EventView:
     """Return an event of the store as watchers see it."""
     name, actor, message, changes = decode_changes(row.body)
     if row.job_id:

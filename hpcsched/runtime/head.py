@@ -7,9 +7,11 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.common.errors import HpcError
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.cluster_calls import ClusterCalls
+from hpcsched.runtime.durable import written
 from hpcsched.runtime.feed import Feed
 from hpcsched.runtime.job_calls import JobCalls
 from hpcsched.runtime.ledger import KEEP_S, Ledgers
@@ -22,15 +24,18 @@ from hpcsched.runtime.world import World
 from hpcsched.store.base import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
+    from hpcsched.core.job.model import Job
     from hpcsched.runtime.frames import AgentLink, AgentSession, Hello
-    from hpcsched.store.base import Store, TokenRow
+    from hpcsched.store.base import Store, StoredJob, TokenRow
 
 _log = logging.getLogger(__name__)
 CHECK_S: Final = 1.0
+LOOK_S: Final = 60.0
+GOODBYE_MS: Final = 500
 PURGE_BATCH: Final = 100
 
 
@@ -66,7 +71,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
             spawn=self._spawned.put_nowait,
             scene=scene,
         )
-        self._ledgers = Ledgers(store)
+        self._ledgers = Ledgers(self._world)
         self._version = version
         self._start_time = clock.wall()
         self._texts: dict[str, str] = {}
@@ -90,12 +95,12 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         world.scheduler = SchedulerActor(world)
         world.nodes = NodeRegistry(world, self._term)
         world.nodes.restore(state.nodes)
-        await self._write(Delta(counters={"term": self._term}))
+        await written(world, Delta(counters={"term": self._term}))
         count = 0
         for stored in await world.store.load_active():
-            world.jobs.adopt(decode_stored(stored)).resume()
-            world.jobs.tick(stored.row.job_id)
-            count += 1
+            count += self._adopt(stored)
+        for node in world.nodes:
+            world.nodes.look_at_drain(node)
         _log.info(
             "recovered: term %d, %d active jobs, %d nodes",
             self._term,
@@ -103,14 +108,30 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
             len(world.nodes),
         )
 
+    def _adopt(self, stored: StoredJob) -> bool:
+        """Take in an active job; one that makes no sense is left where it is."""
+        try:
+            job = decode_stored(stored)
+        except Exception:
+            _log.exception("job %d cannot be loaded", stored.row.job_id)
+            return False
+        self._order = max(self._order, job.submit_order)
+        self._world.jobs.adopt(job).resume()
+        return True
+
     async def run(self) -> None:
         """Live until cancelled."""
         self.serving = True
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._check_nodes_forever())
-            tasks.create_task(self._clean_up_forever())
-            while True:
-                tasks.create_task(await self._spawned.get())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._check_nodes_forever())
+                tasks.create_task(self._clean_up_forever())
+                while True:
+                    tasks.create_task(_guarded(await self._spawned.get()))
+        finally:
+            self.serving = False
+            while not self._spawned.empty():
+                self._spawned.get_nowait().close()
 
     def stopping(self) -> None:
         """Admit no new work."""
@@ -119,8 +140,11 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
 
     async def drain(self) -> None:
         """Say goodbye to agents and let every commit under way end."""
-        self._world.nodes.goodbye(retry_ms=500)
-        await self._write(Delta(counters={"term": self._term}))
+        self._world.nodes.goodbye(retry_ms=GOODBYE_MS)
+        try:
+            await written(self._world, Delta(counters={"term": self._term}))
+        except HpcError as error:
+            _log.warning("the last commits may not have been written: %s", error)
 
     async def connect(
         self, hello: Hello, link: AgentLink, *, token_node: str
@@ -139,30 +163,78 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
             self._world.nodes.check()
 
     async def _clean_up_forever(self) -> None:
+        clock = self._world.clock
+        last = clock.wall()
         while True:
-            await self._world.clock.sleep(self._until_cleanup())
-            await self.clean_up()
+            # Looked at often: the hour may be set, and the wall clock as well.
+            await clock.sleep(LOOK_S)
+            now = clock.wall()
+            if now < last or self._next_cleanup(last) <= now:
+                last = now
+                try:
+                    await self.clean_up()
+                except Exception:
+                    _log.exception("the purge of ended jobs failed; it is tried again")
 
-    def _until_cleanup(self) -> float:
-        """Return the seconds until the next daily purge, local time (lifecycle.md 8)."""
-        now = datetime.fromtimestamp(self._world.clock.wall()).astimezone()
+    def _next_cleanup(self, after: float) -> float:
+        """Return the time of the next daily purge, local time (lifecycle.md 8)."""
+        local = datetime.fromtimestamp(after).astimezone()
         hour = self._world.settings.cleanup_hour
-        at = now.replace(hour=hour, minute=0, second=0, microsecond=0)
-        if at <= now:
+        at = local.replace(hour=hour, minute=0, second=0, microsecond=0)
+        if at <= local:
             at += timedelta(days=1)
-        return max(1.0, (at - now).total_seconds())
+        return at.timestamp()
 
     async def clean_up(self) -> None:
-        """Delete jobs that ended TTLCompletedJobs days ago, and old request ids (J32)."""
+        """Delete jobs that ended TTLCompletedJobs days ago, and old request ids (J32).
+
+        Raises:
+            HpcError: DISK_FULL, OUTCOME_UNKNOWN.
+        """
         now = self._world.clock.wall()
         before = now - self._world.settings.ttl_days * 86400.0
         store = self._world.store
+        tried: set[int] = set()
         while True:
-            ids = await store.expired_jobs(before, PURGE_BATCH)
+            found = await store.expired_jobs(before, PURGE_BATCH + len(tried))
+            ids = [job_id for job_id in found if job_id not in tried]
             for job_id in ids:
-                nodes = await self._world.jobs.look(job_id, lambda job: job.last_nodes)
-                await self._purge(job_id, nodes)
-                _log.info("job %d: deleted, its time is over", job_id)
-            if len(ids) < PURGE_BATCH:
+                await self._expire(job_id, before)
+            tried.update(ids)
+            if not ids:
                 break
+            tried.intersection_update(found)
         await store.forget_requests(now - KEEP_S)
+
+    async def _expire(self, job_id: int, before: float) -> None:
+        try:
+            await self._purge(job_id, _expired(before), None)
+        except HpcError as error:
+            if error.reason in ("DISK_FULL", "OUTCOME_UNKNOWN"):
+                raise
+            _log.info("job %d stays: %s", job_id, error)
+        else:
+            _log.info("job %d: deleted, its time is over", job_id)
+
+
+def _expired(before: float) -> Callable[[Job], None]:
+    def check(job: Job) -> None:
+        ended = job.end_time
+        if not job.state.terminal or ended is None or ended >= before:
+            # It was queued again after it had been found.
+            raise HpcError(
+                "INVALID_OPERATION",
+                job_id=job.job_id,
+                state=job.state.label,
+                operation="expire",
+            )
+
+    return check
+
+
+async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+    """Do one actor's work: a fault in it is not the head's end."""
+    try:
+        await work
+    except Exception:
+        _log.exception("a task of an actor failed")

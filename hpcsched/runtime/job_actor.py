@@ -1,78 +1,60 @@
 """The actor of one job: owns its state, takes mail in batches.
 
 One order, in one place: a batch of mail is decided on the state, committed, then answered,
-published and acted on. While a commit is under way new mail gathers. An actor is plain data; it
-is on the event loop only while it has something to do.
+published and acted on. While a commit is under way new mail gathers. An actor is plain
+data; it is on the event loop only while it has something to do.
+
+What was not committed is not true: after a refused commit or a fault of ours the actor drops
+its state and loads what is stored. It then waits a little before it asks the scheduler or
+its timer for more, so that a full disk or a fault never becomes a busy loop.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job import codec
 from hpcsched.core.job.calls import deadline_of
-from hpcsched.core.job.commands import SyncNode, TakeReports
+from hpcsched.core.job.commands import SyncNode, Tick
 from hpcsched.core.job.decide import decide
 from hpcsched.core.job.effects import effects_of_turn, effects_on_node, held_cores
-from hpcsched.core.reports import Ended
-from hpcsched.core.views import EventView
+from hpcsched.core.job.states import JobType
+from hpcsched.core.orders import EndJob
 from hpcsched.runtime.demand import demand_of
-from hpcsched.runtime.feed import changes_view
-from hpcsched.store.base import Delta, EventRow, JobRow, RequestRow, TaskOutput
+from hpcsched.runtime.durable import refusal_of
+from hpcsched.runtime.mail import Mail
+from hpcsched.runtime.turns import request_row, turns_delta, turns_views
+from hpcsched.store.base import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hpcsched.common.clock import Timer
-    from hpcsched.core.job.commands import Command
     from hpcsched.core.job.decide import Decision
     from hpcsched.core.job.model import Job
     from hpcsched.core.orders import Order
     from hpcsched.runtime.world import World
 
-    Reply = Callable[[Any, BaseException | None], None]
-
 _log = logging.getLogger(__name__)
 BATCH: Final = 512
-FAULTS: Final = 3
-
-
-@dataclass(slots=True)
-class Ledger:
-    """What makes the answer to a call repeatable: written with the call's own commit."""
-
-    principal: str
-    request_id: str
-    digest: bytes
-
-
-@dataclass(slots=True)
-class Mail:
-    """One piece of mail: a command, or something that only looks.
-
-    Attributes:
-        look: Called with the job; its result is the answer.
-    """
-
-    reply: Reply | None
-    command: Command | None = None
-    look: Callable[[Job], Any] | None = None
-    ledger: Ledger | None = None
+MAIL_LIMIT: Final = 100_000
+"""Pieces of mail that may wait; further callers are told to come again (P14)."""
+LOST_PAUSE_S: Final = 1.0
+FAULT_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 60.0
 
 
 class JobActor:
-    """See the module."""
+    """See the module. ``job`` is None while it is loaded, and when there is none."""
 
     __slots__ = (
+        "_alone",
         "_batch",
         "_deadline",
-        "_decisions",
+        "_decided",
         "_faults",
         "_mail",
+        "_pause",
         "_scheduled",
         "_timer",
         "_world",
@@ -91,8 +73,10 @@ class JobActor:
         self._mail: deque[Mail] = deque()
         self._scheduled = False
         self._batch: list[tuple[Mail, Any, BaseException | None]] = []
-        self._decisions: list[tuple[Decision, Mail]] = []
+        self._decided: list[tuple[Decision, Mail]] = []
+        self._alone = 0
         self._faults = 0
+        self._pause = 0.0
         self._timer: Timer | None = None
         self._deadline: float | None = None
 
@@ -103,22 +87,50 @@ class JobActor:
 
     def post(self, mail: Mail) -> None:
         """Take mail; it is answered in the order in which it came."""
+        if len(self._mail) >= MAIL_LIMIT and mail.reply is not None:
+            what = f"{MAIL_LIMIT} calls wait for job {self.job_id}"
+            mail.answer(None, HpcError("QUEUE_FULL", what=what))
+            return
         self._mail.append(mail)
         self._wake()
 
     def loaded(self, job: Job | None) -> None:
         """The store has answered: the job as it is there, or None for no such job."""
+        if not self.loading:
+            return  # it was created meanwhile
         self.loading = False
         self.job = job
+        if job is not None:
+            self._tell(wanting=not self._pause)
+            if self._pause:
+                clock = self._world.clock
+                clock.call_at(clock.mono() + self._pause, self._go_on)
+            else:
+                self._arm()
         self._wake()
 
+    def unreadable(self) -> None:
+        """What the store has of it makes no sense: who asks now is told so."""
+        incident = self._world.ids.uuid()
+        _log.error("job %d: incident %s", self.job_id, incident)
+        self._dismiss(HpcError("INTERNAL", incident=incident))
+
+    def _go_on(self) -> None:
+        """The pause after a failure is over."""
+        self._pause = 0.0
+        if self.job is not None and not self.committing:
+            self.resume()
+
+    def resume(self) -> None:
+        """Say what the state, which is durable, asks for."""
+        self._tell(wanting=True)
+        self._arm()
+
+    # Turns
+
     def _wake(self) -> None:
-        if (
-            not self._scheduled
-            and not self.committing
-            and not self.loading
-            and self._mail
-        ):
+        waits = self._scheduled or self.committing or self.loading
+        if self._mail and not waits:
             self._scheduled = True
             self._world.loop.call_soon(self._turn)
 
@@ -126,100 +138,65 @@ class JobActor:
         self._scheduled = False
         if self.committing or self.loading:
             return
-        batch = [self._mail.popleft() for _ in range(min(BATCH, len(self._mail)))]
         if self.job is None:
-            for mail in batch:
-                _answer(mail, None, HpcError("JOB_NOT_FOUND", job_id=self.job_id))
-            self._world.jobs.forget(self.job_id)
+            self._dismiss(HpcError("JOB_NOT_FOUND", job_id=self.job_id))
             return
-        first = self.job.revision
-        now = self._world.clock.wall()
+        if self._mail and self._mail[0].purge is not None:
+            self._purge(self.job, self._mail.popleft())
+            return
+        first, now = self.job.revision, self._world.clock.wall()
+        batch = self._next_batch()
         for number, mail in enumerate(batch):
             try:
-                self._take(mail, now)
+                self._take(self.job, mail, max(now, mail.due))
             except Exception as fault:  # noqa: BLE001  a fault ends this turn, not the head
                 self._fault(fault, mail, batch[:number] + batch[number + 1 :])
                 return
-        if self.job.revision == first:
-            self._finish_batch()
+        if self.job.revision == first and not any(m.ledger for _, m in self._decided):
+            self._finish()
             return
-        self._commit(first)
-
-    def _take(self, mail: Mail, now: float) -> None:
-        assert self.job is not None  # noqa: S101  _turn has checked
-        if mail.look is not None:
-            try:
-                self._batch.append((mail, mail.look(self.job), None))
-            except HpcError as refusal:
-                self._batch.append((mail, None, refusal))
-            return
-        assert mail.command is not None  # noqa: S101  mail is one or the other
         try:
-            decision = decide(self.job, mail.command, now, self._world.settings)
+            delta = turns_delta(self.job, first, self._decided, now)
+        except Exception as fault:  # noqa: BLE001  the same
+            if len(batch) > 1:
+                self._alone = len(batch)  # one at a time, to find the culprit
+                self._fault(fault, None, batch)
+            else:
+                self._fault(fault, batch[0], [])
+            return
+        self.committing = True
+        self._world.store.commit(delta, self._committed)
+
+    def _next_batch(self) -> list[Mail]:
+        limit = 1 if self._alone else BATCH
+        self._alone = max(0, self._alone - 1)
+        batch: list[Mail] = []
+        while self._mail and len(batch) < limit and self._mail[0].purge is None:
+            batch.append(self._mail.popleft())
+        return batch
+
+    def _take(self, job: Job, mail: Mail, now: float) -> None:
+        if mail.command is None:
+            self._batch.append((mail, *self._look(job, mail)))
+            return
+        try:
+            decision = decide(job, mail.command, now, self._world.settings)
         except HpcError as refusal:
             self._batch.append((mail, None, refusal))
             return
-        self._decisions.append((decision, mail))
+        self._decided.append((decision, mail))
         self._batch.append((mail, decision.answer, decision.refusal))
 
-    def _commit(self, first: int) -> None:
-        self.committing = True
-        self._world.store.commit(self._delta(first), self._committed)
-
-    def _delta(self, first: int) -> Delta:
-        job = self.job
-        assert job is not None  # noqa: S101  only called with a job
-        rows: list[EventRow] = []
-        specs: dict[int, bytes] = {}
-        notes: dict[int, bytes] = {}
-        requests: list[RequestRow] = []
-        revision = first
-        for decision, mail in self._decisions:
-            for event, changes in decision.turn.events:
-                revision += 1
-                rows.append(
-                    event_row(
-                        job, revision, event.time, codec.encode_event(event, changes)
-                    )
-                )
-                for number, code, text in event.notes:
-                    notes[number] = codec.pack((code, text))
-                if event.added:
-                    fresh = job.tasks[-len(event.added) :]
-                    specs.update((t.task_id, codec.encode_spec(t.spec)) for t in fresh)
-            if mail.ledger is not None:
-                requests.append(
-                    request_row(mail.ledger, decision, self._world.clock.wall())
-                )
-        return Delta(
-            events=rows,
-            job=job_row(job),
-            specs=specs,
-            chunks=take_chunks(job),
-            outputs=self._outputs(),
-            notes=notes,
-            requests=requests,
-        )
-
-    def _outputs(self) -> list[TaskOutput]:
-        found = []
-        for _, mail in self._decisions:
-            if not isinstance(mail.command, TakeReports):
-                continue
-            for report in mail.command.reports:
-                if not isinstance(report, Ended):
-                    continue
-                for position, detail in report.details.items():
-                    if detail.output:
-                        found.append(
-                            TaskOutput(
-                                task_id=report.task_id,
-                                instance_id=report.instances[position],
-                                attempt=report.attempts[position],
-                                text=detail.output,
-                            )
-                        )
-        return found
+    def _look(self, job: Job, mail: Mail) -> tuple[Any, BaseException | None]:
+        assert mail.look is not None  # noqa: S101  mail is one of three
+        try:
+            return mail.look(job), None
+        except HpcError as refusal:
+            return None, refusal
+        except Exception:
+            incident = self._world.ids.uuid()
+            _log.exception("job %d: fault %s in a look", self.job_id, incident)
+            return None, HpcError("INTERNAL", incident=incident)
 
     def _committed(self, seq: int, error: BaseException | None) -> None:
         self.committing = False
@@ -228,185 +205,171 @@ class JobActor:
             return
         assert self.job is not None  # noqa: S101  it was there when the commit began
         self._faults = 0
-        publish(self._world, self.job, seq, self._decisions)
-        decisions = self._decisions
-        self._finish_batch()
-        self._act(decisions)
-        self._wake()
+        self._pause = 0.0
+        self._world.feed.publish(turns_views(self.job, seq, self._decided))
+        self._finish()
 
-    def _finish_batch(self) -> None:
-        batch, self._batch, self._decisions = self._batch, [], []
+    def _finish(self) -> None:
+        """What the turn led to is durable: answer, then act."""
+        batch, self._batch = self._batch, []
+        decided, self._decided = self._decided, []
         for mail, answer, refusal in batch:
-            _answer(mail, answer, refusal)
+            mail.answer(answer, refusal)
+        if decided:
+            self.act(decided)
         self._wake()
 
-    def _act(self, decisions: list[tuple[Decision, Mail]]) -> None:
-        """Carry out what the new state asks for; never awaited."""
+    def act(self, decided: list[tuple[Decision, Mail]]) -> None:
+        """Carry out what the state asks for after turns; never awaited."""
         job, world = self.job, self._world
-        assert job is not None  # noqa: S101  _committed has checked
-        for decision, mail in decisions:
-            if isinstance(mail.command, SyncNode):
-                node_id = mail.command.node_id
-                orders: list[tuple[int, Order]] = [
-                    (node_id, order)
-                    for order in effects_on_node(
-                        job, node_id, world.settings, world.scene
-                    )
-                ]
-            else:
-                orders = effects_of_turn(decision.turn, world.scene)
-            for node_id, order in orders:
-                world.nodes.send(node_id, order)
-        world.nodes.note_uses(self.job_id, frozenset(job.uses))
-        world.scheduler.update(
-            self.job_id, demand_of(job, world.settings), held_cores(job)
-        )
+        assert job is not None  # noqa: S101  it was there when the turn began
+        try:
+            for decision, mail in decided:
+                for node_id, order in self._orders(job, decision, mail):
+                    world.nodes.send(node_id, order)
+        except Exception:
+            # The orders follow from the state: the node gets them when it is back.
+            _log.exception("job %d: its orders could not be made", self.job_id)
+        self.resume()
         world.jobs.note_state(self)
-        self._arm()
+
+    def _orders(
+        self, job: Job, decision: Decision, mail: Mail
+    ) -> list[tuple[int, Order]]:
+        world = self._world
+        if not isinstance(mail.command, SyncNode):
+            return effects_of_turn(decision.turn, world.scene)
+        node_id = mail.command.node_id
+        own = effects_on_node(job, node_id, world.settings, world.scene)
+        also = effects_of_turn(decision.turn, world.scene)
+        return [(node_id, order) for order in own] + [
+            (other, order)
+            for other, order in also
+            if other != node_id or isinstance(order, EndJob)
+        ]
+
+    def _tell(self, *, wanting: bool) -> None:
+        """Tell nodes and scheduler what the job holds, and what it wants."""
+        job, world = self.job, self._world
+        if job is None:
+            return
+        batch = job.spec.job_type is not JobType.ADMIN
+        world.nodes.note_uses(self.job_id, frozenset(job.uses), evictable=batch)
+        world.scheduler.update(
+            self.job_id,
+            demand_of(job, world.settings, world.scheduler.cores) if wanting else None,
+            held_cores(job),
+            exclusive=job.spec.is_exclusive,
+        )
+
+    # The run-time limit
 
     def _arm(self) -> None:
         """Set the timer of the run-time limit."""
-        assert self.job is not None  # noqa: S101  only called with a job
+        if self.job is None:
+            return
         deadline = deadline_of(self.job, self._world.settings.release_s)
         if deadline == self._deadline:
             return
+        self._disarm()
         self._deadline = deadline
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if deadline is not None:
             clock = self._world.clock
             when = clock.mono() + max(0.0, deadline - clock.wall())
             self._timer = clock.call_at(when, self._limit_reached)
 
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._deadline = None
+
     def _limit_reached(self) -> None:
-        self._deadline = None
-        self._world.jobs.tick(self.job_id)
+        due = self._deadline or 0.0
+        self._timer = self._deadline = None
+        self.post(Mail(None, command=Tick(), due=due))
 
-    def begin(self, decisions: list[tuple[Decision, Mail]]) -> None:
-        """A new job has become durable: do what it asks for."""
-        self._act(decisions)
+    # Deleting
 
-    def resume(self) -> None:
-        """After a restart: say what the stored state asks for."""
-        if self.job is None:
+    def _purge(self, job: Job, mail: Mail) -> None:
+        """Delete the job: mail of its own, so that nothing comes in between."""
+        assert mail.purge is not None  # noqa: S101  _turn has looked
+        try:
+            mail.purge(job)
+        except HpcError as refusal:
+            mail.answer(None, refusal)
+            self._wake()
             return
-        world, job = self._world, self.job
-        world.nodes.note_uses(self.job_id, frozenset(job.uses))
-        world.scheduler.update(
-            self.job_id, demand_of(job, world.settings), held_cores(job)
-        )
-        self._arm()
 
-    def _fault(self, fault: Exception, mail: Mail, others: list[Mail]) -> None:
-        """A fault of ours: forget what was not committed, load again, leave the culprit out."""
+        def done(_: int, error: BaseException | None) -> None:
+            self.committing = False
+            if error is not None:
+                mail.answer(None, refusal_of(error))
+                self._wake()
+                return
+            mail.answer(job.last_nodes, None)
+            self.job = None
+            self._dismiss(HpcError("JOB_NOT_FOUND", job_id=self.job_id))
+
+        requests = []
+        if mail.ledger is not None:
+            requests = [request_row(mail.ledger, None, self._world.clock.wall())]
+        self.committing = True
+        delta = Delta(purge_job=self.job_id, requests=requests)
+        self._world.store.commit(delta, done)
+
+    def _dismiss(self, refusal: HpcError) -> None:
+        """There is no such job: tell all who wait, and go."""
+        self._disarm()
+        mail, self._mail = self._mail, deque()
+        self._world.jobs.forget(self.job_id)
+        for one in mail:
+            one.answer(None, refusal)
+
+    # What goes wrong
+
+    def _fault(
+        self, fault: Exception, culprit: Mail | None, others: list[Mail]
+    ) -> None:
+        """A fault of ours: forget what was not committed, leave the culprit out."""
         incident = self._world.ids.uuid()
+        kind = "a commit" if culprit is None else culprit.kind
         _log.error(
-            "job %d: fault %s while handling %s",
-            self.job_id,
-            incident,
-            type(mail.command or mail.look).__name__,
-            exc_info=fault,
+            "job %d: fault %s in %s", self.job_id, incident, kind, exc_info=fault
         )
         self._faults += 1
-        self._batch, self._decisions = [], []
-        _answer(mail, None, HpcError("INTERNAL", incident=incident))
-        if self._faults >= FAULTS:
-            for other in others:
-                _answer(other, None, HpcError("INTERNAL", incident=incident))
-            others = []
-        self._mail.extendleft(reversed(others))
-        self._reload()
+        pause = FAULT_PAUSE_S * 2.0 ** min(self._faults, 10)
+        self._batch, self._decided = [], []
+        self._reload(others, min(LONGEST_PAUSE_S, pause))
+        if culprit is not None:
+            culprit.answer(None, HpcError("INTERNAL", incident=incident))
 
     def _lost(self, error: BaseException) -> None:
-        """The commit failed: nothing of the batch is true; the stored state is."""
-        full = isinstance(error, OSError)
-        reason = "DISK_FULL" if full else "OUTCOME_UNKNOWN"
-        batch, self._batch, self._decisions = self._batch, [], []
-        for mail, _, refusal in batch:
-            _answer(mail, None, refusal or HpcError(reason))
-        self._reload()
+        """The commit failed: nothing of the batch is true; the stored state is.
 
-    def _reload(self) -> None:
+        Looks and refusals saw what is not true, so they are taken again.
+        """
+        batch, self._batch = self._batch, []
+        decided, self._decided = self._decided, []
+        changed = {id(mail) for _, mail in decided}
+        again = [mail for mail, _, _ in batch if id(mail) not in changed]
+        self._reload(again, LOST_PAUSE_S)
+        for _, mail in decided:
+            if mail.reply is not None:
+                mail.answer(None, refusal_of(error))
+            elif not isinstance(mail.command, Tick):
+                # Nobody would say it again; a limit's timer is set again by itself.
+                clock = self._world.clock
+                when = clock.mono() + LOST_PAUSE_S
+                clock.call_at(when, lambda mail=mail: self._again(mail))  # type: ignore[misc]
+
+    def _again(self, mail: Mail) -> None:
+        assert mail.command is not None  # noqa: S101  only commands are said again
+        self._world.jobs.post(self.job_id, mail.command)
+
+    def _reload(self, first: list[Mail], pause: float) -> None:
+        self._mail.extendleft(reversed(first))
+        self._pause = pause
+        self._disarm()
         self.job = None
         self.loading = True
         self._world.jobs.load(self)
-
-
-def _answer(mail: Mail, answer: Any, error: BaseException | None) -> None:
-    if mail.reply is not None:
-        mail.reply(answer, error)
-
-
-def event_row(job: Job, revision: int, time: float, body: bytes) -> EventRow:
-    """Return the row of one event."""
-    return EventRow(
-        job_id=job.job_id, revision=revision, time=time, owner=job.owner, body=body
-    )
-
-
-def job_row(job: Job) -> JobRow:
-    """Return the row of a job."""
-    return JobRow(
-        job_id=job.job_id,
-        owner=job.owner,
-        name=job.spec.name,
-        project=job.spec.project,
-        state=int(job.state),
-        priority=job.spec.priority,
-        create_time=job.create_time,
-        submit_time=job.submit_time,
-        end_time=job.end_time,
-        labels=job.spec.custom_properties,
-        active=not job.state.terminal,
-        blob=codec.encode_job(job),
-    )
-
-
-def take_chunks(job: Job) -> dict[tuple[int, int], bytes]:
-    """Return the packed columns that changed since the last call."""
-    return {
-        (table_id, number): body
-        for table_id, table in job.tables.items()
-        if table.dirty
-        for number, body in table.take_dirty().items()
-    }
-
-
-def request_row(ledger: Ledger, decision: Decision, now: float) -> RequestRow:
-    """Return the row that makes the answer repeatable."""
-    refusal = decision.refusal
-    told = None if refusal is None else (refusal.reason, str(refusal), refusal.facts)
-    return RequestRow(
-        principal=ledger.principal,
-        request_id=ledger.request_id,
-        digest=ledger.digest,
-        answer=codec.pack((decision.answer, told)),
-        time=now,
-    )
-
-
-def publish(
-    world: World, job: Job, seq: int, decisions: list[tuple[Decision, Mail]]
-) -> None:
-    """Show the events of a commit to watchers."""
-    total = sum(len(decision.turn.events) for decision, _ in decisions)
-    revision = job.revision - total
-    views: list[EventView] = []
-    for decision, _ in decisions:
-        for event, changes in decision.turn.events:
-            revision += 1
-            views.append(
-                EventView(
-                    seq=seq + len(views),
-                    job_id=job.job_id,
-                    revision=revision,
-                    time=event.time,
-                    owner=job.owner,
-                    name=event.name.value,
-                    actor=event.actor,
-                    changes=changes_view(changes),
-                    message=event.message,
-                )
-            )
-    world.feed.publish(views)

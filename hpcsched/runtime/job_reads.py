@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.requeueing import find_elements, show
+from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.job.show import job_view, listed, master_view, task_view, waiting_for
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.orders import PurgeJob
 from hpcsched.core.task.elements import HAS_OUTPUT
 from hpcsched.core.task.states import TaskState
 from hpcsched.runtime.stored import stored_view
-from hpcsched.store.base import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.model import Job, TaskRecord
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from hpcsched.core.views import JobView, TaskView
     from hpcsched.runtime.front import TaskKey, TaskPage
     from hpcsched.runtime.ledger import Ledgers
+    from hpcsched.runtime.mail import Ledger
     from hpcsched.runtime.world import World
-    from hpcsched.store.base import JobQuery
+    from hpcsched.store.base import JobQuery, JobRow
 
 WAIT_LIMIT_S: Final = 55.0
+SHOWN_TASKS: Final = 20
+"""Waiting tasks of which the reason is told."""
+_TOKEN: Final = re.compile(r"([0-9]{1,10})\.([0-9]{1,10})")
 
 
 class JobReads:
@@ -46,8 +50,8 @@ class JobReads:
         return self._world.clock.wall()
 
     def _next_order(self) -> int:
-        """Return the next place in the queue; it grows across restarts as well."""
-        self._order = max(self._order + 1, int(self._now() * 1000))
+        """Return the next place in the queue, behind every job that there is."""
+        self._order += 1
         return self._order
 
     def _view(self, job: Job, *, full: bool = False) -> JobView:
@@ -73,14 +77,14 @@ class JobReads:
         """Return jobs as they are stored; names and states are for everybody."""
         del caller
         rows = await self._world.store.list_jobs(query)
-        views = []
-        for row in rows:
-            view = stored_view(row, self._world.name_of)
-            if view.state is JobState.QUEUED:
-                reason = self._world.scheduler.why(view.job_id)
-                view = replace(view, pending_reason=reason)
-            views.append(view)
-        return views
+        return [self._stored(row) for row in rows]
+
+    def _stored(self, row: JobRow) -> JobView:
+        view = stored_view(row, self._world.name_of)
+        if view.state is JobState.QUEUED:
+            reason = self._world.scheduler.why(view.job_id)
+            view = replace(view, pending_reason=reason)
+        return view
 
     async def wait_job(self, caller: Caller, job_id: int, timeout_s: float) -> JobView:
         """Return the job when it is terminal, or as it is when the time is over."""
@@ -115,7 +119,7 @@ class JobReads:
                 running = job.counts[TaskState.RUNNING]
                 lines.append(f"it runs: {running} tasks run, {waiting} wait")
                 for record in job.ordinary():
-                    if record.counts[TaskState.QUEUED] and len(lines) < 20:  # noqa: PLR2004
+                    if record.counts[TaskState.QUEUED] and len(lines) < SHOWN_TASKS:
                         lines.append(
                             f"task {record.task_id} {waiting_for(job, record)}"
                         )
@@ -232,21 +236,11 @@ class JobReads:
         answer: tuple[list[TaskView], str] = await self._world.jobs.look(job_id, look)
         return answer
 
-    async def _purge(self, job_id: int, nodes: tuple[int, ...]) -> None:
-        """Delete a job's record, and its output on its nodes."""
-        done = self._world.loop.create_future()
-
-        def reply(_: int, error: BaseException | None) -> None:
-            if not done.done():
-                done.set_result(error)
-
-        self._world.store.commit(Delta(purge_job=job_id), reply)
-        error = await done
-        if error is not None:
-            raise HpcError(
-                "DISK_FULL" if isinstance(error, OSError) else "OUTCOME_UNKNOWN"
-            )
-        self._world.jobs.forget(job_id)
+    async def _purge(
+        self, job_id: int, check: Callable[[Job], None], ledger: Ledger | None
+    ) -> None:
+        """Delete a job's record if ``check`` agrees, and its output on its nodes."""
+        nodes = await self._world.jobs.purge(job_id, check, ledger)
         self._world.feed.floor = await self._world.store.floor()
         for node_id in nodes:
             self._world.nodes.send(node_id, PurgeJob(job_id=job_id))
@@ -255,13 +249,7 @@ class JobReads:
 def _position(token: str) -> tuple[int, int]:
     if not token:
         return (0, -1)
-    task, dot, instance = token.partition(".")
-    if not (
-        dot
-        and task.isascii()
-        and task.isdigit()
-        and instance.isascii()
-        and instance.isdigit()
-    ):
+    match = _TOKEN.fullmatch(token)
+    if match is None:
         raise HpcError("PAGE_TOKEN_INVALID", field="page_token")
-    return int(task), int(instance)
+    return int(match[1]), int(match[2])

@@ -1,7 +1,7 @@
 """Repeatable calls: the same request id gives the same answer and has one effect.
 
-The answer is written in the transaction of the change itself; a call that is repeated while
-the first is still under way waits for it.
+The answer is written in the transaction of the change itself. A call that is repeated while
+the first is still under way waits for it; a caller who goes away stops nothing.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.codec import unpack
-from hpcsched.runtime.job_actor import Ledger
+from hpcsched.runtime.mail import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hpcsched.core.caller import Caller
     from hpcsched.runtime.front import Request
-    from hpcsched.store.base import Store
+    from hpcsched.runtime.world import World
+
+    Act = Callable[[Ledger | None], Awaitable[Any]]
 
 ID_LIMIT: Final = 36
 KEEP_S: Final = 24 * 3600.0
@@ -27,16 +29,12 @@ KEEP_S: Final = 24 * 3600.0
 class Ledgers:
     """Carries out calls at most once per (caller, request id)."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._running: dict[tuple[str, str], tuple[bytes, asyncio.Future[None]]] = {}
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._running: dict[tuple[str, str], tuple[bytes, asyncio.Future[Any]]] = {}
 
     async def once(
-        self,
-        caller: Caller,
-        request: Request,
-        act: Callable[[Ledger | None], Awaitable[Any]],
-        part: int = 0,
+        self, caller: Caller, request: Request, act: Act, part: int = 0
     ) -> Any:
         """Return the call's answer: from before if it was carried out, else by doing it.
 
@@ -44,34 +42,56 @@ class Ledgers:
             caller: Whose request ids they are.
             request: Its id and digest.
             act: Carries it out, and commits the ledger entry with the change.
-            part: Number of the step of a call on several jobs, each with a commit of its own.
+            part: Number of the step of a call on several jobs, each with a commit of
+                its own.
 
         Raises:
-            HpcError: REQUEST_ID_INVALID, REQUEST_ID_REUSED, or what ``act`` refuses, or what
-                was refused half-way the first time.
+            HpcError: REQUEST_ID_INVALID, REQUEST_ID_REUSED, or what ``act`` refuses, or
+                what was refused half-way the first time.
         """
         if not request.request_id:
             return await act(None)
         if len(request.request_id) > ID_LIMIT:
             length = len(request.request_id)
             raise HpcError("REQUEST_ID_INVALID", length=length, limit=ID_LIMIT)
-        name = f"{request.request_id}#{part}" if part else request.request_id
+        # A name of two lines is never a client's own id: those come as one.
+        name = f"{request.request_id}\n{part}" if part else request.request_id
         key = (caller.user, name)
         while key in self._running:
             digest, running = self._running[key]
             _same(digest, request)
             await asyncio.wait([running])
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = self._world.loop.create_future()
         self._running[key] = (request.digest, future)
+        # The head's task, not the caller's: a call that is broken off goes on, and keeps
+        # its repetition waiting until its answer is durable.
+        self._world.spawn(self._carry_out(key, request, act, future))
+        return await asyncio.shield(future)
+
+    async def _carry_out(
+        self,
+        key: tuple[str, str],
+        request: Request,
+        act: Act,
+        future: asyncio.Future[Any],
+    ) -> None:
         try:
-            row = await self._store.find_request(*key)
-            if row is not None:
+            row = await self._world.store.find_request(*key)
+            if row is None:
+                answer = await act(Ledger(*key, request.digest))
+            else:
                 _same(row.digest, request)
-                return told(row.answer)
-            return await act(Ledger(caller.user, name, request.digest))
+                answer = told(row.answer)
+        except Exception as error:  # noqa: BLE001  it is the caller's
+            future.set_exception(error)
+            future.exception()  # who asked may have gone
+        except BaseException:
+            future.cancel()
+            raise
+        else:
+            future.set_result(answer)
         finally:
             del self._running[key]
-            future.set_result(None)
 
 
 def _same(digest: bytes, request: Request) -> None:

@@ -30,18 +30,27 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 ORDERS_PER_FRAME: Final = 256
+MISSED: Final = 3
+"""Heartbeats whose absence makes a stream suspect."""
 
 
 class Session:
     """One stream of a node."""
 
     def __init__(
-        self, node: NodeActor, link: AgentLink, hello: Hello, *, rebooted: bool
+        self,
+        node: NodeActor,
+        link: AgentLink,
+        hello: Hello,
+        *,
+        rebooted: bool,
+        beat_s: float,
     ) -> None:
         self.node = node
         self.link = link
         self.hello = hello
         self.rebooted = rebooted
+        self.beat_s = beat_s
         self.asked = False
         self.synced = False
         self.out_seq = 0
@@ -54,6 +63,7 @@ class Session:
         try:
             self.node.heard(self, frame)
         except Exception:
+            # Its reports are not lost: unacknowledged, they come again.
             _log.exception("node %s: a frame could not be taken", self.node.record.name)
 
     def closed(self) -> None:
@@ -76,33 +86,50 @@ class Session:
 
 
 class NodeActor:
-    """See the module. ``jobs`` are those that hold something there."""
+    """See the module.
+
+    Attributes:
+        jobs: Those that hold something there, and whether they have to go when the node
+            is to take no work.
+        reachable: It was heard of lately.
+        suspect: Its stream is silent for longer than it should be; it gets nothing new.
+        known_lost: Its jobs have been told that it is silent for too long.
+    """
 
     def __init__(self, world: World, record: NodeRecord) -> None:
         self._world = world
         self.record = record
-        self.jobs: set[int] = set()
+        self.jobs: dict[int, bool] = {}
         self.session: Session | None = None
         self.reachable = False
+        self.suspect = False
+        self.known_lost = False
         self.running = 0
         self.heard_wall: float | None = None
         self.readings = Readings()
         self._heard = world.clock.mono()
         self._outbox: list[Order] = []
         self._flushing = False
-        self.known_lost = False
 
     @property
     def ready(self) -> bool:
         """Does it take work now?"""
         session = self.session
         online = self.record.state is NodeState.ONLINE
-        return online and session is not None and session.synced
+        there = session is not None and session.synced and not self.suspect
+        return online and there
 
-    def connect(self, link: AgentLink, hello: Hello, *, rebooted: bool) -> Session:
+    @property
+    def drained(self) -> bool:
+        """Is it to go Offline as soon as nothing holds anything there, which is now?"""
+        return self.record.state is NodeState.DRAINING and not self.jobs
+
+    def connect(
+        self, link: AgentLink, hello: Hello, *, rebooted: bool, beat_s: float
+    ) -> Session:
         """Begin a session; the one before is over."""
         old = self.session
-        self.session = Session(self, link, hello, rebooted=rebooted)
+        self.session = Session(self, link, hello, rebooted=rebooted, beat_s=beat_s)
         self._outbox.clear()
         if old is not None:
             self.readings.close()
@@ -112,6 +139,18 @@ class NodeActor:
         self._touch()
         self._tell_scheduler()
         return self.session
+
+    def begin_use(self, job_id: int, *, evictable: bool) -> None:
+        """A job holds something there now.
+
+        What was decided while the node was lost or taken out has missed the word to the
+        jobs of that time: it gets its own.
+        """
+        self.jobs[job_id] = evictable
+        if self.known_lost:
+            self._lose(job_id)
+        elif evictable and self.record.state is not NodeState.ONLINE:
+            self._evict(job_id)
 
     def closed(self, session: Session) -> None:
         """A stream has ended. The node may be back before anybody needs to know."""
@@ -147,9 +186,12 @@ class NodeActor:
         self._heard = clock.mono()
         self.heard_wall = clock.wall()
         self.known_lost = False
+        if self.suspect:
+            self.suspect = False
+            self._tell_scheduler()
         if not self.reachable:
             self.reachable = True
-            self._world.nodes.changed(self, self.record.state, "NodeReachable")
+            self._world.nodes.changed(self, "NodeReachable", "it has connected")
 
     def _take_reports(self, session: Session, frame: AgentFrame) -> None:
         by_job: dict[int, list[Any]] = {}
@@ -171,12 +213,16 @@ class NodeActor:
                 "INTERNAL",
             ):
                 # Not durable: the agent keeps its reports and sends them again.
-                session.link.close(error.reason, str(error))
+                self._break_off(session, error)
                 return
             entry[1] -= 1
             session.acknowledge()
 
         return reply
+
+    def _break_off(self, session: Session, error: HpcError) -> None:
+        session.link.close(error.reason, str(error))
+        self.closed(session)
 
     def _sync(self, session: Session) -> None:
         """Compare what the node says with what jobs record (node-agent.md 9.1)."""
@@ -184,7 +230,7 @@ class NodeActor:
         live: dict[int, list[LiveAttempt]] = {}
         for attempt in session.hello.live:
             live.setdefault(attempt.job_id, []).append(attempt)
-        jobs = self.jobs | set(live)
+        jobs = {*self.jobs, *live}
         session.unsynced = len(jobs)
         for job_id in sorted(jobs):
             command = SyncNode(
@@ -220,6 +266,10 @@ class NodeActor:
                     self._queue(EndJob(job_id=job_id))
             elif isinstance(error, HpcError) and error.reason == "JOB_NOT_FOUND":
                 self._queue(EndJob(job_id=job_id))
+            elif isinstance(error, HpcError) and error.reason != "INTERNAL":
+                # It has not learned what lives there: the agent begins again.
+                self._break_off(session, error)
+                return
             session.unsynced -= 1
             if not session.unsynced:
                 self._in_step(session)
@@ -228,9 +278,8 @@ class NodeActor:
 
     def _in_step(self, session: Session) -> None:
         session.synced = True
+        self._world.nodes.compared(self, session.hello.boot_id)
         self._tell_scheduler()
-        if self.record.state is not NodeState.ONLINE:
-            self._world.nodes.look_at_drain(self)
 
     def _tell_scheduler(self) -> None:
         record = self.record
@@ -277,32 +326,46 @@ class NodeActor:
     def check(self, limit_s: float) -> None:
         """Is it silent for too long? Then its tasks are lost (T22, T23)."""
         silent = self._world.clock.mono() - self._heard
+        if self.session is not None:
+            # It beats as it was told when it connected, whatever the settings are now.
+            patience = MISSED * self.session.beat_s
+            limit_s = max(limit_s, patience)
+            if silent >= patience and not self.suspect:
+                self.suspect = True
+                self._tell_scheduler()
         if silent < limit_s or self.known_lost:
             return
         self.known_lost = True
-        if self.reachable:
-            self.reachable = False
-            self._world.nodes.changed(self, self.record.state, "NodeUnreachable")
+        self.reachable = False
+        self._world.nodes.changed(
+            self, "NodeUnreachable", f"nothing was heard for {silent:.0f} s"
+        )
         if self.session is not None:
-            self.session.link.close(
-                "NODE_UNREACHABLE", "nothing was heard for too long"
-            )
-            self.closed(self.session)
+            lost = HpcError("NODE_UNREACHABLE", node=self.record.name)
+            self._break_off(self.session, lost)
         for job_id in sorted(self.jobs):
-            command = LoseNode(node_id=self.record.node_id, node=self.record.name)
-            self._world.jobs.post(job_id, command)
+            self._lose(job_id)
 
     def forgive(self, seconds: float) -> None:
         """Do not count a silence in which the head was not listening."""
         self._heard += seconds
 
-    def evict(self, *, drain: bool) -> None:
-        """Stop what runs there (T24, T25); draining, only what has not started."""
-        node_id, name = self.record.node_id, self.record.name
-        for job_id in sorted(self.jobs):
-            command = EvictNode(node_id=node_id, node=name, drain=drain)
-            self._world.jobs.post(job_id, command)
-
     def state_changed(self) -> None:
-        """The record's state is another one now."""
+        """The record's state is another one now: what does not belong there goes."""
         self._tell_scheduler()
+        if self.record.state is not NodeState.ONLINE:
+            for job_id, evictable in sorted(self.jobs.items()):
+                if evictable:
+                    self._evict(job_id)
+
+    def _lose(self, job_id: int) -> None:
+        command = LoseNode(node_id=self.record.node_id, node=self.record.name)
+        self._world.jobs.post(job_id, command)
+
+    def _evict(self, job_id: int) -> None:
+        """Stop what runs there (T24, T25); draining, only what has not started."""
+        drain = self.record.state is NodeState.DRAINING
+        command = EvictNode(
+            node_id=self.record.node_id, node=self.record.name, drain=drain
+        )
+        self._world.jobs.post(job_id, command)

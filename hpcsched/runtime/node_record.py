@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,14 @@ class NodeState(IntEnum):
     ONLINE = 3
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
     """A node as it is stored. Times are seconds since 1970, UTC.
 
     Attributes:
         boot_id, instance, machine_id: As in its last Hello.
+        compared_boot_id: The newest boot of which every job has learned what lives there.
+            Until that has happened, nothing of an older boot may be sent again.
     """
 
     node_id: int
@@ -37,6 +39,7 @@ class NodeRecord:
     boot_id: str = ""
     instance: str = ""
     machine_id: str = ""
+    compared_boot_id: str = ""
     cores: int = 0
     sockets: int = 0
     memory_bytes: int = 0
@@ -56,23 +59,39 @@ class NodeRecord:
         """Return the node of a stored row."""
         known = {one.name for one in fields(cls)}
         values: dict[str, Any] = unpack(row.blob)
-        record = cls(**{k: v for k, v in values.items() if k in known})
-        record.state = NodeState(record.state)
-        record.previous_state = NodeState(record.previous_state)
-        return record
+        values = {k: v for k, v in values.items() if k in known}
+        for name in ("state", "previous_state"):
+            values[name] = NodeState(values[name])
+        values["groups"] = tuple(values["groups"])
+        return cls(**values)
 
-    def learn(self, hello: Hello) -> bool:
-        """Take over what a Hello says; True if anything is new."""
-        before = asdict(self)
+    def learned(self, hello: Hello) -> NodeRecord:
+        """Return the record with what a Hello says."""
         resources = hello.resources
-        self.boot_id, self.instance = hello.boot_id, hello.instance
-        self.machine_id, self.agent_version = hello.machine_id, hello.agent_version
-        self.cores, self.sockets = resources.cores, resources.sockets
-        self.memory_bytes = resources.memory_bytes
-        self.containment = resources.containment
-        if resources.groups:
-            self.groups = tuple(resources.groups)
-        return asdict(self) != before
+        return replace(
+            self,
+            boot_id=hello.boot_id,
+            instance=hello.instance,
+            machine_id=hello.machine_id,
+            agent_version=hello.agent_version,
+            compared_boot_id=self.compared_boot_id or hello.boot_id,
+            cores=resources.cores,
+            sockets=resources.sockets,
+            memory_bytes=resources.memory_bytes,
+            containment=resources.containment,
+            groups=tuple(resources.groups) or self.groups,
+        )
+
+    def in_state(self, state: NodeState, reason: str, now: float) -> NodeRecord:
+        """Return the record in another state."""
+        return replace(
+            self,
+            previous_state=self.state,
+            state=state,
+            reason=reason,
+            online_time=now if state is NodeState.ONLINE else self.online_time,
+            offline_time=now if state is NodeState.OFFLINE else self.offline_time,
+        )
 
     def view(
         self,

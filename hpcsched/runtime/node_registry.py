@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.codec import pack
-from hpcsched.core.views import EventView
+from hpcsched.runtime.durable import refusal_of, written
 from hpcsched.runtime.frames import HeadFrame, Welcome
 from hpcsched.runtime.node_actor import NodeActor, Session
+from hpcsched.runtime.node_event import NodeEvent
 from hpcsched.runtime.node_record import NodeRecord, NodeState
-from hpcsched.store.base import Delta, EventRow, RequestRow
+from hpcsched.store.base import Delta
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterable, Sequence
 
     from hpcsched.core.orders import Order
     from hpcsched.core.views import NodeView
     from hpcsched.runtime.frames import AgentLink, Hello
     from hpcsched.runtime.world import World
-    from hpcsched.store.base import NodeRow
+    from hpcsched.store.base import NodeRow, RequestRow
 
 _log = logging.getLogger(__name__)
 PROTOCOL: Final = 1
@@ -29,6 +31,9 @@ TRANSPORT_BEAT_S: Final = 10.0
 LEASE_MS: Final = 600_000
 OUTPUT_QUOTA: Final = 1 << 30
 NODE_LIMIT: Final = 100_000
+CORE_LIMIT: Final = 65535
+RETRY_S: Final = 5.0
+_NAME: Final = re.compile(r"[\w.-]{1,80}")
 
 
 class NodeRegistry:
@@ -41,6 +46,9 @@ class NodeRegistry:
         self._by_id: dict[int, NodeActor] = {}
         self._by_name: dict[str, NodeActor] = {}
         self._uses: dict[int, frozenset[int]] = {}
+        self._last_id = 0
+        self._newest: dict[str, int] = {}
+        self._changing: dict[str, asyncio.Lock] = {}
 
     def restore(self, rows: Iterable[NodeRow]) -> None:
         """Take in stored nodes; none is reachable yet."""
@@ -49,6 +57,7 @@ class NodeRegistry:
 
     def _adopt(self, record: NodeRecord) -> NodeActor:
         actor = NodeActor(self._world, record)
+        self._last_id = max(self._last_id, record.node_id)
         self._by_id[record.node_id] = actor
         self._by_name[record.name] = actor
         self._world.scene.node_names[record.node_id] = record.name
@@ -85,8 +94,14 @@ class NodeRegistry:
         if actor is not None:
             actor.send(order)
 
-    def note_uses(self, job_id: int, nodes: frozenset[int]) -> None:
-        """A job holds something on exactly these nodes."""
+    def note_uses(self, job_id: int, nodes: frozenset[int], *, evictable: bool) -> None:
+        """A job holds something on exactly these nodes.
+
+        Args:
+            job_id: The job.
+            nodes: Their numbers.
+            evictable: It has no business on a node that takes no work (commands have).
+        """
         before = self._uses.get(job_id, frozenset())
         if nodes == before:
             return
@@ -95,12 +110,11 @@ class NodeRegistry:
         else:
             del self._uses[job_id]
         for node_id in nodes - before:
-            self._by_id[node_id].jobs.add(job_id)
+            self._by_id[node_id].begin_use(job_id, evictable=evictable)
         for node_id in before - nodes:
             actor = self._by_id[node_id]
-            actor.jobs.discard(job_id)
-            if actor.record.state is NodeState.DRAINING:
-                self.look_at_drain(actor)
+            actor.jobs.pop(job_id, None)
+            self.look_at_drain(actor)
 
     async def connect(
         self, hello: Hello, link: AgentLink, *, token_node: str
@@ -118,119 +132,86 @@ class NodeRegistry:
                 ours=PROTOCOL,
             )
         _check(hello)
-        actor = self._by_name.get(hello.node)
-        rebooted = False
-        if actor is None:
-            if len(self._by_id) >= NODE_LIMIT:
-                raise HpcError("QUEUE_FULL", what="too many nodes")
-            node_id = max(self._by_id, default=0) + 1
-            now = self._world.clock.wall()
-            actor = self._adopt(
-                NodeRecord(node_id=node_id, name=hello.node, online_time=now)
-            )
-        else:
-            other = actor.record.machine_id
-            alive = (
-                actor.session is not None
-                and actor.session.hello.boot_id != hello.boot_id
-            )
-            if alive and other and other != hello.machine_id:
-                raise HpcError("NODE_CONFLICT", node=hello.node)
-            rebooted = (
-                bool(actor.record.boot_id) and actor.record.boot_id != hello.boot_id
-            )
-        if actor.record.learn(hello):
-            await self._commit(Delta(nodes=[actor.record.row()]))
-        session = actor.connect(link, hello, rebooted=rebooted)
         self._sessions += 1
+        number = self._newest[hello.node] = self._sessions
+        try:
+            async with self._changing.setdefault(hello.node, asyncio.Lock()):
+                actor = await self._admit(hello)
+            if self._newest[hello.node] != number:
+                raise HpcError("STALE_SESSION", node=hello.node)
+        finally:
+            if hello.node not in self._by_name:
+                self._newest.pop(hello.node, None)
+                self._changing.pop(hello.node, None)
+        rebooted = actor.record.compared_boot_id != hello.boot_id
         beat = min(TRANSPORT_BEAT_S, float(self._world.settings.heartbeat_s))
-        link.send(
-            HeadFrame(
-                welcome=Welcome(
-                    session=self._sessions,
-                    term=self._term,
-                    heartbeat_ms=int(beat * 1000),
-                    lease_ms=LEASE_MS,
-                    protocol=PROTOCOL,
-                    cluster_name=self._world.scene.cluster,
-                    node_id=actor.record.node_id,
-                    output_quota_bytes=OUTPUT_QUOTA,
-                )
-            )
+        session = actor.connect(link, hello, rebooted=rebooted, beat_s=beat)
+        welcome = Welcome(
+            session=number,
+            term=self._term,
+            heartbeat_ms=int(beat * 1000),
+            lease_ms=LEASE_MS,
+            protocol=PROTOCOL,
+            cluster_name=self._world.scene.cluster,
+            node_id=actor.record.node_id,
+            output_quota_bytes=OUTPUT_QUOTA,
         )
+        link.send(HeadFrame(welcome=welcome))
         return session
 
-    async def _commit(self, delta: Delta) -> int:
-        future: asyncio.Future[int] = self._world.loop.create_future()
+    async def _admit(self, hello: Hello) -> NodeActor:
+        """Return the node's actor, with what the Hello says recorded."""
+        actor = self._by_name.get(hello.node)
+        if actor is None:
+            if len(self._by_id) >= NODE_LIMIT:
+                raise HpcError("QUEUE_FULL", what="there are too many nodes")
+            self._last_id += 1
+            now = self._world.clock.wall()
+            blank = NodeRecord(node_id=self._last_id, name=hello.node, online_time=now)
+            record = blank.learned(hello)
+            await written(self._world, Delta(nodes=[record.row()]))
+            return self._adopt(record)
+        other, session = actor.record.machine_id, actor.session
+        alive = session is not None and session.hello.boot_id != hello.boot_id
+        if alive and other and other != hello.machine_id:
+            raise HpcError("NODE_CONFLICT", node=hello.node)
+        record = actor.record.learned(hello)
+        if record != actor.record:
+            await written(self._world, Delta(nodes=[record.row()]))
+            actor.record = record
+        return actor
+
+    def compared(self, actor: NodeActor, boot_id: str) -> None:
+        """Every job has learned what lives on the node since it booted."""
+        if actor.record.compared_boot_id != boot_id:
+            self._world.spawn(self._compared(actor, boot_id))
+
+    async def _compared(self, actor: NodeActor, boot_id: str) -> None:
+        async with self._changing.setdefault(actor.record.name, asyncio.Lock()):
+            record = replace(actor.record, compared_boot_id=boot_id)
+            await written(self._world, Delta(nodes=[record.row()]))
+            actor.record = record
+
+    def changed(self, actor: NodeActor, name: str, message: str) -> None:
+        """Record that a node's reachability changed, and show it once it is durable."""
+        record = actor.record
+        event = NodeEvent(
+            name=name,
+            node=record.name,
+            state=record.state,
+            previous=record.state,
+            reachable=actor.reachable,
+            message=message,
+            time=self._world.clock.wall(),
+        )
 
         def done(seq: int, error: BaseException | None) -> None:
-            if not future.done():
-                if error is None:
-                    future.set_result(seq)
-                else:
-                    future.set_exception(HpcError("DISK_FULL"))
+            if error is None:
+                self._world.feed.publish([event.view(seq)])
+            else:
+                _log.error("node %s: %s was not recorded: %s", event.node, name, error)
 
-        self._world.store.commit(delta, done)
-        return await future
-
-    def changed(
-        self, actor: NodeActor, previous: NodeState, name: str, by: str = "system"
-    ) -> None:
-        """Record a change of a node and show it once it is durable."""
-        delta = self._delta(actor, previous, name, by, None)
-        self._world.store.commit(delta, self._shown(actor, previous, name, by))
-
-    def _delta(
-        self,
-        actor: NodeActor,
-        previous: NodeState,
-        name: str,
-        by: str,
-        request: RequestRow | None,
-    ) -> Delta:
-        record = actor.record
-        change = (int(actor.reachable), (), int(record.state), int(previous))
-        body = pack(
-            {
-                "n": name,
-                "a": f"node:{record.name}",
-                "t": record.reason or by,
-                "c": [change],
-            }
-        )
-        row = EventRow(
-            job_id=0, revision=0, time=self._world.clock.wall(), owner="", body=body
-        )
-        requests = [] if request is None else [request]
-        return Delta(events=[row], nodes=[record.row()], requests=requests)
-
-    def _shown(self, actor: NodeActor, previous: NodeState, name: str, by: str) -> Any:
-        record = actor.record
-        state, reachable, now = record.state, actor.reachable, self._world.clock.wall()
-        message = record.reason or by
-
-        def done(seq: int, error: BaseException | None) -> None:
-            if error is not None:
-                _log.error(
-                    "node %s: its change was not recorded: %s", record.name, error
-                )
-                return
-            view = EventView(
-                seq=seq,
-                job_id=0,
-                revision=0,
-                time=now,
-                owner="",
-                name=name,
-                actor=f"node:{record.name}",
-                message=message,
-                node=record.name,
-                node_state=(int(state), int(previous)),
-                node_reachable=reachable,
-            )
-            self._world.feed.publish([view])
-
-        return done
+        self._world.store.commit(Delta(events=[event.row()]), done)
 
     async def set_state(
         self,
@@ -240,47 +221,61 @@ class NodeRegistry:
         by: str,
         request: RequestRow | None = None,
     ) -> None:
-        """Change a node's state, durably.
+        """Change a node's state, durably; then what it means.
 
         Raises:
-            HpcError: DISK_FULL.
+            HpcError: DISK_FULL, OUTCOME_UNKNOWN; then it is as it was.
         """
-        record = actor.record
-        previous = record.state
-        record.previous_state, record.state, record.reason = previous, state, reason
-        now = self._world.clock.wall()
-        if state is NodeState.ONLINE:
-            record.online_time = now
-        elif state is NodeState.OFFLINE:
-            record.offline_time = now
-        name = f"Node{state.name.capitalize()}"
-        delta = self._delta(actor, previous, name, by, request)
-        shown = self._shown(actor, previous, name, by)
-        future: asyncio.Future[None] = self._world.loop.create_future()
+        async with self._changing.setdefault(actor.record.name, asyncio.Lock()):
+            if state is NodeState.DRAINING and not actor.jobs:
+                state = NodeState.OFFLINE
+            now = self._world.clock.wall()
+            record = actor.record.in_state(state, reason, now)
+            event = NodeEvent(
+                name=f"Node{state.name.capitalize()}",
+                node=record.name,
+                state=state,
+                previous=actor.record.state,
+                reachable=actor.reachable,
+                message=reason or by,
+                time=now,
+            )
+            delta = Delta(
+                events=[event.row()],
+                nodes=[record.row()],
+                requests=() if request is None else (request,),
+            )
+            future: asyncio.Future[None] = self._world.loop.create_future()
 
-        def done(seq: int, error: BaseException | None) -> None:
-            shown(seq, error)
-            if future.done():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                record.state = previous
-                future.set_exception(HpcError("DISK_FULL"))
+            def done(seq: int, error: BaseException | None) -> None:
+                if error is None:
+                    actor.record = record
+                    self._world.feed.publish([event.view(seq)])
+                    actor.state_changed()
+                if future.done():
+                    return
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(refusal_of(error))
 
-        self._world.store.commit(delta, done)
-        actor.state_changed()
-        await future
+            self._world.store.commit(delta, done)
+            await future
+        self.look_at_drain(actor)
 
     def look_at_drain(self, actor: NodeActor) -> None:
         """A draining node without jobs is Offline."""
-        if actor.record.state is NodeState.DRAINING and not actor.jobs:
+        if actor.drained:
             self._world.spawn(self._drained(actor))
 
     async def _drained(self, actor: NodeActor) -> None:
-        if actor.record.state is NodeState.DRAINING and not actor.jobs:
-            reason = actor.record.reason
-            await self.set_state(actor, NodeState.OFFLINE, reason, "system")
+        while actor.drained:
+            try:
+                reason = actor.record.reason
+                await self.set_state(actor, NodeState.OFFLINE, reason, "system")
+            except HpcError as error:
+                _log.warning("node %s: %s; trying again", actor.record.name, error)
+                await self._world.clock.sleep(RETRY_S)
 
     def check(self) -> None:
         """Look for silent nodes."""
@@ -326,13 +321,13 @@ class NodeRegistry:
 
 def _check(hello: Hello) -> None:
     name = hello.node
-    if not name or len(name) > 80 or not all(c.isalnum() or c in "-._" for c in name):  # noqa: PLR2004
-        problem = f"{name!r} is no name of a node (letters, digits, '-', '.', '_', at most 80)"
+    if not _NAME.fullmatch(name):
+        problem = f"{name!r} is no name of a node: letters, digits, '-', '.', '_'"
         raise HpcError("INVALID_FIELD", field="hello.node", problem=problem)
-    if not 1 <= hello.resources.cores <= 65535:  # noqa: PLR2004
+    if not 1 <= hello.resources.cores <= CORE_LIMIT:
         raise HpcError(
             "OUT_OF_RANGE",
             field="hello.cores",
             value=hello.resources.cores,
-            limit="1 to 65535",
+            limit=f"1 to {CORE_LIMIT}",
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.requeueing import find_elements, show
+from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.orders import ReadOutput, StopReading
-from hpcsched.core.task.states import TaskState
+from hpcsched.core.task.states import WAITING, TaskState
 from hpcsched.core.views import OutputPiece
 from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.reading import WINDOW
@@ -21,13 +22,27 @@ if TYPE_CHECKING:
     from hpcsched.runtime.node_actor import NodeActor
 
 RETRY_S: Final = 0.5
-_BEFORE: Final = (
-    TaskState.CONFIGURING,
-    TaskState.SUBMITTED,
-    TaskState.VALIDATING,
-    TaskState.QUEUED,
-    TaskState.DISPATCHING,
-)
+WAIT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where an attempt wrote.
+
+    Attributes:
+        node_id: 0: it was never sent to a node.
+        path: The user's file, if the stream goes there.
+    """
+
+    node_id: int
+    attempt: int
+    state: TaskState
+    path: str
+
+    @property
+    def before(self) -> bool:
+        """Has it not started yet?"""
+        return self.state in WAITING or self.state is TaskState.DISPATCHING
 
 
 class Outputs(JobReads):
@@ -46,97 +61,116 @@ class Outputs(JobReads):
     ) -> AsyncIterator[OutputPiece]:
         """Yield a task's output from an offset.
 
-        With ``follow`` a task that has not started is waited for, a node that is away too.
+        With ``follow`` a task that has not started is waited for, and a node that is
+        away, as long as what ran there is not known to be lost.
 
         Raises:
             HpcError: TASK_NOT_FOUND, OUTPUT_NOT_YET, OUTPUT_GONE, OUTPUT_IN_FILE,
                 NODE_UNREACHABLE, PERMISSION_DENIED.
         """
         name = show(job_id, task)
-        while True:
-            node_id, number, state, path = await self._where(
-                caller, job_id, task, stderr=stderr
-            )
-            if state not in _BEFORE or attempt:
-                break
+        place = await self._where(caller, job_id, task, stderr=stderr)
+        while place.before and attempt in (0, place.attempt):
             if not follow:
                 raise HpcError("OUTPUT_NOT_YET", task=name)
-            await self._world.feed.more(self._world.feed.last, RETRY_S * 4)
-        if not node_id:
+            feed = self._world.feed
+            await feed.more(feed.last, WAIT_S, job_id)
+            place = await self._where(caller, job_id, task, stderr=stderr)
+        if not place.node_id:
+            if attempt not in (0, place.attempt):
+                raise HpcError("OUTPUT_GONE", task=name, node="?")
             yield OutputPiece(offset=max(0, offset), data=b"", eof=True)
             return
-        node = self._world.nodes.by_id(node_id)
-        at = offset
+        order = ReadOutput(
+            read_id=0,
+            job_id=job_id,
+            task_id=task[0],
+            instance_id=task[1],
+            attempt=attempt or place.attempt,
+            stderr=stderr,
+            offset=offset,
+            follow=follow,
+            limit=WINDOW,
+        )
         while True:
-            if node is None or node.session is None or not node.session.asked:
-                if not follow or node is None:
+            node = self._ready_node(place.node_id)
+            if node is None:
+                if not follow or await self._is_lost(caller, job_id, task, place):
                     raise HpcError(
-                        "NODE_UNREACHABLE", node=self._world.name_of(node_id)
+                        "NODE_UNREACHABLE", node=self._world.name_of(place.node_id)
                     )
                 await self._world.clock.sleep(RETRY_S)
                 continue
-            order = ReadOutput(
-                read_id=0,
-                job_id=job_id,
-                task_id=task[0],
-                instance_id=task[1],
-                attempt=attempt or number,
-                stderr=stderr,
-                offset=at,
-                follow=follow,
-                limit=WINDOW,
-            )
-            async for piece in self._window(node, order, name, path):
+            async for piece in self._window(node, order, name, place.path):
                 at = piece.offset + len(piece.data)
+                order = replace(order, offset=at)
                 yield piece
                 if piece.eof:
                     return
 
+    def _ready_node(self, node_id: int) -> NodeActor | None:
+        node = self._world.nodes.by_id(node_id)
+        there = node is not None and node.session is not None and node.session.asked
+        return node if there else None
+
+    async def _is_lost(
+        self, caller: Caller, job_id: int, task: TaskKey, before: _Place
+    ) -> bool:
+        """Will nothing more come from there, as far as anybody knows?"""
+        now = await self._where(caller, job_id, task, stderr=False)
+        if (now.node_id, now.attempt) != (before.node_id, before.attempt):
+            return True
+        node = self._world.nodes.by_id(before.node_id)
+        return now.state.terminal and (node is None or node.known_lost)
+
     async def _window(
         self, node: NodeActor, order: ReadOutput, name: str, path: str
     ) -> AsyncIterator[OutputPiece]:
-        """Yield the pieces of one window; it ends early when the stream to the node does."""
-        number, queue = node.readings.open()
-        got = 0
+        """Yield the pieces of one window; fewer when the stream to the node ends."""
+        reading = node.readings.open()
+        got, over = 0, False
         try:
-            fields = {f: getattr(order, f) for f in order.__dataclass_fields__}
-            node.send(ReadOutput(**{**fields, "read_id": number}))
-            while got < order.limit:
-                chunk = await queue.get()
+            node.send(replace(order, read_id=reading.number))
+            while got < order.limit and not over:
+                chunk = await reading.next()
                 if chunk is None:
                     return
+                over = bool(chunk.eof or chunk.error)
                 if chunk.error == "user_file":
                     raise HpcError(
                         "OUTPUT_IN_FILE", task=name, path=path, node=node.record.name
                     )
+                if chunk.error == "busy":
+                    what = f"node {node.record.name} serves many readers"
+                    raise HpcError("QUEUE_FULL", what=what)
                 if chunk.error:
                     raise HpcError("OUTPUT_GONE", task=name, node=node.record.name)
                 got += len(chunk.data)
                 yield OutputPiece(offset=chunk.offset, data=chunk.data, eof=chunk.eof)
-                if chunk.eof:
-                    return
         finally:
-            node.readings.end(number)
-            node.send(StopReading(read_id=number))
+            node.readings.end(reading)
+            if not over and got < order.limit:
+                node.send(StopReading(read_id=reading.number))
 
     async def _where(
         self, caller: Caller, job_id: int, task: TaskKey, *, stderr: bool
-    ) -> tuple[int, int, TaskState, str]:
-        """Return (node, attempt, state, path of the user's file or nothing)."""
+    ) -> _Place:
+        """Return where the current attempt writes, or would."""
 
-        def look(job: Job) -> tuple[int, int, TaskState, str]:
+        def look(job: Job) -> _Place:
             caller.require_owner(job.owner, f"read the output of job {job_id}")
             record, _ = find_elements(job, task)
-            name = show(job_id, task)
             if record.has_elements and not task[1]:
+                name = show(job_id, task)
                 problem = f"{name} has elements: name one, such as {name}.1"
                 raise HpcError("INVALID_FIELD", field="task", problem=problem)
             table, row = job.table_of(record), record.row(task[1])
-            path = record.spec.stderr_path if stderr else record.spec.stdout_path
-            state = TaskState(table.state[row])
-            return table.get("node", row), table.get("attempt", row), state, path
+            return _Place(
+                node_id=table.get("node", row),
+                attempt=table.get("attempt", row),
+                state=TaskState(table.state[row]),
+                path=record.spec.stderr_path if stderr else record.spec.stdout_path,
+            )
 
-        found: tuple[int, int, TaskState, str] = await self._world.jobs.look(
-            job_id, look
-        )
+        found: _Place = await self._world.jobs.look(job_id, look)
         return found

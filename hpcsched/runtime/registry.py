@@ -8,20 +8,24 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job import codec
-from hpcsched.core.job.commands import Tick
-from hpcsched.runtime.job_actor import JobActor, Ledger, Mail
+from hpcsched.runtime.job_actor import JobActor
+from hpcsched.runtime.mail import Ledger, Mail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcsched.core.job.commands import Command
     from hpcsched.core.job.model import Job
+    from hpcsched.runtime.mail import Reply
     from hpcsched.runtime.world import World
     from hpcsched.store.base import StoredJob
 
 _log = logging.getLogger(__name__)
 ENDED_KEPT: Final = 256
+ENDED_ROWS: Final = 2_000_000
+"""Elements of ended jobs that stay in memory: some 100 MB at the most."""
 RETRY_S: Final = 1.0
+HIGHEST_ID: Final = 2**31 - 1
 
 
 class JobRegistry:
@@ -30,7 +34,8 @@ class JobRegistry:
     def __init__(self, world: World) -> None:
         self._world = world
         self._actors: dict[int, JobActor] = {}
-        self._ended: OrderedDict[int, None] = OrderedDict()
+        self._ended: OrderedDict[int, int] = OrderedDict()
+        self._ended_rows = 0
         self._end_waiters: dict[int, list[asyncio.Future[None]]] = {}
 
     def __len__(self) -> int:
@@ -51,8 +56,16 @@ class JobRegistry:
         return actor
 
     def adopt(self, job: Job) -> JobActor:
-        """Take in a job that is durable already."""
-        actor = self._actors[job.job_id] = JobActor(job.job_id, self._world, job)
+        """Take in a job that is durable already.
+
+        Somebody may have asked for its number before it was given out: a job has one
+        actor, so that one gets it.
+        """
+        actor = self._actors.get(job.job_id)
+        if actor is None:
+            actor = self._actors[job.job_id] = JobActor(job.job_id, self._world, job)
+        else:
+            actor.loaded(job)
         return actor
 
     def load(self, actor: JobActor) -> None:
@@ -60,41 +73,55 @@ class JobRegistry:
         self._world.spawn(self._load(actor))
 
     async def _load(self, actor: JobActor) -> None:
-        while True:
+        stored = None
+        while 0 < actor.job_id <= HIGHEST_ID:
             try:
                 stored = await self._world.store.load_job(actor.job_id)
-                job = None if stored is None else decode_stored(stored)
-            except asyncio.CancelledError:
-                raise
             except Exception:
                 _log.exception("job %d cannot be read; trying again", actor.job_id)
                 await self._world.clock.sleep(RETRY_S)
             else:
                 break
+        try:
+            job = None if stored is None else decode_stored(stored)
+        except Exception:
+            _log.exception("job %d: what is stored makes no sense", actor.job_id)
+            actor.unreadable()
+            return
         actor.loaded(job)
-        if job is not None:
-            actor.resume()
-            self.note_state(actor)
+        self.note_state(actor)
+
+    def refresh(self) -> None:
+        """Settings have changed: let every job say anew what it wants."""
+        for actor in list(self._actors.values()):
+            if actor.job is not None and not actor.committing:
+                actor.resume()
 
     def forget(self, job_id: int) -> None:
         """Drop an actor; the store knows what there is to know."""
         self._actors.pop(job_id, None)
-        self._ended.pop(job_id, None)
+        self._ended_rows -= self._ended.pop(job_id, 0)
 
     def note_state(self, actor: JobActor) -> None:
         """Ended jobs leave memory, the least recently used first."""
-        if actor.job is None:
+        job, job_id = actor.job, actor.job_id
+        if job is None:
             return
-        if not actor.job.state.terminal:
-            self._ended.pop(actor.job_id, None)
+        self._ended_rows -= self._ended.pop(job_id, 0)
+        if not job.state.terminal:
             return
-        self._ended[actor.job_id] = None
-        self._ended.move_to_end(actor.job_id)
-        for future in self._end_waiters.pop(actor.job_id, ()):
-            if not future.done():
-                future.set_result(None)
-        excess = len(self._ended) - ENDED_KEPT
-        for job_id in list(self._ended)[: max(0, excess)]:
+        rows = sum(record.count for record in job.tasks)
+        self._ended[job_id] = rows
+        self._ended_rows += rows
+        for future in self._end_waiters.pop(job_id, ()):
+            _resolve(future)
+        if len(self._ended) > ENDED_KEPT or self._ended_rows > ENDED_ROWS:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        for job_id in list(self._ended):
+            if len(self._ended) <= ENDED_KEPT and self._ended_rows <= ENDED_ROWS:
+                return
             if self._actors[job_id].idle:
                 self.forget(job_id)
 
@@ -102,18 +129,9 @@ class JobRegistry:
         """Send a command; nobody waits for the answer."""
         self.actor(job_id).post(Mail(None, command=command))
 
-    def tell(
-        self,
-        job_id: int,
-        command: Command,
-        reply: Callable[[Any, BaseException | None], None],
-    ) -> None:
+    def tell(self, job_id: int, command: Command, reply: Reply) -> None:
         """Send a command; ``reply`` is called when it is durable, or refused."""
         self.actor(job_id).post(Mail(reply, command=command))
-
-    def tick(self, job_id: int) -> None:
-        """A limit of the job may have been reached."""
-        self.post(job_id, Tick())
 
     async def ask(
         self, job_id: int, command: Command, ledger: Ledger | None = None
@@ -138,11 +156,22 @@ class JobRegistry:
         self.actor(job_id).post(Mail(_into(future), look=reader))
         return await future
 
+    async def purge(
+        self, job_id: int, check: Callable[[Job], None], ledger: Ledger | None
+    ) -> tuple[int, ...]:
+        """Delete a job that ``check`` does not refuse; return the nodes that it was on.
+
+        Raises:
+            HpcError: JOB_NOT_FOUND, DISK_FULL, or what ``check`` raises.
+        """
+        future: asyncio.Future[tuple[int, ...]] = self._world.loop.create_future()
+        self.actor(job_id).post(Mail(_into(future), purge=check, ledger=ledger))
+        return await future
+
     async def wait_end(self, job_id: int, timeout_s: float) -> None:
         """Return when the job is terminal, or the time is over."""
         future: asyncio.Future[None] = self._world.loop.create_future()
-        waiters = self._end_waiters.setdefault(job_id, [])
-        waiters.append(future)
+        self._end_waiters.setdefault(job_id, []).append(future)
         clock = self._world.clock
         timer = clock.call_at(clock.mono() + timeout_s, lambda: _resolve(future))
         try:
@@ -158,7 +187,7 @@ class JobRegistry:
                     del self._end_waiters[job_id]
 
 
-def _into(future: asyncio.Future[Any]) -> Callable[[Any, BaseException | None], None]:
+def _into(future: asyncio.Future[Any]) -> Reply:
     def reply(answer: Any, error: BaseException | None) -> None:
         if future.done():
             return  # the caller has gone; what was committed stands

@@ -1,7 +1,7 @@
 """The scheduler: owns the books of who holds which cores, and makes one plan at a time.
 
-The books follow what jobs say they hold; a grant that is under way counts as held until the job
-has answered. They are never stored: after a restart the jobs tell them again.
+The books follow what jobs say they hold; a grant that is under way counts as held until the
+job has answered. They are never stored: after a restart the jobs tell them again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hpcsched.core.scheduling.plan import plan
 from hpcsched.core.scheduling.snapshot import Demand, NodeFree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hpcsched.runtime.world import World
 
@@ -37,15 +37,18 @@ class SchedulerActor:
         self._exclusive: set[int] = set()
         self._demands: SortedDict[Any, Demand] = SortedDict()
         self._keys: dict[int, tuple[Any, ...]] = {}
-        self._why: dict[int, int] = {}
+        self._never: dict[int, PendingReason] = {}
+        self._declined: dict[int, Demand] = {}
+        self._cores = 0
         self._scheduled = False
 
     def set_node(
         self, node_id: int, name: str, cores: int, memory_bytes: int, *, ready: bool
     ) -> None:
         """A node is there, has changed, or takes no work now."""
-        node = NodeFree(node_id, name, cores, memory_bytes)
-        self._nodes[node_id] = node
+        known = self._nodes.get(node_id)
+        self._cores += cores - (0 if known is None else known.cores)
+        self._nodes[node_id] = NodeFree(node_id, name, cores, memory_bytes)
         if ready:
             self._ready.add(node_id)
         else:
@@ -54,30 +57,46 @@ class SchedulerActor:
         self._wake()
 
     def update(
-        self, job_id: int, demand: Demand | None, held: Mapping[int, tuple[int, ...]]
+        self,
+        job_id: int,
+        demand: Demand | None,
+        held: Mapping[int, tuple[int, ...]],
+        *,
+        exclusive: bool = False,
     ) -> None:
-        """A job says what it holds and what it wants."""
+        """A job says what it holds and what it wants.
+
+        Args:
+            job_id: The job.
+            demand: What it wants; None: nothing.
+            held: Node to cores that it holds; empty ones do not count.
+            exclusive: Nobody else may use its nodes.
+        """
         before = self._held.get(job_id, {})
-        now = dict(held)
+        now = {node_id: cores for node_id, cores in held.items() if cores}
         for node_id, cores in self._pending.get(job_id, {}).items():
             now[node_id] = tuple(sorted({*now.get(node_id, ()), *cores}))
-        if demand is not None and demand.exclusive:
+        if exclusive and (now or demand is not None):
             self._exclusive.add(job_id)
-        elif not now:
+        else:
             self._exclusive.discard(job_id)
         if now != before:
             self._book(job_id, before, now)
+        if self._demand(job_id, demand) or now != before:
+            self._wake()
+
+    def _demand(self, job_id: int, demand: Demand | None) -> bool:
+        """Note what a job wants; return whether that is news."""
         key = self._keys.pop(job_id, None)
-        if key is not None:
-            del self._demands[key]
-        if demand is not None:
+        before = None if key is None else self._demands.pop(key)
+        if demand is None:
+            self._never.pop(job_id, None)
+            self._declined.pop(job_id, None)
+        else:
             key = (*demand.order, job_id)
             self._keys[job_id] = key
             self._demands[key] = demand
-        else:
-            self._why.pop(job_id, None)
-        if demand is not None or now != before:
-            self._wake()
+        return demand != before
 
     def _book(
         self,
@@ -118,50 +137,65 @@ class SchedulerActor:
         self._scheduled = False
         if self._world.stopping or not self._demands:
             return
-        nodes = [self._nodes[n] for n in self._ready if self._nodes[n].free]
-        if not nodes:
+        ready = [self._nodes[n] for n in self._ready]
+        if not any(node.free for node in ready):
             return
-        everywhere = [self._nodes[n] for n in self._ready]
-        demands = (d for d in self._demands.values() if d.job_id not in self._pending)
-        result = plan(demands, everywhere, self._held)
-        self._why.update(result.waiting)
+        # The plan uses its nodes up; the books change with the grants.
+        nodes = [node.copy() for node in ready]
+        result = plan(self._waiting(), nodes, self._held)
+        self._never = dict(result.never)
         for job_id, grants in result.grants.items():
-            self._why.pop(job_id, None)
             self._grant(job_id, grants)
+
+    def _waiting(self) -> Iterator[Demand]:
+        """Yield, in queue order, what may be granted now."""
+        for demand in self._demands.values():
+            job_id = demand.job_id
+            if job_id in self._pending or self._declined.get(job_id) == demand:
+                continue
+            yield demand
 
     def _grant(self, job_id: int, grants: dict[int, tuple[int, ...]]) -> None:
         self._pending[job_id] = grants
         before = self._held.get(job_id, {})
+        demand = self._demands[self._keys[job_id]]
         self._book(job_id, before, {**before, **grants})
 
         def answered(_: Any, error: BaseException | None) -> None:
-            self._pending.pop(job_id, None)
-            actor = self._world.jobs.get(job_id)
-            if actor is not None and actor.job is not None:
-                actor.resume()  # the job's own word on what it holds
-            elif actor is None:
-                self.update(job_id, None, {})
-            else:
-                _log.warning("job %d is being loaded again: %s", job_id, error)
+            del self._pending[job_id]
+            if error is None:
+                # The job's own word on what it holds follows in the same turn. One that
+                # takes nothing of a grant is not offered the same again.
+                self._declined[job_id] = demand
+                return
+            _log.warning("job %d: a grant was not taken: %s", job_id, error)
+            self._demand(job_id, None)  # until it has been loaded again
+            self._book(job_id, self._held.get(job_id, {}), dict(before))
+            self._wake()
 
         self._world.jobs.tell(job_id, GrantCores(cores=grants), answered)
 
     def why(self, job_id: int) -> PendingReason:
         """Return why a queued job has not started."""
-        reason = self._why.get(job_id)
-        if reason is not None:
-            return PendingReason(reason)
+        if job_id in self._never:
+            return self._never[job_id]
         key = self._keys.get(job_id)
         if key is None:
             return PendingReason.NONE
         for other, demand in self._demands.items():
             if other >= key:
                 break
-            if not demand.running:
-                if other[0] < key[0]:
-                    return PendingReason.HIGHER_PRIORITY_JOB
-                return PendingReason.JOB_SUBMITTED_EARLIER
+            if demand.running or demand.job_id in self._never:
+                continue
+            if other[0] < key[0]:
+                return PendingReason.HIGHER_PRIORITY_JOB
+            return PendingReason.JOB_SUBMITTED_EARLIER
         return PendingReason.NOT_ENOUGH_RESOURCE
+
+    @property
+    def cores(self) -> int:
+        """Cores of all nodes that were ever heard of."""
+        return self._cores
 
     def cores_in_use(self, node_id: int) -> int:
         """Return how many cores of a node jobs hold."""

@@ -1,4 +1,4 @@
-"""Watches: backlog, one mark, then live; resumable by position without gap or repeat."""
+"""Watches: backlog, one mark, then live; resumable without gap or repeat."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.states import JOB_TERMINAL
-from hpcsched.core.views import EventView
 from hpcsched.runtime.front import WatchItem, WatchQuery
 from hpcsched.runtime.job_reads import JobReads
-from hpcsched.runtime.stored import stored_view
 from hpcsched.store.base import JobQuery
 
 if TYPE_CHECKING:
@@ -18,10 +16,53 @@ if TYPE_CHECKING:
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.model import Job
-    from hpcsched.core.views import JobView
+    from hpcsched.core.views import EventView
+    from hpcsched.runtime.world import World
 
 BOOKMARK_S: Final = 10.0
-PAGE: Final = 500
+SNAPSHOT_PAGE: Final = 500
+
+
+class _Cursor:
+    """Where a watch is, and when it last said anything."""
+
+    def __init__(self, world: World, at: int, job_id: int = 0) -> None:
+        self._world = world
+        self._job_id = job_id
+        self._floor = world.feed.floor
+        self._due = world.clock.mono() + BOOKMARK_S
+        self.at = at
+
+    def said(self) -> None:
+        """Note that the subscriber has been told the position."""
+        self._due = self._world.clock.mono() + BOOKMARK_S
+
+    @property
+    def silent(self) -> bool:
+        """Is a bookmark due?"""
+        return self._world.clock.mono() >= self._due
+
+    async def next(self) -> Sequence[EventView]:
+        """Return the next events and move on; none: there are no more now.
+
+        Raises:
+            HpcError: CURSOR_EXPIRED: some were purged while the backlog was read.
+        """
+        feed = self._world.feed
+        newest, kept = feed.last, feed.holds(self.at)
+        events = await feed.read(self.at, self._job_id)
+        if not (kept or self._job_id) and self.at < feed.floor > self._floor:
+            raise HpcError("CURSOR_EXPIRED", oldest_cursor=feed.floor)
+        if events:
+            self.at = events[-1].seq
+        else:
+            self.at = max(self.at, newest)
+        return events
+
+    async def wait(self) -> None:
+        """Return when there is more, or a bookmark is due."""
+        left = self._due - self._world.clock.mono()
+        await self._world.feed.more(self.at, max(0.0, left), self._job_id)
 
 
 class Watching(JobReads):
@@ -35,69 +76,70 @@ class Watching(JobReads):
         Raises:
             HpcError: CURSOR_UNKNOWN, CURSOR_EXPIRED, INVALID_FIELD.
         """
-        feed = self._world.feed
-        at = feed.last if query.after is None else query.after
+        del caller  # names and states are for everybody
+        cursor = _Cursor(self._world, self._begin(query))
         known: dict[int, int] = {}
         if query.snapshot:
-            if query.after is not None:
-                raise HpcError(
-                    "INVALID_FIELD", field="snapshot", problem="not together with after"
-                )
-            async for item in self._snapshot(caller, query, at):
+            async for item in self._snapshot(query, cursor.at):
                 known.update((job.job_id, job.revision) for job in item.jobs)
                 yield item
-        else:
-            self._check(at, explicit=query.after is not None)
+            cursor.said()
         told = False
         while True:
-            events = await feed.read(at)
+            events = await cursor.next()
+            chosen = tuple(_filtered(events, query, known))
+            if chosen:
+                yield WatchItem(seq=cursor.at, events=chosen)
+                cursor.said()
+            elif cursor.silent:
+                yield WatchItem(seq=cursor.at, bookmark=True)
+                cursor.said()
+            elif events:
+                # A watch that passes everything over never awaits a write.
+                await self._world.clock.sleep(0)
             if events:
-                at = events[-1].seq
-                chosen = tuple(_filtered(events, query, known))
-                if chosen:
-                    yield WatchItem(seq=at, events=chosen)
-                elif told:
-                    await self._rest()
                 continue
             if not told:
                 told = True
-                yield WatchItem(seq=at, caught_up=True)
+                yield WatchItem(seq=cursor.at, caught_up=True)
+                cursor.said()
                 if query.backlog_only:
                     return
-            if not await feed.more(at, BOOKMARK_S):
-                yield WatchItem(seq=at, bookmark=True)
+            await cursor.wait()
 
-    async def _rest(self) -> None:
-        """Let others run: a watch that filters everything out never awaits a write."""
-        await self._world.clock.sleep(0)
-
-    def _check(self, at: int, *, explicit: bool) -> None:
-        feed = self._world.feed
-        if at > feed.last or at < 0:
-            raise HpcError("CURSOR_UNKNOWN", cursor=at)
-        if explicit and 0 < at < feed.floor:
+    def _begin(self, query: WatchQuery) -> int:
+        feed, after = self._world.feed, query.after
+        if query.snapshot and after is not None:
+            problem = "not together with after"
+            raise HpcError("INVALID_FIELD", field="snapshot", problem=problem)
+        if after is None:
+            return feed.last
+        self._check(after)
+        if 0 < after < feed.floor:
             raise HpcError("CURSOR_EXPIRED", oldest_cursor=feed.floor)
+        return after
 
-    async def _snapshot(
-        self, caller: Caller, query: WatchQuery, at: int
-    ) -> AsyncIterator[WatchItem]:
-        del caller
+    def _check(self, after: int) -> None:
+        if not 0 <= after <= self._world.feed.last:
+            raise HpcError("CURSOR_UNKNOWN", cursor=after)
+
+    async def _snapshot(self, query: WatchQuery, at: int) -> AsyncIterator[WatchItem]:
         after = 0
         while True:
             asked = JobQuery(
-                owner=query.owner, ascending=True, after_id=after, limit=PAGE
+                owner=query.owner, ascending=True, after_id=after, limit=SNAPSHOT_PAGE
             )
             rows = await self._world.store.list_jobs(asked)
             if not rows:
                 return
             after = rows[-1].job_id
-            jobs: list[JobView] = [
-                stored_view(row, self._world.name_of)
+            jobs = tuple(
+                self._stored(row)
                 for row in rows
                 if not query.job_ids or row.job_id in query.job_ids
-            ]
+            )
             if jobs:
-                yield WatchItem(seq=at, jobs=tuple(jobs))
+                yield WatchItem(seq=at, jobs=jobs)
 
     async def watch_job(
         self, caller: Caller, job_id: int, after: int | None, *, jobs_only: bool
@@ -107,36 +149,34 @@ class Watching(JobReads):
         Raises:
             HpcError: JOB_NOT_FOUND, CURSOR_UNKNOWN.
         """
-        feed = self._world.feed
         await self._world.jobs.look(job_id, lambda job: job.state)
-        at = after or 0
-        self._check(at, explicit=False)
+        self._check(after or 0)
+        cursor = _Cursor(self._world, after or 0, job_id)
         query = WatchQuery(job_ids=frozenset({job_id}), jobs_only=jobs_only)
         told = False
         while True:
-            newest = feed.last
-            events = await feed.read(at, job_id)
+            # The job is looked at first: if it has ended, its last event is among those
+            # that can be read by now.
+            view = await self.get_job(caller, job_id, full=False)
+            events = await cursor.next()
+            chosen = tuple(_filtered(events, query, {}))
+            if chosen:
+                counts = await self._counts(job_id)
+                yield WatchItem(seq=cursor.at, events=chosen, counts=counts)
+                cursor.said()
             if events:
-                at = events[-1].seq
-                chosen = tuple(_filtered(events, query, {}))
-                if chosen:
-                    counts = await self._counts(job_id)
-                    yield WatchItem(seq=at, events=chosen, counts=counts)
-                continue
-            if newest > at:
-                at = newest  # the store had no more of this job up to there
                 continue
             if not told:
                 told = True
-                yield WatchItem(
-                    seq=at, caught_up=True, counts=await self._counts(job_id)
-                )
-            view = await self.get_job(caller, job_id, full=False)
-            if view.state in JOB_TERMINAL and at == feed.last:
-                yield WatchItem(seq=at, job=view, counts=view.counts)
+                yield WatchItem(seq=cursor.at, caught_up=True, counts=view.counts)
+                cursor.said()
+            if view.state in JOB_TERMINAL:
+                yield WatchItem(seq=cursor.at, job=view, counts=view.counts)
                 return
-            if not await feed.more(at, BOOKMARK_S):
-                yield WatchItem(seq=at, bookmark=True)
+            await cursor.wait()
+            if cursor.silent:
+                yield WatchItem(seq=cursor.at, bookmark=True)
+                cursor.said()
 
     async def _counts(self, job_id: int) -> Mapping[int, int]:
         def look(job: Job) -> dict[int, int]:
@@ -147,7 +187,7 @@ class Watching(JobReads):
 
 
 def _filtered(
-    events: Sequence[EventView], query: WatchQuery, known: Mapping[int, int]
+    events: Sequence[EventView], query: WatchQuery, known: dict[int, int]
 ) -> list[EventView]:
     chosen = []
     for event in events:
@@ -155,12 +195,12 @@ def _filtered(
             if query.nodes and not query.job_ids:
                 chosen.append(event)
             continue
-        if query.job_ids and event.job_id not in query.job_ids:
+        if not _wanted(event, query):
             continue
-        if query.owner and event.owner != query.owner:
-            continue
-        if event.revision <= known.get(event.job_id, 0):
-            continue
+        if known:
+            if event.revision <= known.get(event.job_id, 0):
+                continue  # the snapshot has shown it
+            known.pop(event.job_id, None)
         if query.jobs_only:
             changes = tuple(change for change in event.changes if not change.task_id)
             if not changes:
@@ -169,3 +209,9 @@ def _filtered(
         else:
             chosen.append(event)
     return chosen
+
+
+def _wanted(event: EventView, query: WatchQuery) -> bool:
+    if query.job_ids and event.job_id not in query.job_ids:
+        return False
+    return not query.owner or event.owner == query.owner

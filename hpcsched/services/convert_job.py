@@ -106,7 +106,9 @@ def is_full(view: int) -> bool:
     return view == job_service_pb2.VIEW_FULL
 
 
-def _states(values: Iterable[int], known: frozenset[int], field: str) -> tuple[int, ...]:
+def _states(
+    values: Iterable[int], known: frozenset[int], field: str
+) -> tuple[int, ...]:
     states = tuple(values)
     for position, state in enumerate(states):
         if state not in known:

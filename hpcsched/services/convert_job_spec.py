@@ -210,5 +210,7 @@ def _task_type(message: task_pb2.TaskSpec, field: str) -> TaskType:
 def _known(value: int, values: Mapping[int, E], field: str) -> E:
     found = values.get(value)
     if found is None:
-        raise HpcError("INVALID_FIELD", field=field, problem=f"{value} is no value of it")
+        raise HpcError(
+            "INVALID_FIELD", field=field, problem=f"{value} is no value of it"
+        )
     return found

@@ -25,6 +25,10 @@ class Node(Protocol):
     def shelf(self) -> Shelf:
         """Where tasks' output is found."""
 
+    @property
+    def has_deep_queue(self) -> bool:
+        """Do so many attempts wait for cores that no core soon waits for the head?"""
+
     def facts(self) -> NodeFacts:
         """Return who and what the node is."""
 

@@ -224,7 +224,7 @@ class Stream:
         self._node.spool.rewind()
         self._node.attach(self._wake_up)
         self._welcome.set()
-        self._wake_up()
+        self._outbox.say_in_step()
         self._on_welcome(welcome)
 
     async def _carry_out(self, frame: HeadFrame) -> None:

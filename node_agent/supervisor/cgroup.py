@@ -77,8 +77,7 @@ class Cgroups:
         """
         self._clock = clock
         self._own = own_cgroup()
-        name = f"hpc-tasks-{zlib.crc32(os.fsencode(directory)):08x}"
-        self.base = os.path.join(self._own, name)
+        self.base = os.path.join(self._own, cgroup_name(directory))
         self._slots: dict[int, Cgroup] = {}
         self._place = HOME
         with contextlib.suppress(FileExistsError):
@@ -222,6 +221,11 @@ class Cgroups:
         for folder, _, _ in os.walk(self.base, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
+
+
+def cgroup_name(directory: str) -> str:
+    """Return what the cgroup of a supervisor's tasks is called."""
+    return f"hpc-tasks-{zlib.crc32(os.fsencode(directory)):08x}"
 
 
 def own_cgroup() -> str:

@@ -157,26 +157,15 @@ class Ender:
             self.give_up(attempt)
 
     def _sweep_strays(self) -> None:
-        """Kill orphans that no living task can have started.
-
-        One that has changed its session and emptied its environment cannot be told
-        apart while a task lives that is older than it.
-        """
+        """Look again at orphans whose owner could not be told; kill one without any."""
         node = self._node
         for kin in (node.own, node.foreign):
             for pid in [pid for pid, owner in kin.adopted.items() if owner is None]:
-                stat = procfs.read_stat(pid)
-                if stat is None:
-                    continue
-                tag = procfs.read_tag(pid)
-                age = stat.start_ticks / procfs.TICKS_PER_S
-                candidates = any(
-                    attempt.born[0] <= age + 0.1
-                    for attempt in node.table.live.values()
-                    if attempt.state != "ending"
-                )
-                if tag is not None or not candidates:
+                candidates = node.possible_owners(pid)
+                if not candidates:
                     send(pid, signal.SIGKILL)
+                elif len(candidates) == 1:
+                    kin.adopted[pid] = candidates[0]
 
     def give_up(self, attempt: Attempt) -> None:
         """Report an end although processes survive SIGKILL; keep what they use."""
@@ -278,7 +267,7 @@ class Ender:
             self.job_ended(number)
         if node.stopping_all and not table.live:
             node.stopping_all = False
-            node.say(protocol.ALL_STOPPED)
+            node.say_after_reports(protocol.ALL_STOPPED)
 
     def job_ended(self, number: int) -> None:
         """Forget a job of which nothing is left."""
@@ -286,7 +275,22 @@ class Ender:
         if number in node.table.jobs:
             node.journal.add(records.job_ended(number))
             node.table.end_job(number)
-        node.say(protocol.JOB_ENDED, number)
+        node.say_after_reports(protocol.JOB_ENDED, number)
+
+    def report_damage(self, attempt: Attempt) -> None:
+        """Report the end of an attempt of which the journal has lost the record."""
+        node = self._node
+        position = node.next_position()
+        ending = reports.Ending(
+            protocol.STATUS_LOST, message="the record of its end is damaged"
+        )
+        text = reports.ended_text(
+            position, attempt.key, attempt, node.clock.wall(), ending
+        )
+        node.journal.add(records.ended(text))
+        key = attempt.instance_key
+        node.table.add_ended(position, text, key, attempt.attempt)
+        node.report(text)
 
     def never_tried(
         self, queued: Iterable[Queued], why: str, reason: str = protocol.NOT_STARTED

@@ -35,7 +35,8 @@ READY_PATIENCE_S = 30.0
 STOP_PATIENCE_S = 15.0
 RETRY_S = 0.01
 SUCCESSION_S = 1.0
-"""How long a spawner has, in seconds, to take the place of a reaper that died."""
+"""How long a spawner has, in seconds, to take the place of a reaper that died. It tries
+for half of that."""
 
 
 def lock_file(path: str) -> int | None:

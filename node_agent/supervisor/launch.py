@@ -189,8 +189,8 @@ class Launcher:
     ) -> int:
         program = arguments[0] if arguments else b""
         known = definition.program_path
-        path = known or find_program(program, environment)
         try:
+            path = known or find_program(program, environment)
             try:
                 pid = _posix_spawn(path, arguments, environment, actions)
             except OSError as error:

@@ -37,6 +37,7 @@ killed                 unless the front reaps them
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from node_agent.supervisor import commands
@@ -61,11 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Exit status: 0 after a stop, 1 if it cannot run, 2 for wrong arguments.
     """
     config = _parse(sys.argv[1:] if arguments is None else list(arguments))
+    from node_agent.supervisor.front import SIGNALS, Front, lock_file  # noqa: PLC0415
+
     default_signals()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the front reads them
     try:
         _make_directory(config)
-        from node_agent.supervisor.front import Front, lock_file  # noqa: PLC0415
-
         keep_descriptors_from_children()
         lock = lock_file(config.path("lock"))
         if lock is None:
@@ -89,10 +91,12 @@ def run_role(arguments: list[str]) -> int:
     if role == commands.CHECK:  # the code can be loaded: an upgrade may go on
         return 0
     try:
-        return Spawner(config, Clock()).run()
+        spawner = Spawner(config, Clock())
+        spawner.begin()
     except OSError as error:
         log(str(error))
         return commands.EXIT_CANNOT_START
+    return spawner.run()
 
 
 def _run_reaper(config: commands.Config) -> int:

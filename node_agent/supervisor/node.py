@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from node_agent.supervisor.link import Link
     from node_agent.supervisor.table import Table
 
-RETRY_S = 1.0
+CLOCK_SLACK_S = 0.1
+"""The kernel tells when a process began in hundredths of a second, rounded down."""
 
 
 class Node:
@@ -102,6 +103,10 @@ class Node:
         """Send a report to the agent once it is in the journal."""
         self._fresh.append(text)
 
+    def say_after_reports(self, *message: Any) -> None:
+        """Say what is only true once the reports before it have arrived."""
+        self._fresh.append(protocol.encode_message(message))
+
     def say(self, *message: Any) -> None:
         """Send the agent what is not kept for it if it is not there."""
         if self.link is not None:
@@ -139,21 +144,33 @@ class Node:
 
     def owner_of(self, pid: int) -> Attempt | None:
         """Return the attempt that an orphan belongs to, None if it cannot be told."""
+        candidates = self.possible_owners(pid)
+        return candidates[0] if len(candidates) == 1 else None
+
+    def possible_owners(self, pid: int) -> list[Attempt]:
+        """Return the attempts that an orphan can belong to.
+
+        Its session, its environment or its cgroup name one. One that has changed the
+        first and emptied the second belongs to some attempt that began before it did.
+        """
         stat = procfs.read_stat(pid)
         if stat is None:
-            return None
-        owner = self.by_pid.get(stat.session)
-        if owner is not None:
-            return owner
+            return []
+        attempts = list({*self.by_pid.values(), *self.table.live.values()})
+        if stat.session in self.by_pid:
+            return [self.by_pid[stat.session]]
         tag = procfs.read_tag(pid)
         if tag is not None:
-            owner = self.table.live.get(tag[:3])
-            return owner if owner is not None and owner.attempt == tag[3] else None
+            return [attempt for attempt in attempts if attempt.key == tag]
         slot = None if self.cgroups is None else self.cgroups.holds(pid)
-        for attempt in self.by_pid.values() if slot is not None else ():
-            if attempt.contained and attempt.slot == slot:
-                return attempt
-        return None
+        if slot is not None:
+            return [item for item in attempts if item.contained and item.slot == slot]
+        latest = stat.start_ticks / procfs.TICKS_PER_S + CLOCK_SLACK_S
+        return [
+            attempt
+            for attempt in attempts
+            if not attempt.contained and attempt.born[0] <= latest
+        ]
 
     def kin_of(self, attempt: Attempt) -> Iterable[Kin]:
         """Return where orphans of the attempt are looked for."""

@@ -232,9 +232,13 @@ class Reaper:
         else:
             if code:
                 log(f"the spawner ended with {code}; starting another")
-            long = lived_s >= SHORT_LIFE_S or code == 0
-            pause = 0.0 if long else max(FIRST_PAUSE_S, 2 * self._pause_s)
-            self._pause_s = min(LONGEST_PAUSE_S, pause)
+            if lived_s >= SHORT_LIFE_S or code == 0:
+                self._pause_s = 0.0
+            elif self._ready:
+                self._pause_s = FIRST_PAUSE_S
+            else:  # it cannot even begin: more slowly each time
+                pause = max(FIRST_PAUSE_S, 2 * self._pause_s)
+                self._pause_s = min(LONGEST_PAUSE_S, pause)
             self._timers["start"] = (self._clock.boot() + self._pause_s, None)
 
     def _send_exits(self) -> None:

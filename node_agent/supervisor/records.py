@@ -189,12 +189,18 @@ def _queue(queue: Iterable[Queued]) -> Iterator[bytes]:
 
 
 class Fold:
-    """Leads from the journal's records to the table."""
+    """Leads from the journal's records to the table.
+
+    Attributes:
+        endless: Attempts that were followed by newer ones, so they have ended, while
+            the record of their end is damaged.
+    """
 
     def __init__(self, table: Table, user: User) -> None:
         self.table = table
         self._user = user
         self._orphans: dict[tuple[int, int, int], Definition] = {}
+        self.endless: list[Attempt] = []
 
     def apply(self, payload: bytes) -> None:
         """Carry out one record.
@@ -273,6 +279,9 @@ class Fold:
             contained=fields[7] == b"1",
             tried_at=float(fields[8]),
         )
+        older = self.table.live.get(attempt.instance_key)
+        if older is not None and older.attempt != number:
+            self.endless.append(older)
         self.table.try_attempt(attempt)
 
     def _start(self, data: bytes) -> None:

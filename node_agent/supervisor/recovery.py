@@ -63,9 +63,19 @@ class Recovery:
         for attempt in attempts:
             if not attempt.pid:
                 self._resolve(attempt, present, exits)
-        for attempt in attempts:
-            if not attempt.over:
-                self._take_over(attempt, present, exits)
+        alive = [attempt for attempt in attempts if not attempt.over]
+        for attempt in alive:  # all of them, before anything counts as left behind
+            self._register(attempt, present.get(attempt.pid))
+        for attempt in alive:
+            self._take_over(attempt, present.get(attempt.pid), exits)
+
+    def _register(self, attempt: Attempt, stat: procfs.Stat | None) -> None:
+        node = self._node
+        node.by_pid[attempt.pid] = attempt
+        attempt.own = stat is not None and stat.parent == os.getpid()
+        if stat is not None:
+            kin = node.own if attempt.own else node.foreign
+            kin.mains.add(attempt.pid)
 
     def _open_outputs(self, attempt: Attempt) -> None:
         node = self._node
@@ -203,28 +213,19 @@ class Recovery:
         return None
 
     def _take_over(
-        self,
-        attempt: Attempt,
-        present: dict[int, procfs.Stat],
-        exits: list[Exit],
+        self, attempt: Attempt, stat: procfs.Stat | None, exits: list[Exit]
     ) -> None:
-        node = self._node
-        node.by_pid[attempt.pid] = attempt
-        stat = present.get(attempt.pid)
-        attempt.own = stat is not None and stat.parent == os.getpid()
-        end = self._exit_of(attempt, exits, node.boot_id)
+        end = self._exit_of(attempt, exits, self._node.boot_id)
         if end is not None:
             self._ender.take_exit(attempt, end)
-        if attempt.status is not None and not (attempt.own and stat is not None):
-            self._ender.main_ended(attempt)
-        elif attempt.own:
+        if attempt.own:
             attempt.status = None  # it is reaped, and journalled, again
-            node.own.mains.add(attempt.pid)
             self._stopper.resume(attempt)
+        elif attempt.status is not None:
+            self._ender.main_ended(attempt)
         elif stat is None or not self._watch(attempt):
             self._ender.expect_status(attempt)
         else:
-            node.foreign.mains.add(attempt.pid)
             self._stopper.resume(attempt)
 
     def _watch(self, attempt: Attempt) -> bool:

@@ -13,13 +13,10 @@ import socket
 import sys
 
 from node_agent.supervisor import commands, records
-from node_agent.supervisor.cgroup import Cgroups
 from node_agent.supervisor.channel import Channel
-from node_agent.supervisor.definition import User
 from node_agent.supervisor.ending import Ender
 from node_agent.supervisor.exits import Exit, next_dead_child, wait_status
 from node_agent.supervisor.front import lock_file
-from node_agent.supervisor.journal import Journal
 from node_agent.supervisor.link import Link
 from node_agent.supervisor.linux import (
     become_subreaper,
@@ -29,26 +26,22 @@ from node_agent.supervisor.linux import (
     signal_descriptor,
 )
 from node_agent.supervisor.log import log
-from node_agent.supervisor.node import Node
+from node_agent.supervisor.opening import open_node, take_lock
 from node_agent.supervisor.orders import Orders
 from node_agent.supervisor.recovery import Recovery
-from node_agent.supervisor.replay import read_journal
 from node_agent.supervisor.starting import Starter
 from node_agent.supervisor.stopping import Stopper
-from node_agent.supervisor.table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from node_agent.supervisor.clock import Clock
     from node_agent.supervisor.commands import Config
 
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-LOCK_PATIENCE_S = 10.0
+SUCCESSION_S = 0.5
+SHORT_PAUSE_S = 0.005
 IDLE_S = 0.05
 TICK_S = 1.0
-INSTANCE_BYTES = 8
 
 
 class Spawner:
@@ -62,7 +55,7 @@ class Spawner:
         become_subreaper()
         name_this_process("hpc-spawner")
         self._signals = signal_descriptor(SIGNALS)
-        self._lock = self._take_lock()
+        self._lock = take_lock(config, clock)
         os.set_inheritable(commands.CHANNEL_FD, False)  # noqa: FBT003
         self._channel = Channel(socket.socket(fileno=commands.CHANNEL_FD))
         self._exits: list[Exit] = []
@@ -75,9 +68,8 @@ class Spawner:
         self._checker = 0
         self._status: int | None = None
         self._succeeding = False
-        self._more = False
-        self._replay = self._read_journal()
-        self._node = self._make_node()
+        self._more = True  # what an earlier spawner has left in the queue
+        self._node, self._endless = open_node(config, clock, self._reaper)
         self._ender = Ender(self._node)
         self._stopper = Stopper(self._node, self._ender)
         self._starter = Starter(self._node, self._ender, self._stopper)
@@ -92,68 +84,6 @@ class Spawner:
 
     # -- beginning
 
-    def _take_lock(self) -> int:
-        """Wait for a dying spawner to let go of the journal.
-
-        Raises:
-            OSError: it does not.
-        """
-        deadline = self._clock.boot() + LOCK_PATIENCE_S
-        path = self._config.path("spawner.lock")
-        while (lock := lock_file(path)) is None:
-            if self._clock.boot() > deadline:
-                raise OSError(f"another spawner holds {path}")
-            self._clock.pause(0.02)
-        return lock
-
-    def _read_journal(self) -> Any:
-        directory = self._config.path("journal")
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        return read_journal(directory)
-
-    def _make_node(self) -> Node:
-        config = self._config
-        table = Table(config.boot_id(), os.urandom(INSTANCE_BYTES).hex())
-        journal = Journal(config.path("journal"))
-        user = User()
-        fold = records.Fold(table, user)
-        for payload in self._replay.payloads:
-            try:
-                fold.apply(payload)
-            except (ValueError, KeyError, IndexError, TypeError) as error:
-                self._replay.warnings.append(f"journal: record left out: {error}")
-        fold.finish()
-        journal.resume(self._replay.segment, self._replay.offset, self._replay.old)
-        node = Node(
-            config,
-            self._clock,
-            table,
-            journal=journal,
-            cgroups=self._cgroups(),
-            user=user,
-            reaper=self._reaper,
-        )
-        for warning in self._replay.warnings:
-            node.warn(warning)
-        self._replay.payloads = []
-        return node
-
-    def _cgroups(self) -> Cgroups | None:
-        """Return the cgroups if they are wanted and can be used.
-
-        Raises:
-            OSError: they are required and cannot.
-        """
-        if self._config.cgroup == "off":
-            return None
-        try:
-            return Cgroups(self._config.directory, self._clock)
-        except OSError as error:
-            if self._config.cgroup == "require":
-                raise OSError(f"--cgroup require: {error}") from None
-            log(f"no cgroups, tasks are contained by their process trees: {error}")
-            return None
-
     def _recover(self) -> None:
         node = self._node
         recovery = Recovery(node, self._starter, self._stopper, self._ender)
@@ -165,6 +95,9 @@ class Spawner:
         if self._status is not None:  # the reaper has died: its exits are not known
             return
         recovery.run(present, self._exits)
+        for attempt in self._endless:
+            self._ender.report_damage(attempt)
+        self._endless = []
         node.slots.clear()
         if not node.publish() or not node.compact():
             log(f"the journal cannot be made short: {node.journal.failure}")
@@ -173,22 +106,26 @@ class Spawner:
 
     # -- the loop
 
-    def run(self) -> int:
-        """Serve until told to stop; return the exit status.
+    def begin(self) -> None:
+        """Take over what lives, and listen.
 
         Raises:
-            OSError: it cannot begin.
+            OSError: it cannot.
         """
-        node = self._node
-        poll = node.poll
+        poll = self._node.poll
         poll.register(self._signals, select.EPOLLIN)
         poll.register(self._channel, select.EPOLLIN)
         self._recover()
-        node.link = Link(
+        self._node.link = Link(
             self._config.socket, self._config.group, poll, self._orders.obey
         )
         self._channel.send("ready")
         self._give_signs_of_life()
+
+    def run(self) -> int:
+        """Serve until told to stop; return the exit status."""
+        node = self._node
+        poll = node.poll
         while self._status is None:
             patience_s = 0.0 if self._more else node.timers.patience_s()
             for descriptor, events in poll.poll(patience_s):
@@ -369,15 +306,24 @@ class Spawner:
         node = self._node
         self._end_turn()
         self._prepare_to_leave()
-        if status == commands.EXIT_SHUT_DOWN and node.cgroups is not None:
+        if node.cgroups is not None and not node.by_pid:
             node.cgroups.close()
         if self._succeeding:
-            reaper_lock = lock_file(self._config.path("reaper.lock"))
-            if reaper_lock is not None:
-                os.close(reaper_lock)
-                log("the reaper has died; taking its place")
-                self._execute(commands.command_of(commands.REAPER, self._config))
+            self._succeed_reaper()
         return status
+
+    def _succeed_reaper(self) -> None:
+        """Become the reaper in place of a dead one; return if another has done so."""
+        deadline = self._clock.boot() + SUCCESSION_S
+        path = self._config.path("reaper.lock")
+        while (lock := lock_file(path)) is None:
+            # A dying process's sockets close a moment before its locks are released.
+            if self._clock.boot() > deadline:
+                return
+            self._clock.pause(SHORT_PAUSE_S)
+        os.close(lock)
+        log("the reaper has died; taking its place")
+        self._execute(commands.command_of(commands.REAPER, self._config))
 
     def _prepare_to_leave(self) -> None:
         node = self._node

@@ -78,7 +78,7 @@ class Stopper:
             self.stop_attempt(attempt, grace_s, why)
         if not node.table.live:
             node.stopping_all = False
-            node.say(protocol.ALL_STOPPED)
+            node.say_after_reports(protocol.ALL_STOPPED)
 
     def end_job(self, number: int) -> None:
         """Kill what is left of a job; it is forgotten when nothing lives."""

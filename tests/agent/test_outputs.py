@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hpcsched.agent.v1 import order_pb2 as pb
+from node_agent.core.orders import ReadOutput
 from node_agent.outputs import CHUNK_BYTES, MOST_CHUNKS, Outputs
 from tests.support.agents import RunningAgent, agent_config, running_agent
 from tests.support.polling import wait_for_async
@@ -47,15 +49,16 @@ class Scene:
         self.slot.touch()
         self.kept = folder / "output" / "7" / "1.3.2.out"
 
-    def run(self, text: bytes = b"") -> None:
+    async def run(self, text: bytes = b"") -> None:
         self.slot.write_bytes(text)
         self.supervisor.started(KEY, out=str(self.slot), err=str(self.slot) + ".err")
+        await wait_for_async(lambda: KEY in self.stream.started)
 
     def write(self, text: bytes) -> None:
         with self.slot.open("ab") as file:
             file.write(text)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """End as the supervisor does: what is not empty is moved, and then told."""
         size = self.slot.stat().st_size
         if size:
@@ -63,6 +66,7 @@ class Scene:
             self.slot.replace(self.kept)
             self.slot.touch()
         self.supervisor.ended(KEY, out_bytes=size)
+        await wait_for_async(lambda: KEY in self.stream.finished)
 
     async def answer(self, read_id: int = 1) -> tuple[bytes, str]:
         chunks = await wait_for_async(
@@ -93,15 +97,15 @@ async def scene(
 
 
 async def test_the_output_of_a_running_task_is_what_there_is_now(scene: Scene) -> None:
-    scene.run(b"hello")
+    await scene.run(b"hello")
     scene.stream.order(read())
 
     assert await scene.answer() == (b"hello", "")
 
 
 async def test_an_ended_task_is_read_under_its_own_name(scene: Scene) -> None:
-    scene.run(b"x" * (3 * CHUNK_BYTES + 5))
-    scene.end()
+    await scene.run(b"x" * (3 * CHUNK_BYTES + 5))
+    await scene.end()
     scene.stream.order(read())
 
     assert await scene.answer() == (b"x" * (3 * CHUNK_BYTES + 5), "")
@@ -120,23 +124,23 @@ async def test_an_ended_task_is_read_under_its_own_name(scene: Scene) -> None:
 async def test_a_part_is_named_by_offset_and_limit(
     scene: Scene, offset: int, limit: int, expected: bytes
 ) -> None:
-    scene.run(b"0123456789")
+    await scene.run(b"0123456789")
     scene.stream.order(read(1, offset=offset, limit=limit))
     assert await scene.answer(1) == (expected, "")
-    scene.end()
+    await scene.end()
     scene.stream.order(read(2, offset=offset, limit=limit))
 
     assert await scene.answer(2) == (expected, "")
 
 
 async def test_following_goes_on_until_the_task_has_ended(scene: Scene) -> None:
-    scene.run(b"one ")
+    await scene.run(b"one ")
     scene.stream.order(read(follow=True))
     await scene.so_far(b"one ")
     scene.write(b"two ")
     await scene.so_far(b"one two ")
     scene.write(b"three")
-    scene.end()
+    await scene.end()
 
     assert await scene.answer() == (b"one two three", "")
 
@@ -147,18 +151,17 @@ async def test_following_begins_before_the_task_has_a_core(scene: Scene) -> None
     )
     scene.stream.order(pb.Order(start=start), read(follow=True), read(2))
     assert await scene.answer(2) == (b"", "")
-    scene.run(b"at last")
+    await scene.run(b"at last")
     await scene.so_far(b"at last")
-    scene.end()
+    await scene.end()
 
     assert await scene.answer() == (b"at last", "")
 
 
 async def test_a_silent_task_that_is_followed_ends_with_nothing(scene: Scene) -> None:
-    scene.run()
+    await scene.run()
     scene.stream.order(read(follow=True))
-    await scene.supervisor.hears("hello")
-    scene.end()
+    await scene.end()
 
     assert await scene.answer() == (b"", "")
 
@@ -168,14 +171,11 @@ async def test_a_slot_that_another_task_uses_by_now_is_not_shown(
 ) -> None:
     async with running_agent(agent_config(tmp_path, head.port)):
         scene = Scene(tmp_path, supervisor, await head.stream())
-        scene.run()
-        await wait_for_async(lambda: scene.stream.started)
+        await scene.run()
         # It has ended, the slot is in use again, and the news is still on its way: it
         # is the answer to the agent's question.
         scene.write(b"secret of another task")
-        supervisor._report = supervisor.journal.extend  # type: ignore[method-assign]
-        supervisor.ended(KEY, out_bytes=0)
-        late = supervisor.journal[-1]
+        late = supervisor._ended(KEY, out_bytes=0)
         answer = supervisor._answer
 
         def tell_first(message: list[Any]) -> list[list[Any]]:
@@ -192,8 +192,8 @@ async def test_what_is_no_longer_kept_is_gone_and_what_never_was_is_unknown(
 ) -> None:
     scene.stream.order(read(1))
     assert await scene.answer(1) == (b"", "unknown")
-    scene.run(b"text")
-    scene.end()
+    await scene.run(b"text")
+    await scene.end()
     scene.kept.unlink()
     scene.stream.order(read(2), read(3, stderr=True))
 
@@ -216,7 +216,7 @@ async def test_a_new_agent_serves_what_an_older_one_saw_end(
 
 
 async def test_a_reader_that_leaves_is_not_answered_further(scene: Scene) -> None:
-    scene.run(b"one")
+    await scene.run(b"one")
     scene.stream.order(read(1, follow=True))
     await scene.so_far(b"one")
     scene.stream.order(pb.Order(stop_reading=pb.StopReading(read_id=1)), read(2))
@@ -295,10 +295,6 @@ async def test_a_slow_stream_holds_up_readers_and_not_reports(
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"x" * (200 * CHUNK_BYTES))
     outputs = Outputs(running.agent.shelf, running.clock, lambda: None)
-    import asyncio
-
-    from node_agent.core.orders import ReadOutput
-
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(outputs.run())
         for number in range(5):

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreKit]:
+async def kit(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[StoreKit]:
     """A store of each backend: what passes here is a promise of ``store.base``."""
     made: StoreKit
     made = MemoryKit() if request.param == "memory" else SqliteKit(tmp_path / "s.db")

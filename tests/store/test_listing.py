@@ -87,9 +87,7 @@ async def test_no_list_walks_through_all_jobs(sqlite_kit: SqliteKit) -> None:
     connection = sqlite.connect_reader(sqlite_kit.path)
     try:
         for name in ("one state", "two states", "an owner", "an owner's states"):
-            query, values = compile_query(
-                listing._ids(QUERIES[name]), sqlite.dialect()
-            )
+            query, values = compile_query(listing._ids(QUERIES[name]), sqlite.dialect())
             plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
             text = "\n".join(row[3] for row in plan)
             assert "SCAN job" not in text, text

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hpcsched.store.errors import StoreBrokenError, StoreFullError
 from hpcsched.store.memory import MemoryStore
+from tests.support.manual_clock import settle
 from tests.support.store_kit import MemoryKit, a_delta
 
 if TYPE_CHECKING:
@@ -21,13 +21,12 @@ async def test_held_commits_become_one_transaction_when_released() -> None:
     store.hold()
     for job_id in (1, 2, 3):
         store.commit(a_delta(job_id), lambda seq, error: told.append(seq))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settle()
 
     assert told == []
     assert store.queued == 3
     store.release()
-    await asyncio.sleep(0)
+    await settle()
     assert told == [1, 2, 3]
     assert store.transactions == 1
 
@@ -41,8 +40,7 @@ async def test_a_crash_keeps_what_was_committed_and_answers_nobody() -> None:
     store.commit(a_delta(2), lambda seq, error: told.append(seq))
     after = store.crash()
     store.commit(a_delta(3), lambda seq, error: told.append(seq))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settle()
 
     assert told == []
     assert [e.job_id for e in await after.read_events(0, 10)] == [1]

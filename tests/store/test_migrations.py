@@ -15,8 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 
 from hpcsched.store.errors import StoreFormatError
-from hpcsched.store.sql import migrate, schema
-from hpcsched.store.sql.statements import Statements
+from hpcsched.store.sql import migrate, schema, sqlite
+from hpcsched.store.sql.statements import BulkStatement, Statements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,11 @@ def schema_of(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ..
     return found
 
 
+def bulk_statements(dialect: sa.Dialect) -> dict[str, BulkStatement]:
+    made = vars(Statements(dialect)).items()
+    return {name: each for name, each in made if isinstance(each, BulkStatement)}
+
+
 def test_the_newest_migration_is_the_head() -> None:
     config = Config()
     config.set_main_option("script_location", migrate.SCRIPTS)
@@ -61,7 +66,7 @@ def test_a_new_database_and_a_migrated_one_are_the_same(
         migrate.bring_up_to_date(new)
         an_unmigrated(old)
         monkeypatch.setattr(migrate, "version_of", lambda connection: "0001")
-        monkeypatch.setattr(migrate.schema, "HEAD", "head")
+        monkeypatch.setattr(schema, "HEAD", "head")
         migrate.bring_up_to_date(old)
 
         assert schema_of(new)
@@ -100,23 +105,20 @@ def test_a_database_of_a_newer_version_is_refused() -> None:
 
 
 def test_every_table_and_statement_compiles_for_postgresql() -> None:
-    dialect = postgresql.dialect(paramstyle="format")
+    dialect: sa.Dialect
+    dialect = postgresql.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
     for table in schema.metadata.sorted_tables:
         assert str(sa.schema.CreateTable(table).compile(dialect=dialect))
         for index in table.indexes:
             assert str(sa.schema.CreateIndex(index).compile(dialect=dialect))
-    statements = vars(Statements(dialect))
-    made = [s for name, s in statements.items() if name != "_dialect"]
 
-    for statement in made:
+    for statement in bulk_statements(dialect).values():
         one, many = statement._text(1), statement._text(statement._sizes[0])
         assert many.count("%s") == statement._sizes[0] * one.count("%s")
 
 
 @pytest.mark.parametrize("size", [4, 256])
 def test_a_statement_for_many_rows_is_what_compiling_it_gives(size: int) -> None:
-    statements = vars(Statements(migrate.sqlite_dialect.dialect(paramstyle="qmark")))
-
-    for name, statement in statements.items():
-        if name != "_dialect" and size in statement._sizes:
+    for name, statement in bulk_statements(sqlite.dialect()).items():
+        if size in statement._sizes:
             assert statement._text(size) == statement._compile(size), name

@@ -53,7 +53,7 @@ class FakeStream:
     @property
     def news(self) -> list[tuple[str, tuple[int, int, int, int]]]:
         """Every report of one attempt, in order."""
-        found = []
+        found: list[tuple[str, tuple[int, int, int, int]]] = []
         for frame in self.frames:
             for report in frame.reports:
                 kind = report.WhichOneof("report") or ""

@@ -42,9 +42,7 @@ def an_ended_row(job_id: int, end_time: float, **changes: Any) -> JobRow:
 
 
 def an_event(job_id: int = 1, revision: int = 1, body: bytes = b"event") -> EventRow:
-    return EventRow(
-        job_id=job_id, revision=revision, time=1.5, owner="ada", body=body
-    )
+    return EventRow(job_id=job_id, revision=revision, time=1.5, owner="ada", body=body)
 
 
 def a_node_event(body: bytes = b"node") -> EventRow:

@@ -10,14 +10,15 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node_agent.supervisor import procfs, protocol
+from node_agent.supervisor.cgroup import cgroup_name, own_cgroup
 from tests.support.polling import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 PATIENCE_S = 10.0
 JOB, TASK = 7, 1
@@ -29,14 +30,18 @@ class AgentEnd:
     def __init__(self, path: str | Path, *, greet: bool = True) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE_S)
-        with protocol.socket_address(str(path)) as address:
-            self.socket.connect(address)
         self._reader = protocol.FrameReader()
         self.messages: list[list[Any]] = []
         self.hello: dict[str, Any] = {}
-        if greet:
-            self.send(["hello", {"version": 1}])
-            self.hello = self.expect("hello")[1]
+        try:
+            with protocol.socket_address(str(path)) as address:
+                self.socket.connect(address)
+            if greet:
+                self.send(["hello", {"version": 1}])
+                self.hello = self.expect("hello")[1]
+        except (OSError, AssertionError):  # it is just being replaced
+            self.socket.close()
+            raise
 
     def send(self, *messages: Sequence[Any]) -> None:
         """Send one frame."""
@@ -88,7 +93,7 @@ class AgentEnd:
 
     def shell(self, line: str, **more: Any) -> None:
         """Define a task that is a shell line."""
-        self.define(shell=[line], **more)
+        self.define(**{"shell": [line], **more})
 
     def grant(self, *cores: int, job: int = JOB) -> None:
         """Let the job use cores."""
@@ -203,8 +208,8 @@ class TaskSupervisor:
         place = f"\0--dir\0{self.directory}\0".encode()
         found = []
         for pid in procfs.processes():
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
-                line = f.read()
+            with contextlib.suppress(OSError):
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
                 if wanted in line and place in line:
                     found.append(pid)
         return found
@@ -217,9 +222,12 @@ class TaskSupervisor:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop the front; return its exit status."""
-        assert self.front is not None
-        self.front.send_signal(number)
-        return self.front.wait(PATIENCE_S)
+        front = self.front
+        assert front is not None
+        lock = self.directory / "lock"
+        wait_for(lock.read_text, until=lambda text: text == f"{front.pid}\n")
+        front.send_signal(number)
+        return front.wait(PATIENCE_S)
 
     def destroy(self) -> None:
         """Kill everything that this test has started, tasks too."""
@@ -231,6 +239,26 @@ class TaskSupervisor:
                 os.kill(pid, signal.SIGKILL)
         if self.front is not None:
             self.front.wait(PATIENCE_S)
+        self._remove_cgroups()
+
+    def _remove_cgroups(self) -> None:
+        """Remove the cgroups that a killed supervisor has left."""
+        try:
+            own = Path(own_cgroup(), cgroup_name(str(self.directory)))
+        except OSError:  # there are none here
+            return
+        for folder in [*own.glob("slot-*"), *own.parent.glob(own.name)]:
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove an empty cgroup as soon as the kernel lets it go."""
+
+    def remove() -> bool:
+        folder.rmdir()
+        return True
+
+    wait_for(remove, what=str(folder))
 
 
 @contextlib.contextmanager
@@ -241,3 +269,73 @@ def task_supervisor(directory: Path, *options: str) -> Iterator[TaskSupervisor]:
         yield supervisor
     finally:
         supervisor.destroy()
+
+
+def containments() -> list[str]:
+    """Return the ``--cgroup`` values that this machine can be tested with."""
+    try:
+        own = own_cgroup()
+        probe = Path(own, f"hpc-test-{os.getpid()}")
+        probe.mkdir()
+        probe.rmdir()
+    except OSError:
+        return ["off"]
+    return ["off", "require"]
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that waits to be reaped does not."""
+    stat = procfs.read_stat(pid)
+    return stat is not None and stat.state != "Z"
+
+
+def pids_in(path: Path, count: int) -> list[int]:
+    """Return the process ids that a task has written to a file, one a line."""
+
+    def read() -> list[int]:
+        return [int(word) for word in path.read_text().split()]
+
+    return wait_for(read, until=lambda found: len(found) >= count, what=str(path))
+
+
+WAITS = "echo $$ >>pids; read code <go$CCP_TASKINSTANCEID; exit $code"
+"""A shell line that ends with the code that ``tell`` sends."""
+
+
+def place_of_waiting(parent: Path) -> Path:
+    """Return a new directory with the FIFOs for which tasks of WAITS wait."""
+    place = parent / "place"
+    place.mkdir()
+    for number in range(4):
+        os.mkfifo(place / f"go{number}")
+    return place
+
+
+def tell(place: Path, instance: int, code: int) -> None:
+    """Let a task of WAITS end with an exit code."""
+    with (place / f"go{instance}").open("w") as fifo:
+        fifo.write(f"{code}\n")
+
+
+def begin(supervisor: TaskSupervisor, place: Path, count: int = 2) -> AgentEnd:
+    """Start tasks that wait; return when they do."""
+    agent = supervisor.agent()
+    agent.shell(WAITS, cwd=str(place))
+    agent.start(*range(count))
+    pids_in(place / "pids", count)
+    for number in range(count):
+        agent.started(number)
+    return agent
+
+
+def kill(pid: int) -> None:
+    """Kill a process and wait until it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not is_alive(pid), what=f"end of {pid}")
+
+
+def kill_spawner(supervisor: TaskSupervisor) -> None:
+    """Kill the spawner, and wait for the next one."""
+    pid = supervisor.pid_of("spawner")
+    kill(pid)
+    wait_for(lambda: supervisor.pid_of("spawner") != pid, what="another spawner")

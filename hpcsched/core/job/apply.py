@@ -1,13 +1,14 @@
 """``apply``: the only writer of a job's state, and the replayer of its log.
 
-Raises nothing but ``InvalidTransitionError``, and that only for a fault of ours: every event
-was decided by the rules before it came here.
+Raises nothing but ``InvalidTransitionError``, and that only for a fault of ours: every
+event was decided by the rules before it came here.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.core.job.deriving import derive_state
 from hpcsched.core.job.events import Change, Event, TaskMove
 from hpcsched.core.job.model import (
     PER_NODE,
@@ -17,7 +18,6 @@ from hpcsched.core.job.model import (
     TaskRecord,
     UsePhase,
 )
-from hpcsched.core.job.states import JobState
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.states import (
@@ -29,25 +29,27 @@ from hpcsched.core.task.states import (
 from hpcsched.core.task.table import LEGAL_TASK_MOVES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hpcsched.core.job.events import Ranges
 
-_BUSY = (
-    TaskState.DISPATCHING,
-    TaskState.RUNNING,
-    TaskState.FINISHING,
-    TaskState.CANCELING,
+_BUSY: Final = frozenset(
+    {
+        TaskState.DISPATCHING,
+        TaskState.RUNNING,
+        TaskState.FINISHING,
+        TaskState.CANCELING,
+    }
 )
-_WAS_BUSY = frozenset(_BUSY)
+_PASSED: Final = (TaskState.SUBMITTED, TaskState.VALIDATING)
 
 
 class InvalidTransitionError(Exception):
-    """An event has no place in the state that it met: a fault of ours, never a caller's."""
+    """An event has no place in the state that it met: a fault of ours alone."""
 
 
 def apply(job: Job, event: Event) -> list[Change]:
-    """Change the job as the event says, and return the changes of state that it means.
+    """Change the job as the event says, and return what that means for watchers.
 
     Raises:
         InvalidTransitionError: the event has no place in the job's state.
@@ -64,30 +66,35 @@ def apply(job: Job, event: Event) -> list[Change]:
         job.note_ids[code, text] = number
     for spec in event.added:
         _add_task(job, spec)
-    touched: dict[int, None] = {}
+    touched: dict[int, set[TaskState]] = {}
     for task_id, fields in event.tasks.items():
         record = job.tasks[task_id - 1]
         for name, value in fields.items():
             setattr(record, name, value)
-        touched[task_id] = None
+        touched[task_id] = set()
     _apply_uses(job, event)
     for move in event.moves:
         _move(job, move, changes)
-        touched[move.task_id] = None
-    for task_id in touched:
-        _settle_record(job, job.tasks[task_id - 1], changes)
+        touched.setdefault(move.task_id, set()).update(move.path)
+    for task_id, passed in touched.items():
+        _settle_record(job, job.tasks[task_id - 1], passed, changes)
+    _pass_states(job, event, changes)
+    return changes
+
+
+def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:
+    """Move the job along the event's path, and its per-node tasks with it."""
+    if not event.path:
+        return
+    per_node = [record for record in job.tasks if not record.ordinary]
     for state in event.path:
         if (job.state, state) not in LEGAL_JOB_MOVES:
-            raise InvalidTransitionError(
-                f"job {job.job_id}: {event.name} leads from {job.state.label} to {state.label}"
-            )
+            way = f"from {job.state.label} to {state.label}"
+            raise InvalidTransitionError(f"job {job.job_id}: {event.name} leads {way}")
         changes.append(Change(0, (), state, job.state))
         job.previous_state, job.state = job.state, state
-    if event.path or "spec" in event.patch:
-        for record in job.tasks:
-            if record.has_elements and not record.count:
-                _settle_record(job, record, changes)
-    return changes
+        for record in per_node:
+            _settle_record(job, record, (), changes)
 
 
 def _add_task(job: Job, spec: Any) -> None:
@@ -129,109 +136,132 @@ def _apply_uses(job: Job, event: Event) -> None:
 def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:
     record = job.tasks[move.task_id - 1]
     table = job.tables[record.table]
-    if move.was == 0:
-        _append(job, record, table, move)
-    spans = [(record.row(a), record.row(b)) for a, b in move.ranges]
     was = move.was
     to = int(move.path[-1]) if move.path else was
-    for first, last in spans:
-        if was and table.state.count(was, first, last + 1) != last - first + 1:
-            raise InvalidTransitionError(
-                f"task {job.job_id}.{move.task_id}: rows {first}-{last} are not all {TaskState(was).label}"
-            )
-    _leave_nodes(job, record, table, was, to, spans)
-    for first, last in spans:
-        if move.clear:
-            table.clear_results(first, last)
-        for name in move.bump:
-            table.bump(name, first, last)
+    if was == 0:
+        # Rows that did not exist before: subtasks of per-node tasks.
+        table.append(move.count, 0)
+        record.count += move.count
+    spans = [(record.row(a), record.row(b)) for a, b in move.ranges]
+    _check(job, record, move, spans)
+    if was == TaskState.CANCELED:
+        record.swept -= _swept(record, table, spans)
+    if was in _BUSY and to not in _BUSY:
+        _book(job, record, table, spans, -1)
     _columns(table, move, spans)
-    _enter_nodes(job, record, table, was, to, spans)
-    if not move.path:
-        return
-    count = move.count
-    before = was
-    elements = _visible(record, move.ranges)
-    for state in move.path:
-        if before and (before, state) not in LEGAL_TASK_MOVES:
-            raise InvalidTransitionError(
-                f"task {job.job_id}.{move.task_id}: {TaskState(before).label} to {state.label}"
-            )
-        changes.append(Change(move.task_id, elements, state, before))
-        prev, before = before, int(state)
-        if state is TaskState.RUNNING:
-            record.started = True
+    if to in _BUSY and was not in _BUSY:
+        _book(job, record, table, spans, 1)
+    if move.path:
+        if to == TaskState.CANCELED:
+            record.swept += _swept(record, table, spans)
+        _enter(job, record, move, spans, changes)
+
+
+def _enter(
+    job: Job,
+    record: TaskRecord,
+    move: TaskMove,
+    spans: Sequence[tuple[int, int]],
+    changes: list[Change],
+) -> None:
+    """Write the states that the move leads to, and count them."""
+    table = job.tables[record.table]
+    to = int(move.path[-1])
+    previous = _tell(record, move, changes)
     for first, last in spans:
         table.fill("state", first, last, to)
-        table.fill("prev", first, last, prev)
-    if was:
-        record.counts[was] -= count
-    record.counts[to] += count
-    if record.ordinary:
-        if was:
-            job.counts[was] -= count
-        job.counts[to] += count
+        table.fill("prev", first, last, previous)
+    _count(job, record, move, to)
     _note_ready(job, record, move, to)
 
 
-def _append(job: Job, record: TaskRecord, table: ElementTable, move: TaskMove) -> None:
-    """Rows that did not exist before: subtasks of per-node tasks."""
-    table.append(move.count, 0)
-    record.count += move.count
+def _check(
+    job: Job, record: TaskRecord, move: TaskMove, spans: Sequence[tuple[int, int]]
+) -> None:
+    """Refuse a move that the table does not know, or that does not start here."""
+    name = f"task {job.job_id}.{move.task_id}"
+    state = job.tables[record.table].state
+    for first, last in spans:
+        if move.was and state.count(move.was, first, last + 1) != last - first + 1:
+            label = TaskState(move.was).label
+            raise InvalidTransitionError(f"{name}: {first}-{last} are not all {label}")
+    before = move.was
+    for to in move.path:
+        if before and (before, to) not in LEGAL_TASK_MOVES:
+            way = f"from {TaskState(before).label} to {to.label}"
+            raise InvalidTransitionError(f"{name} leads {way}")
+        before = int(to)
 
 
-def _visible(record: TaskRecord, ranges: Ranges) -> Ranges:
-    return ranges if record.has_elements else ()
+def _tell(record: TaskRecord, move: TaskMove, changes: list[Change]) -> int:
+    """Tell watchers of each state on the way; return the last but one."""
+    elements: Ranges = move.ranges if record.has_elements else ()
+    before = previous = move.was
+    for state in move.path:
+        changes.append(Change(move.task_id, elements, state, before))
+        previous, before = before, int(state)
+    if record.has_elements and TaskState.RUNNING in move.path:
+        record.started = True
+    return previous
+
+
+def _count(job: Job, record: TaskRecord, move: TaskMove, to: int) -> None:
+    count = move.count
+    for counts in (record.counts, job.counts) if record.ordinary else (record.counts,):
+        if move.was:
+            counts[move.was] -= count
+        counts[to] += count
+    record.forgiven = min(record.forgiven, record.counts[TaskState.FAILED])
+
+
+def _swept(
+    record: TaskRecord, table: ElementTable, spans: Iterable[tuple[int, int]]
+) -> int:
+    """Count the rows that were not canceled one by one (lifecycle.md 4.1)."""
+    if not record.has_elements:
+        return 0
+    return sum(
+        last
+        - first
+        + 1
+        - table.column("origin", first, last).count(CancelOrigin.USER_TASK)
+        for first, last in spans
+    )
 
 
 def _columns(
     table: ElementTable, move: TaskMove, spans: Sequence[tuple[int, int]]
 ) -> None:
+    for first, last in spans:
+        if move.clear:
+            table.clear_results(first, last)
+        for name in move.bump:
+            table.bump(name, first, last)
     for name, value in move.columns.items():
         if isinstance(value, (int, float)):
             for first, last in spans:
                 table.fill(name, first, last, value)
-            continue
-        at = 0
-        for first, last in spans:
-            if last == first:
-                table.fill(name, first, first, value[at])
-            else:
-                table.write(name, first, value[at : at + last - first + 1])
-            at += last - first + 1
+        else:
+            _write(table, name, value, spans)
     if move.flags:
         for first, last in spans:
             table.merge_flags(first, last, move.flags)
 
 
-def _width(record: TaskRecord, table: ElementTable, row: int) -> int:
-    if not record.ordinary or record.spec.node:
-        return 0
-    return int(table.get("width", row)) or record.spec.min_cores
-
-
-def _leave_nodes(
-    job: Job,
-    record: TaskRecord,
+def _write(
     table: ElementTable,
-    was: int,
-    to: int,
+    name: str,
+    values: Sequence[Any],
     spans: Sequence[tuple[int, int]],
 ) -> None:
-    if was in _WAS_BUSY and to not in _WAS_BUSY:
-        _book(job, record, table, spans, -1)
-
-
-def _enter_nodes(
-    job: Job,
-    record: TaskRecord,
-    table: ElementTable,
-    was: int,
-    to: int,
-    spans: Sequence[tuple[int, int]],
-) -> None:
-    if to in _WAS_BUSY and was not in _WAS_BUSY:
-        _book(job, record, table, spans, 1)
+    """Write one value per row; the spans are read one after the other."""
+    at = 0
+    for first, last in spans:
+        if last == first:
+            table.fill(name, first, first, values[at])
+        else:
+            table.write(name, first, values[at : at + last - first + 1])
+        at += last - first + 1
 
 
 def _book(
@@ -245,82 +275,39 @@ def _book(
         for row in range(first, last + 1):
             use = job.uses.get(table.get("node", row))
             if use is not None:
-                use.busy += sign * _width(record, table, row)
+                use.live += sign
+                use.busy += sign * record.width(table, row)
 
 
 def _note_ready(job: Job, record: TaskRecord, move: TaskMove, to: int) -> None:
-    if to == TaskState.CANCELED:
-        if move.columns.get("origin") != CancelOrigin.USER_TASK:
-            record.swept = True
-    elif to == TaskState.QUEUED:
+    """Forget which tasks may start where this move may have changed it."""
+    if to == TaskState.QUEUED:
         job.ready = None
         record.hint = min(record.hint, record.row(move.ranges[0][0]))
-    if to in TASK_TERMINAL and not record.open and job.unready:
-        job.ready = None  # dependants may have become ready
+    elif to in TASK_TERMINAL and not record.open and job.unready:
+        job.ready = None
 
 
-def _settle_record(job: Job, record: TaskRecord, changes: list[Change]) -> None:
-    """Derive the state of the task itself; a master's changes are changes of their own."""
+def _settle_record(
+    job: Job, record: TaskRecord, passed: Iterable[TaskState], changes: list[Change]
+) -> None:
+    """Derive the state of the task itself; a master's changes are told as well."""
     state = derive_state(job, record)
-    if state is record.state:
-        return
-    if record.has_elements:
-        changes.append(Change(record.task_id, (), state, record.state))
-    record.previous, record.state = record.state, state
-
-
-def derive_state(job: Job, record: TaskRecord) -> TaskState:
-    """Return the state of a task from its elements (lifecycle.md 6; S5 5)."""
-    counts = record.counts
     if not record.has_elements:
-        return TaskState(job.tables[record.table].state[record.base])
-    if record.spec.type in PER_NODE:
-        return _derive_per_node(job, record)
-    stopping = (
-        counts[TaskState.CANCELING]
-        + counts[TaskState.RUNNING]
-        + counts[TaskState.DISPATCHING]
-        + counts[TaskState.FINISHING]
-    )
-    if record.canceled:
-        return TaskState.CANCELING if stopping else TaskState.CANCELED
-    for state in (TaskState.CONFIGURING, TaskState.SUBMITTED, TaskState.VALIDATING):
-        if counts[state]:
-            return state
-    if record.open:
-        return TaskState.RUNNING if record.started else TaskState.QUEUED
-    if counts[TaskState.FAILED]:
-        return TaskState.FAILED
-    if counts[TaskState.CANCELED] and (
-        record.swept or counts[TaskState.CANCELED] == record.count
-    ):
-        return TaskState.CANCELED
-    return TaskState.FINISHED
-
-
-_PER_NODE_BEFORE = {
-    JobState.CONFIGURING: TaskState.CONFIGURING,
-    JobState.SUBMITTED: TaskState.SUBMITTED,
-    JobState.VALIDATING: TaskState.VALIDATING,
-    JobState.EXTERNAL_VALIDATION: TaskState.VALIDATING,
-    JobState.QUEUED: TaskState.QUEUED,
-}
-
-
-def _derive_per_node(job: Job, record: TaskRecord) -> TaskState:
-    """A prep or release task: Queued until it ran somewhere, then what its nodes say."""
-    before = _PER_NODE_BEFORE.get(job.state)
-    if before is not None:
-        return before
-    shown = record.count - record.shown_from
-    if record.open:
-        return TaskState.RUNNING
-    if not shown:
-        return TaskState.CANCELED if job.state.terminal else TaskState.QUEUED
-    if not job.state.terminal:
-        return TaskState.RUNNING
-    table = job.tables[record.table]
-    states = table.state[record.shown_from : record.count]
-    if states.count(TaskState.FINISHED):
-        return TaskState.FINISHED
-    return TaskState.FAILED if states.count(TaskState.FAILED) else TaskState.CANCELED
+        record.state = state
+        previous = job.tables[0].get("prev", record.base)
+        record.previous = TaskState(previous) if previous else None
+        return
+    way: list[TaskState] = []
+    if record.spec.type not in PER_NODE:
+        way = [one for one in _PASSED if one in passed and one is not state]
+        if way and state not in (TaskState.QUEUED, TaskState.FAILED):
+            way = []
+        skipped = record.state is TaskState.QUEUED and state.terminal
+        if skipped and TaskState.RUNNING in passed:
+            way = [TaskState.RUNNING]
+    if not way and state is record.state:
+        return
+    for one in (*way, state):
+        changes.append(Change(record.task_id, (), one, record.state))
+        record.previous, record.state = record.state, one

@@ -8,7 +8,12 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.model import Job, UsePhase
-from hpcsched.core.job.states import CancelRequest, JobState, JobType
+from hpcsched.core.job.states import (
+    CancelRequest,
+    FailureReason,
+    JobState,
+    JobType,
+)
 from hpcsched.core.job.stopping import StopOf, begin_stop, stop_all
 from hpcsched.core.job.table import JobTrigger, require
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
@@ -19,6 +24,11 @@ if TYPE_CHECKING:
 
 MESSAGE_LIMIT: Final = 320
 """Unicode characters of a cancel message (S3 2, D16)."""
+_GIVEN_BACK: Final = (
+    *(UsePhase.LEAVING, UsePhase.RELEASING),
+    *(UsePhase.LOST, UsePhase.LOST_LEAVING),
+)
+"""Nodes on which the job takes no cores any more."""
 
 
 def check_message(message: str) -> None:
@@ -116,11 +126,12 @@ def _cancel_waiting(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
 
 
 def _cancel_again(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
-    """J19 escalation and 5.5: a pending Queued becomes Canceled, a pending end stays."""
+    """J19 escalation and 5.5: a pending Queued becomes Canceled, others stay."""
     job = turn.job
     patch: dict[str, Any] = {}
     if job.pending_end is JobState.QUEUED:
         patch["pending_end"] = JobState.CANCELED
+        patch["request_cancel"] = how.request
         patch["error_code"], patch["error_message"] = error
     elif error[1] and not job.error_message:
         patch["error_code"], patch["error_message"] = error
@@ -143,7 +154,8 @@ def finish_job(turn: Turn, command: FinishJob) -> None:
         command.caller.require_administrator(f"finish command {job.job_id}")
     command.caller.require_owner(job.owner, f"finish job {job.job_id}")
     check_stop(command.message, force=command.force, graceful=command.graceful)
-    require(job.state, JobTrigger.FINISH, job.job_id)
+    trigger = JobTrigger.FORCE_FINISH if command.force else JobTrigger.FINISH
+    require(job.state, trigger, job.job_id)
     request = CancelRequest.FINISH
     if command.graceful:
         request = CancelRequest.FINISH_GRACEFUL
@@ -158,6 +170,9 @@ def finish_job(turn: Turn, command: FinishJob) -> None:
         spare_running=command.graceful,
     )
     error = (codes.FINISHED_BY_USER, text) if text else (0, "")
+    if job.state is JobState.FINISHING:
+        _force_finish(turn, how, text)
+        return
     if job.state is JobState.RUNNING:
         begin_stop(
             turn,
@@ -185,12 +200,27 @@ def finish_job(turn: Turn, command: FinishJob) -> None:
     )
 
 
+def _force_finish(turn: Turn, how: StopOf, text: str) -> None:
+    """J22 as J19: no grace period, no node release any more; a known end stays."""
+    job = turn.job
+    patch: dict[str, Any] = {"forced": True, "graceful": False}
+    if text and not job.error_message:
+        patch["error_code"] = codes.FINISHED_BY_USER
+        patch["error_message"] = text
+    name = EventName.JOB_FINISH_REQUESTED
+    turn.emit(name, patch=patch, moves=stop_all(turn, how), message=text)
+
+
 def deadline_of(job: Job, release_s: float) -> float | None:
     """Return when the job's run-time limit ends its tasks, or None (lifecycle.md 3.3).
 
-    The node release task must still fit inside the limit.
+    The node release task must still fit inside the limit. It also holds for tasks that
+    a graceful cancel or finish lets go on (J20).
     """
-    if job.state is not JobState.RUNNING or not job.spec.runtime or not job.start_time:
+    ending = job.state in {JobState.CANCELING, JobState.FINISHING} and job.graceful
+    if not (job.state is JobState.RUNNING or ending):
+        return None
+    if not job.spec.runtime or job.start_time is None:
         return None
     reserve = 0.0
     record = job.typed(TaskType.NODE_RELEASE)
@@ -206,16 +236,22 @@ def time_out(turn: Turn) -> None:
     if deadline is None or turn.now < deadline:
         return
     text = f"the job's run-time limit of {job.spec.runtime:g} s was reached"
+    how = StopOf(
+        end=TaskState.FAILED,
+        origin=CancelOrigin.TIMEOUT,
+        request=CancelRequest.TIMEOUT,
+        live=(codes.TASKS_JOB_CANCELED, text),
+        waiting=(codes.TASKS_JOB_CANCELED, text),
+    )
+    if job.graceful:
+        patch = {"graceful": False}
+        moves = stop_all(turn, how)
+        turn.emit(EventName.JOB_TIMED_OUT, patch=patch, moves=moves, message=text)
+        return
     begin_stop(
         turn,
         EventName.JOB_TIMED_OUT,
-        StopOf(
-            end=TaskState.FAILED,
-            origin=CancelOrigin.TIMEOUT,
-            request=CancelRequest.TIMEOUT,
-            live=(codes.JOB_RUNTIME_EXPIRED, text),
-            waiting=(codes.JOB_RUNTIME_EXPIRED, text),
-        ),
+        how,
         state=JobState.CANCELING,
         end=JobState.CANCELED,
         error=(codes.JOB_RUNTIME_EXPIRED, text),
@@ -223,14 +259,14 @@ def time_out(turn: Turn) -> None:
 
 
 def grant_cores(turn: Turn, command: GrantCores) -> None:
-    """J8, J11: take what the scheduler gives; a job that no longer wants it keeps nothing."""
+    """J8, J11: take what is given; a job that no longer wants it keeps nothing."""
     job = turn.job
     uses: dict[int, tuple[Any, ...]] = {}
     for node_id, cores in command.cores.items():
         use = job.uses.get(node_id)
         if use is None:
             uses[node_id] = (cores, int(UsePhase.NEW), False)
-        elif use.phase is not UsePhase.LEAVING and use.phase is not UsePhase.RELEASING:
+        elif use.phase not in _GIVEN_BACK:
             uses[node_id] = (cores, int(use.phase), use.prepared)
     if not uses:
         return
@@ -238,7 +274,13 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
         turn.emit(
             EventName.JOB_STARTED,
             path=(JobState.RUNNING,),
-            patch={"start_time": turn.now, "last_nodes": ()},
+            patch={
+                "start_time": turn.now,
+                "last_nodes": (),
+                "error_code": 0,
+                "error_message": "",
+                "failure_reason": FailureReason.NONE,
+            },
             uses=uses,
         )
     elif job.state is JobState.RUNNING:

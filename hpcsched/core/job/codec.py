@@ -1,7 +1,7 @@
-"""How a job, its specifications and its events are kept: msgpack, with packed columns.
+"""How a job, its specifications and its events are kept: msgpack and packed columns.
 
-Unknown keys are passed over, missing ones read as their defaults, so that later versions can
-add fields. Nothing executable is ever stored.
+Unknown keys are passed over, missing ones read as their defaults, so that later
+versions can add fields. Nothing executable is ever stored.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgpack
 
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
+from hpcsched.core.job.locating import rows_on
 from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord, UsePhase
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import (
@@ -62,13 +63,8 @@ ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {
     "pending_reason": PendingReason,
 }
 RECORD: Final = (
-    "base",
-    "count",
-    "canceled",
-    "swept",
-    "started",
-    "shown_from",
-    "requeues",
+    *("base", "count", "canceled", "swept", "started", "shown_from", "requeues"),
+    "forgiven",
 )
 
 
@@ -112,7 +108,11 @@ def encode_job(job: Job) -> bytes:
         body[name] = None if value is None else int(value)
     body["uses"] = {n: use.encode() for n, use in job.uses.items()}
     body["tasks"] = [_encode_record(record) for record in job.tasks if record.table]
-    body["plain"] = sum(1 for record in job.tasks if not record.table)
+    body["extra"] = {
+        record.task_id: (record.submit_time, record.forgiven)
+        for record in job.tasks
+        if not record.table and (record.submit_time or record.forgiven)
+    }
     body["counts"] = job.counts
     body["cores"] = (job.min_cores(), job.max_cores())
     body["spec"] = (job.spec.user_name, job.spec.project, int(job.spec.job_type))
@@ -127,7 +127,7 @@ def _encode_record(record: TaskRecord) -> tuple[Any, ...]:
     return (*head, *values, record.submit_time)
 
 
-def decode_job(
+def decode_job(  # noqa: PLR0917  the store gives them in this order
     job_id: int,
     owner: str,
     blob: bytes,
@@ -144,23 +144,8 @@ def decode_job(
     for name, kind in ENUM_FIELDS.items():
         value = body.get(name)
         setattr(job, name, None if value is None else kind(value))
-    tables: dict[int, list[tuple[int, bytes]]] = {}
-    for (table, number), chunk in chunks.items():
-        tables.setdefault(table, []).append((number, chunk))
-    for table, parts in tables.items():
-        job.tables[table] = ElementTable.decode([c for _, c in sorted(parts)])
-    own = {one[0]: one for one in body["tasks"]}
-    plain = 0
-    for task_id in range(1, len(specs)):
-        spec = decode_spec(TaskSpec, specs[task_id])
-        if task_id in own:
-            job.tasks.append(_decode_record(job, spec, own[task_id]))
-        else:
-            job.tasks.append(_plain_record(job, task_id, spec, plain))
-            plain += 1
-    for record in job.tasks:
-        if record.ordinary:
-            job.counts = [a + b for a, b in zip(job.counts, record.counts, strict=True)]
+    _decode_tables(job, chunks)
+    _decode_tasks(job, body, specs)
     for node_id, (cores, phase, prepared) in body["uses"].items():
         job.uses[node_id] = NodeUse(node_id, tuple(cores), UsePhase(phase), prepared)
     for number in range(1, len(notes) + 1):
@@ -169,6 +154,32 @@ def decode_job(
         job.note_ids[code, text] = number
     _rebook(job)
     return job
+
+
+def _decode_tables(job: Job, chunks: Mapping[tuple[int, int], bytes]) -> None:
+    tables: dict[int, list[tuple[int, bytes]]] = {}
+    for (table, number), chunk in chunks.items():
+        tables.setdefault(table, []).append((number, chunk))
+    for table, parts in tables.items():
+        job.tables[table] = ElementTable.decode([c for _, c in sorted(parts)])
+
+
+def _decode_tasks(job: Job, body: Any, specs: Mapping[int, bytes]) -> None:
+    own = {one[0]: one for one in body["tasks"]}
+    extra = body.get("extra", {})
+    plain = 0
+    for task_id in range(1, len(specs)):
+        spec = decode_spec(TaskSpec, specs[task_id])
+        if task_id in own:
+            record = _decode_record(job, spec, own[task_id])
+        else:
+            record = _plain_record(job, task_id, spec, plain)
+            record.submit_time, record.forgiven = extra.get(task_id, (None, 0))
+            plain += 1
+        job.tasks.append(record)
+        if record.ordinary:
+            for state, count in enumerate(record.counts):
+                job.counts[state] += count
 
 
 def _decode_record(job: Job, spec: TaskSpec, stored: tuple[Any, ...]) -> TaskRecord:
@@ -199,14 +210,10 @@ def _plain_record(job: Job, task_id: int, spec: TaskSpec, row: int) -> TaskRecor
 
 
 def _rebook(job: Job) -> None:
-    from hpcsched.core.job.placing import rows_on  # noqa: PLC0415
-
     for use in job.uses.values():
-        use.busy = 0
         for record, row in rows_on(job, use.node_id):
-            if record.ordinary and not record.spec.node:
-                width = job.table_of(record).get("width", row)
-                use.busy += width or record.spec.min_cores
+            use.live += 1
+            use.busy += record.width(job.table_of(record), row)
 
 
 def encode_event(event: Event, changes: Iterable[Change]) -> bytes:

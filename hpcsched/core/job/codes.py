@@ -57,7 +57,7 @@ SYSTEM_ERRORS: Final = {
     EndReason.CANCELED: (NODE_ERROR, "the task was stopped by its node"),
     EndReason.KILLED: (NODE_ERROR, "the task was killed by its node"),
 }
-"""End reasons that are nobody's fault: rerun within TaskRetryCount (lifecycle.md 5.2)."""
+"""End reasons that are nobody's fault: rerun within TaskRetryCount (5.2)."""
 
 SIGNAL_NAMES: Final = {
     1: "SIGHUP",

@@ -105,8 +105,24 @@ class FinishTasks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartCommand:
+    """Run a command that is Configuring at once, outside the queue (api.md 8).
+
+    Attributes:
+        nodes: Task number to node; None: it cannot be reached.
+    """
+
+    caller: Caller
+    nodes: Mapping[int, int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrantCores:
-    """The scheduler's word: the job may use these cores now (J8, J11); replaces per node."""
+    """The scheduler's word: the job may use these cores now (J8, J11).
+
+    Attributes:
+        cores: By node; replaces what the job holds there.
+    """
 
     cores: Mapping[int, tuple[int, ...]]
 
@@ -172,6 +188,7 @@ Command = (
     | CancelTasks
     | RequeueTasks
     | FinishTasks
+    | StartCommand
     | GrantCores
     | TakeReports
     | LoseNode

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_out
+from hpcsched.core.job.commandjob import start_command
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.nodes import evict_node, lose_node, sync_node
 from hpcsched.core.job.reporting import take_reports
-from hpcsched.core.job.requeueing import configure_job, requeue_job, requeue_tasks
+from hpcsched.core.job.requeueing import configure_job, requeue_job
 from hpcsched.core.job.settle import settle
 from hpcsched.core.job.submitting import (
     add_tasks,
@@ -19,6 +20,7 @@ from hpcsched.core.job.submitting import (
     submit_tasks,
 )
 from hpcsched.core.job.taskcalls import cancel_tasks, finish_tasks
+from hpcsched.core.job.taskrequeue import requeue_tasks
 from hpcsched.core.job.turn import Turn
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ class Decision:
     Attributes:
         turn: The events, moves and node changes.
         answer: What the call returns beside the new state.
-        refusal: Why it stopped half-way (plural calls), or the verdict on a submitted job;
-            what was decided before stays.
+        refusal: Why it stopped half-way (plural calls), or the verdict on a job that was
+            submitted; what was decided before stays.
     """
 
     turn: Turn
@@ -46,7 +48,7 @@ class Decision:
     refusal: HpcError | None = field(default=None)
 
 
-def new_job(
+def new_job(  # noqa: PLR0917  the order of the first event
     job_id: int,
     owner: str,
     spec: JobSpec,
@@ -100,6 +102,7 @@ _HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.CancelTasks: cancel_tasks,
     c.RequeueTasks: requeue_tasks,
     c.FinishTasks: finish_tasks,
+    c.StartCommand: start_command,
     c.GrantCores: grant_cores,
     c.TakeReports: take_reports,
     c.LoseNode: lose_node,

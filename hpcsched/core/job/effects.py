@@ -1,16 +1,16 @@
 """What a job's state asks of its nodes. Idempotent: doing it twice does no harm.
 
-Daily use asks for the effects of what a turn touched; a node that has come back asks for
-everything that concerns it. Both go through ``order_for``.
+Daily use asks for the effects of what a turn touched; a node that has come back asks
+for everything that concerns it. Both go through ``_orders``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcsched.core.job.environment import definition_of
+from hpcsched.core.job.locating import rows_on
 from hpcsched.core.job.model import PER_NODE, Job, UsePhase
-from hpcsched.core.job.placing import rows_on
 from hpcsched.core.orders import EndJob, SetGrant, StartTasks, StopTasks
 from hpcsched.core.task.elements import FORCED
 from hpcsched.core.task.states import TaskState, TaskType
@@ -107,7 +107,7 @@ def _orders(
         state = table.state[row]
         node_id = table.get("node", row)
         if state == TaskState.DISPATCHING:
-            starts.setdefault((node_id, _cores(record, table, row)), []).append(row)
+            starts.setdefault((node_id, record.width(table, row)), []).append(row)
         elif state == TaskState.CANCELING:
             forced = table.get("flags", row) & FORCED
             grace = 0 if forced else grace_ms(record, settings)
@@ -131,12 +131,6 @@ def _orders(
         )
         orders.append((node_id, stop))
     return orders
-
-
-def _cores(record: TaskRecord, table: Any, row: int) -> int:
-    if not record.ordinary or record.spec.node:
-        return 0
-    return int(table.get("width", row)) or record.spec.min_cores
 
 
 def _start(

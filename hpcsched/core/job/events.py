@@ -1,8 +1,8 @@
 """Events of a job: what happened, and exactly which state follows from it.
 
-An event carries the transitions themselves (which states the job passed, which elements moved
-where, which columns they got), so that ``apply`` needs no rules, folding needs no clock, and a
-watcher is told the same facts that the state was made from.
+An event carries the transitions themselves (which states the job passed, which elements
+moved where, which columns they got), so that ``apply`` needs no rules, folding needs no
+clock, and a watcher is told the same facts that the state was made from.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class TaskMove:
         columns: Name to one value for all, or to one value per element.
         flags: Flags to set.
         bump: Counters to raise by one.
-        clear: Forget the results of the last attempt first.
+        clear: Forget the results of the last attempt first; one that was sent to a node
+            is followed by the next number.
     """
 
     task_id: int

@@ -1,7 +1,7 @@
 """The job aggregate: everything that one JobActor owns (lifecycle.md 2).
 
-Only ``apply`` writes to it. Task records share packed element tables: the plain tasks of a
-job are rows of table 0, each sweep and each per-node task has a table of its own number.
+Only ``apply`` writes to it. Task records share packed element tables: the plain tasks
+of a job are rows of table 0, each sweep and each per-node task has a table of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from hpcsched.core.job.states import (
     JobState,
     PendingReason,
 )
-from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from hpcsched.common.exitcodes import ExitCodes
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.orders import DefineTask
+    from hpcsched.core.task.elements import ElementTable
     from hpcsched.core.task.spec import TaskSpec
 
 STATES = len(TaskState) + 1
@@ -40,6 +40,13 @@ class UsePhase(IntEnum):
     READY = 2
     RELEASING = 3
     LEAVING = 4
+    LOST = 5
+    LOST_LEAVING = 6
+
+    @property
+    def lost(self) -> bool:
+        """Is the node unreachable?"""
+        return self in {UsePhase.LOST, UsePhase.LOST_LEAVING}
 
 
 @dataclass(slots=True)
@@ -48,9 +55,11 @@ class NodeUse:
 
     Attributes:
         cores: Core ids.
-        phase: Tasks start in READY; LEAVING waits for what runs and takes nothing new.
+        phase: Tasks start in READY; LEAVING waits for what runs and takes nothing new;
+            the LOST are unreachable, their attempts held until they are back (HOLD).
         prepared: The node preparation ran here with success (or there is none).
         busy: Cores of attempts that are on the node now; derived, not stored.
+        live: Number of those attempts, per-node tasks included; derived, not stored.
     """
 
     node_id: int
@@ -58,6 +67,7 @@ class NodeUse:
     phase: UsePhase = UsePhase.NEW
     prepared: bool = False
     busy: int = 0
+    live: int = 0
 
     def encode(self) -> tuple[Any, ...]:
         """Return what an event and the store keep of it."""
@@ -75,9 +85,10 @@ class TaskRecord:
         counts: Rows per state.
         state, previous: State of the task itself: the element's, or the master's.
         canceled: The master was canceled explicitly (lifecycle.md 6).
-        swept: Elements were canceled other than one by one since the last requeue.
-        started: An element has started since the last requeue.
-        shown_from: Instances up to this number belong to earlier rounds (prep, release).
+        swept: Number of its elements that are Canceled, and not by name (masters).
+        started: An element has started since the last requeue (masters).
+        forgiven: Failures from before its job was queued again; they trip nothing.
+        shown_from: Instances up to this one belong to earlier rounds (prep, release).
         requeues: requeue_count of a master.
         submit_time: When it was submitted by itself; None: with its job.
         hint: No row before it is Queued; derived, not stored.
@@ -92,8 +103,9 @@ class TaskRecord:
     state: TaskState = TaskState.CONFIGURING
     previous: TaskState | None = None
     canceled: bool = False
-    swept: bool = False
+    swept: int = 0
     started: bool = False
+    forgiven: int = 0
     shown_from: int = 0
     requeues: int = 0
     submit_time: float | None = None
@@ -122,6 +134,12 @@ class TaskRecord:
         """Return the instance of a row."""
         return row - self.base + 1 if self.has_elements else 0
 
+    def width(self, table: ElementTable, row: int) -> int:
+        """Return the cores that an attempt of this row takes."""
+        if not self.ordinary or self.spec.node:
+            return 0
+        return int(table.get("width", row)) or self.spec.min_cores
+
     def all_ranges(self) -> tuple[tuple[int, int], ...]:
         """Return the ranges of every instance."""
         if not self.has_elements:
@@ -130,7 +148,7 @@ class TaskRecord:
 
 
 class Job:
-    """A job in memory. Field names are those of events' patches and of the stored blob."""
+    """A job in memory; its fields are those of patches and of the stored blob."""
 
     __slots__ = (
         "auto_requeue_count",
@@ -259,7 +277,7 @@ class Job:
         return codes.matches(code)
 
     def min_cores(self) -> int:
-        """Cores with which it may start: given, or the largest minimum of an open task."""
+        """Cores to start with: given, or the largest minimum of an open task."""
         if self.spec.min_cores is not None:
             return self.spec.min_cores
         return max(
@@ -279,8 +297,3 @@ class Job:
                 open_ = min(open_, task.spec.max_concurrent)
             total += max(0, open_) * per
         return max(total, self.min_cores())
-
-
-def new_table(task: TaskRecord, state: TaskState) -> ElementTable:
-    """Return the table of a task that has one of its own."""
-    return ElementTable(task.count, state)

@@ -2,90 +2,124 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codes
+from hpcsched.core.job.ending import may_rerun, requeued_move
 from hpcsched.core.job.events import EventName, TaskMove
-from hpcsched.core.job.model import PER_NODE, UsePhase
-from hpcsched.core.job.placing import rows_on
-from hpcsched.core.job.reporting import may_rerun, to_ranges
+from hpcsched.core.job.front import queued_front
+from hpcsched.core.job.locating import rows_on, to_ranges
+from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.reporting import sane_core, sane_time, started_move
 from hpcsched.core.job.states import CancelRequest, JobState, NodeLoss
 from hpcsched.core.job.stopping import stopped_state
 from hpcsched.core.task.elements import STARTED
-from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState
+from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
 
 if TYPE_CHECKING:
     from hpcsched.core.job.commands import EvictNode, LoseNode, SyncNode
-    from hpcsched.core.job.model import TaskRecord
+    from hpcsched.core.job.model import Job, NodeUse, TaskRecord
     from hpcsched.core.job.turn import Turn
 
 S = TaskState
-_Groups = dict[tuple[int, int, int, str], list[int]]
+_Rows = list[tuple["TaskRecord", int]]
+_Uses = dict[int, tuple[Any, ...] | None]
 
 
 def lose_node(turn: Turn, command: LoseNode) -> None:
-    """T22, T23 and 5.5: the old attempts are fenced by their number; no release runs there."""
+    """T22, T23 and 5.5: old attempts are fenced by number; no release runs there.
+
+    A job that must never overlap keeps what ran there until the node is back, and gives
+    up only what is being stopped.
+    """
     job = turn.job
-    held = job.uses.get(command.node_id)
-    keep = job.spec.node_loss is not NodeLoss.RERUN
-    rows = [(record, row) for record, row in rows_on(job, command.node_id)]
-    if keep:
-        rows = [
-            (t, row) for t, row in rows if job.table_of(t).state[row] == S.CANCELING
-        ]
-    moves = _lose_rows(turn, rows, EndReason.NODE_LOST)
-    stays = (
-        keep
-        and held is not None
-        and len(rows) < len(list(rows_on(job, command.node_id)))
-    )
-    uses = {command.node_id: None} if held is not None and not stays else {}
+    use = job.uses.get(command.node_id)
+    rows = list(rows_on(job, command.node_id))
+    lost = rows
+    if job.spec.node_loss is not NodeLoss.RERUN:
+        lost = [one for one in rows if _given_up(job, *one)]
+    moves = lost_moves(turn, lost, EndReason.NODE_LOST)
+    uses: _Uses = {}
+    if use is not None and len(lost) == len(rows):
+        uses[use.node_id] = None
+    elif use is not None and not use.phase.lost:
+        leaving = use.phase is UsePhase.LEAVING
+        phase = UsePhase.LOST_LEAVING if leaving else UsePhase.LOST
+        uses[use.node_id] = _phase(use, phase)
     if moves or uses:
-        text = f"node {command.node} became unreachable"
-        turn.emit(EventName.TASKS_LOST, moves=moves, uses=uses, message=text)
+        turn.emit(
+            EventName.TASKS_LOST,
+            moves=moves,
+            uses=uses,
+            patch=queued_front(job, moves),
+            message=f"node {command.node} became unreachable",
+        )
 
 
-def _lose_rows(
-    turn: Turn, rows: list[tuple[TaskRecord, int]], reason: EndReason
-) -> list[TaskMove]:
+def _given_up(job: Job, record: TaskRecord, row: int) -> bool:
+    """May an attempt on a lost node be given up although the job holds them?"""
+    if not record.ordinary or job.state is not JobState.RUNNING:
+        return True
+    return bool(job.table_of(record).state[row] == S.CANCELING)
+
+
+def _phase(use: NodeUse, phase: UsePhase) -> tuple[Any, ...]:
+    return (use.cores, int(phase), use.prepared)
+
+
+def give_up_lost(turn: Turn) -> bool:
+    """Apply the pending ends of what is being stopped on lost nodes at once (5.5)."""
+    job = turn.job
+    lost = [use for use in job.uses.values() if use.phase.lost]
+    rows = [
+        (record, row)
+        for use in lost
+        for record, row in rows_on(job, use.node_id)
+        if _given_up(job, record, row)
+    ]
+    moves = lost_moves(turn, rows, EndReason.NODE_LOST)
+    if moves:
+        patch = queued_front(job, moves)
+        turn.emit(EventName.TASKS_LOST, moves=moves, patch=patch)
+    empty: _Uses = {use.node_id: None for use in lost if not use.live}
+    if empty:
+        turn.emit(EventName.NODE_DROPPED, uses=empty)
+    return bool(moves or empty)
+
+
+def lost_moves(turn: Turn, rows: _Rows, reason: EndReason) -> list[TaskMove]:
     """Return the moves of attempts that nobody will hear of again."""
     job = turn.job
-    groups: dict[tuple[int, int, int], list[int]] = {}
+    groups: dict[tuple[int, int, int, bool], list[int]] = {}
     for record, row in rows:
         table = job.table_of(record)
         state = table.state[row]
+        fresh = False
         if state == S.CANCELING:
+            origin = table.get("origin", row)
             started = bool(table.get("flags", row) & STARTED)
-            to = stopped_state(table.get("pending", row), started=started)
+            to = stopped_state(table.get("pending", row), origin, started=started)
+            fresh = origin == CancelOrigin.REQUEUE
         else:
             to = S.QUEUED if may_rerun(turn, record, row) else S.FAILED
-        groups.setdefault((record.task_id, state, int(to)), []).append(
-            record.instance(row)
-        )
+        key = (record.task_id, state, int(to), fresh)
+        groups.setdefault(key, []).append(record.instance(row))
     moves = []
     code, text = codes.SYSTEM_ERRORS[reason]
-    for (task_id, state, to_state), instances in groups.items():
+    for (task_id, state, to_state, fresh), instances in groups.items():
+        record = job.tasks[task_id - 1]
         ranges = to_ranges(sorted(instances))
         stopped = state == S.CANCELING
+        path = (S(to_state),)
         if to_state == S.QUEUED:
-            one = TaskMove(
-                task_id=task_id,
-                ranges=ranges,
-                was=state,
-                path=(S.QUEUED,),
-                clear=True,
-                bump=("attempt",) if stopped else ("attempt", "auto"),
-            )
+            counter = "" if stopped else "auto"
+            one = requeued_move(record, ranges, state, path, counter, fresh=fresh)
         else:
-            columns = {"end": turn.now, "reason": int(reason)}
+            columns: dict[str, Any] = {"end": turn.now, "reason": int(reason)}
             if not stopped:
                 columns["note"] = turn.note(code, text)
             one = TaskMove(
-                task_id=task_id,
-                ranges=ranges,
-                was=state,
-                path=(TaskState(to_state),),
-                columns=columns,
+                task_id=task_id, ranges=ranges, was=state, path=path, columns=columns
             )
         moves.append(one)
     return moves
@@ -97,52 +131,65 @@ def evict_node(turn: Turn, command: EvictNode) -> None:
     use = job.uses.get(command.node_id)
     if use is None:
         return
+    phase = UsePhase.LEAVING
+    if use.phase is UsePhase.RELEASING:
+        phase = UsePhase.RELEASING
     moves = []
-    if job.state is JobState.RUNNING:
-        groups: dict[tuple[int, int, bool], list[int]] = {}
-        for record, row in rows_on(job, command.node_id):
-            state = job.table_of(record).state[row]
-            spared = command.drain and (state != S.DISPATCHING or not record.ordinary)
-            if spared or state == S.CANCELING or record is job.typed(PER_NODE[1]):
-                continue
-            again = record.spec.is_rerunnable and record.ordinary
-            groups.setdefault((record.task_id, state, again), []).append(
-                record.instance(row)
+    if use.phase.lost:
+        phase = UsePhase.LOST_LEAVING  # what runs there nobody can stop now
+    else:
+        moves = _evictions(turn, command)
+    if moves or phase is not use.phase:
+        uses: _Uses = {use.node_id: _phase(use, phase)}
+        turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
+
+
+def _evictions(turn: Turn, command: EvictNode) -> list[TaskMove]:
+    job = turn.job
+    groups: dict[tuple[int, int, bool], list[int]] = {}
+    for record, row in rows_on(job, command.node_id):
+        state = job.table_of(record).state[row]
+        again = record.spec.is_rerunnable and record.ordinary
+        again = again and job.state is JobState.RUNNING
+        spared = command.drain and not (state == S.DISPATCHING and again)
+        release = record.spec.type is TaskType.NODE_RELEASE
+        if not (spared or release or state == S.CANCELING):
+            key = (record.task_id, state, again)
+            groups.setdefault(key, []).append(record.instance(row))
+    end = S.FINISHED if job.pending_end is JobState.FINISHED else S.FAILED
+    text = f"node {command.node} was taken offline"
+    moves = []
+    for (task_id, state, again), instances in groups.items():
+        columns = {
+            "origin": int(CancelOrigin.NODE),
+            "request": int(CancelRequest.NODE_NOT_USABLE_BY_JOB),
+            "pending": int(S.QUEUED if again else end),
+        }
+        if not again:
+            columns["note"] = turn.note(codes.NODE_NOT_USABLE, text)
+        moves.append(
+            TaskMove(
+                task_id=task_id,
+                ranges=to_ranges(sorted(instances)),
+                was=state,
+                path=(S.CANCELING,),
+                columns=columns,
             )
-        text = f"node {command.node} was taken offline"
-        for (task_id, state, again), instances in groups.items():
-            columns = {
-                "origin": int(CancelOrigin.NODE),
-                "request": int(CancelRequest.NODE_NOT_USABLE_BY_JOB),
-                "pending": int(S.QUEUED if again else S.FAILED),
-            }
-            if not again:
-                columns["note"] = turn.note(codes.NODE_NOT_USABLE, text)
-            moves.append(
-                TaskMove(
-                    task_id=task_id,
-                    ranges=to_ranges(sorted(instances)),
-                    was=state,
-                    path=(S.CANCELING,),
-                    columns=columns,
-                )
-            )
-    phase = use.phase if use.phase is UsePhase.RELEASING else UsePhase.LEAVING
-    uses = {use.node_id: (use.cores, int(phase), use.prepared)}
-    turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
+        )
+    return moves
 
 
 def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]], bool]:
     """Compare what a node says with the record (node-agent.md 9.1).
 
     Returns:
-        Attempts (task, instance, attempt) that live there and should not, and whether the
-        job has anything at all on the node.
+        Attempts (task, instance, attempt) that live there and should not, and whether
+        the job has anything at all on the node.
     """
     job = turn.job
     live = {(a.task_id, a.instance_id, a.attempt): a for a in command.live}
-    lost: list[tuple[TaskRecord, int]] = []
-    started: dict[int, list[tuple[int, float, int]]] = {}
+    lost: _Rows = []
+    started: dict[tuple[int, int], list[tuple[int, float, int]]] = {}
     known: set[tuple[int, int, int]] = set()
     for record, row in rows_on(job, command.node_id):
         table = job.table_of(record)
@@ -154,28 +201,21 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
             # A start that never arrived is sent again, but never to another boot.
             if state != S.DISPATCHING or command.rebooted:
                 lost.append((record, row))
-        elif there.running and state == S.DISPATCHING:
-            seen = (key[1], there.start_time, there.core + 1)
-            started.setdefault(record.task_id, []).append(seen)
-    moves = _lose_rows(turn, lost, EndReason.STATUS_LOST)
-    for task_id, found in started.items():
-        found.sort()
-        moves.append(
-            TaskMove(
-                task_id=task_id,
-                ranges=to_ranges([instance for instance, _, _ in found]),
-                was=S.DISPATCHING,
-                path=(S.RUNNING,),
-                columns={
-                    "start": [t for _, t, _ in found],
-                    "core": [c for _, _, c in found],
-                },
-                flags=STARTED,
-            )
-        )
-    if moves:
-        turn.emit(
-            EventName.TASKS_LOST if lost else EventName.TASKS_STARTED, moves=moves
-        )
+        elif there.running and not table.get("flags", row) & STARTED:
+            time = sane_time(there.start_time, turn.now)
+            seen = (key[1], time, sane_core(there.core))
+            started.setdefault((record.task_id, state), []).append(seen)
+    reason = EndReason.NODE_REBOOTED if command.rebooted else EndReason.STATUS_LOST
+    moves = lost_moves(turn, lost, reason)
+    moves += [started_move(*key, found) for key, found in started.items()]
+    uses: _Uses = {}
+    use = job.uses.get(command.node_id)
+    if use is not None and use.phase.lost:
+        leaving = use.phase is UsePhase.LOST_LEAVING
+        phase = UsePhase.LEAVING if leaving else UsePhase.READY
+        uses[use.node_id] = _phase(use, phase)
+    if moves or uses:
+        name = EventName.TASKS_LOST if lost else EventName.TASKS_STARTED
+        turn.emit(name, moves=moves, uses=uses, patch=queued_front(job, moves))
     strangers = [key for key in live if key not in known]
     return strangers, command.node_id in job.uses

@@ -1,7 +1,7 @@
 """What follows by itself from a job's state, until nothing more does.
 
-Dispatching, failing fast, closing, running node releases, ending: each step looks at the
-state only, so it makes no difference whether a restart came in between.
+Dispatching, failing fast, closing, running node releases, ending: each step looks at
+the state only, so it makes no difference whether a restart came in between.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.model import Job, TaskRecord, UsePhase
-from hpcsched.core.job.placing import place, shrink
+from hpcsched.core.job.nodes import give_up_lost
+from hpcsched.core.job.pernode import drop_abandoned, prepare, release
+from hpcsched.core.job.placing import place
 from hpcsched.core.job.requeueing import requeue_now
+from hpcsched.core.job.resources import lack_resources
+from hpcsched.core.job.shrinking import shrink
 from hpcsched.core.job.states import (
     CancelRequest,
     FailureReason,
     JobState,
-    JobType,
 )
-from hpcsched.core.job.stopping import StopOf, begin_stop, stop_all
+from hpcsched.core.job.stopping import LIVE, WAIT, StopOf, begin_stop, stop_elements
 from hpcsched.core.job.turn import move, runs_of
-from hpcsched.core.task.elements import SENT
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
     from hpcsched.core.job.turn import Turn
-
-_UNSETTLED = (UsePhase.PREPARING, UsePhase.RELEASING, UsePhase.LEAVING)
 
 
 def settle(turn: Turn) -> None:
@@ -49,14 +49,16 @@ def settle(turn: Turn) -> None:
 
 
 def _run(turn: Turn) -> None:
+    if give_up_lost(turn) or drop_abandoned(turn):
+        return
     if _fail_dependents(turn) or _fail_fast(turn) or _close(turn):
         return
-    if _lost_resources(turn):
+    if lack_resources(turn):
         return
-    _prepare(turn)
+    prepare(turn)
     place(turn)
     shrink(turn)
-    _release(turn)
+    release(turn)
 
 
 def _fail_fast(turn: Turn) -> bool:
@@ -87,7 +89,7 @@ def _fail_fast(turn: Turn) -> bool:
 
 def _trips(job: Job, task: TaskRecord) -> bool:
     failed = task.counts[TaskState.FAILED]
-    if not failed:
+    if failed <= task.forgiven:
         return False
     spec = task.spec
     if spec.critical is False or (spec.critical is None and not spec.critical_count):
@@ -98,24 +100,39 @@ def _trips(job: Job, task: TaskRecord) -> bool:
 def _fail_dependents(turn: Turn) -> bool:
     """T28: with FailDependentTasks a failed task fails those that wait for it."""
     job = turn.job
-    if not job.spec.fail_dependent_tasks:
+    if not job.spec.fail_dependent_tasks or not job.counts[TaskState.FAILED]:
         return False
-    failed = {t.spec.name for t in job.ordinary() if t.counts[TaskState.FAILED]}
+    failed = {t.spec.name for t in job.ordinary() if t.state is TaskState.FAILED}
     failed.discard("")
     moves: list[TaskMove] = []
     for record in job.ordinary():
-        if record.counts[TaskState.QUEUED] and failed & set(record.spec.depends_on):
-            note = turn.note(
-                codes.DEPENDENCY_FAILED, "a task that it depends on failed"
-            )
-            moves.extend(
-                move(record, spans, state, TaskState.FAILED, note=note, end=turn.now)
-                for state, spans in runs_of(job, record)
-                if state == TaskState.QUEUED
-            )
+        if record.open and not failed.isdisjoint(record.spec.depends_on):
+            moves.extend(_fail_dependent(turn, record))
     if moves:
         turn.emit(EventName.TASKS_ENDED, moves=moves)
     return bool(moves)
+
+
+def _fail_dependent(turn: Turn, record: TaskRecord) -> list[TaskMove]:
+    """Fail what waits, and stop what runs although its parent was requeued since."""
+    error = (codes.DEPENDENCY_FAILED, "a task that it depends on failed")
+    how = StopOf(
+        end=TaskState.FAILED,
+        origin=CancelOrigin.SYSTEM,
+        request=CancelRequest.NONE,
+        live=error,
+        waiting=error,
+        keep_waiting=True,
+    )
+    moves = []
+    for state, spans in runs_of(turn.job, record):
+        if state in WAIT:
+            note = turn.note(*error)
+            failed = TaskState.FAILED
+            moves.append(move(record, spans, state, failed, note=note, end=turn.now))
+        elif state in LIVE:
+            moves.extend(stop_elements(turn, record, how, spans))
+    return moves
 
 
 def _close(turn: Turn) -> bool:
@@ -167,122 +184,24 @@ def _end_empty(turn: Turn) -> None:
     end_job(turn, result_of(job))
 
 
-def _lost_resources(turn: Turn) -> bool:
-    """J24, J25: what is left cannot run the job; it is queued again, or fails."""
-    job = turn.job
-    if job.spec.job_type is JobType.ADMIN or job.on_nodes():
-        return False
-    if any(use.phase in _UNSETTLED for use in job.uses.values()):
-        return False
-    if sum(len(use.cores) for use in job.uses.values()) >= job.min_cores():
-        return False
-    gone: dict[int, tuple[Any, ...] | None] = dict.fromkeys(job.uses)
-    if job.auto_requeue_count < turn.settings.job_retries:
-        turn.emit(
-            EventName.JOB_LOST_RESOURCES,
-            path=(JobState.QUEUED,),
-            patch={
-                "auto_requeue_count": job.auto_requeue_count + 1,
-                "start_time": None,
-            },
-            uses=gone,
-            message="the nodes that are left do not suffice",
-        )
-        return True
-    text = "its nodes were lost too often"
-    how = StopOf(
-        end=TaskState.FAILED,
-        origin=CancelOrigin.SYSTEM,
-        request=CancelRequest.RESOURCE_FAILURE,
-        live=(codes.RESOURCE_FAILURE, text),
-        waiting=(codes.RESOURCE_FAILURE, text),
-    )
-    turn.emit(
-        EventName.JOB_LOST_RESOURCES,
-        path=(JobState.FAILED,),
-        patch={
-            "error_code": codes.RESOURCE_FAILURE,
-            "error_message": text,
-            "failure_reason": FailureReason.RESOURCE_FAILURE,
-            "end_time": turn.now,
-            "front": (),
-        },
-        moves=stop_all(turn, how),
-        uses=gone,
-        message=text,
-    )
-    return True
-
-
-def _prepare(turn: Turn) -> None:
-    """Start the node preparation on new nodes; without one they are ready."""
-    job = turn.job
-    new = [use for use in job.uses.values() if use.phase is UsePhase.NEW]
-    if not new:
-        return
-    prep = job.typed(TaskType.NODE_PREP)
-    if prep is None:
-        uses = {u.node_id: (u.cores, int(UsePhase.READY), True) for u in new}
-        turn.emit(EventName.NODE_PREPARED, uses=uses)
-        return
-    uses = {u.node_id: (u.cores, int(UsePhase.PREPARING), False) for u in new}
-    turn.emit(
-        EventName.TASKS_DISPATCHED,
-        moves=_per_node(prep, [u.node_id for u in new]),
-        uses=uses,
-    )
-
-
-def _per_node(record: TaskRecord, nodes: list[int]) -> list[TaskMove]:
-    """Return the move that makes and dispatches one new subtask per node."""
-    first = record.count + 1
-    return [
-        TaskMove(
-            task_id=record.task_id,
-            ranges=((first, first + len(nodes) - 1),),
-            path=(TaskState.QUEUED, TaskState.DISPATCHING),
-            columns={"node": nodes},
-            flags=SENT,
-        )
-    ]
-
-
-def _release(turn: Turn) -> None:
-    """Leaving nodes: wait for what runs there, run the release task, give them back."""
-    job = turn.job
-    record = job.typed(TaskType.NODE_RELEASE)
-    wanted = record is not None and turn.settings.release_s > 0 and not job.forced
-    start: list[int] = []
-    uses: dict[int, tuple[Any, ...] | None] = {}
-    for use in job.uses.values():
-        if use.phase is not UsePhase.LEAVING or use.busy:
-            continue
-        if wanted and use.prepared:
-            start.append(use.node_id)
-            uses[use.node_id] = (use.cores, int(UsePhase.RELEASING), use.prepared)
-        else:
-            uses[use.node_id] = None
-    if uses:
-        moves = _per_node(record, start) if record is not None and start else []
-        turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
-
-
 def _wind_down(turn: Turn) -> None:
     """All tasks stopped, then NodeRelease everywhere, then the terminal state (S3)."""
     job = turn.job
+    if give_up_lost(turn) or drop_abandoned(turn):
+        return
     prep = job.typed(TaskType.NODE_PREP)
     if job.on_nodes() or (prep is not None and prep.open):
         return
     leaving = {
         use.node_id: (use.cores, int(UsePhase.LEAVING), use.prepared)
         for use in job.uses.values()
-        if use.phase not in (UsePhase.LEAVING, UsePhase.RELEASING)
+        if use.phase not in {UsePhase.LEAVING, UsePhase.RELEASING}
     }
-    if leaving and job.typed(TaskType.NODE_RELEASE) is not None and not job.forced:
+    task = job.typed(TaskType.NODE_RELEASE)
+    if leaving and task is not None and not job.forced:
         turn.emit(EventName.NODE_RELEASING, uses=leaving)
-    _release(turn)
-    release = job.typed(TaskType.NODE_RELEASE)
-    if release is not None and release.open:
+    release(turn)
+    if task is not None and task.open:
         return
     if job.pending_end is JobState.QUEUED:
         requeue_now(turn)

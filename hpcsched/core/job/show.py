@@ -115,7 +115,7 @@ def task_view(
         error_message=text,
         nodes=(name_of(node),) if node else (),
         cores=tuple(range(core - 1, core - 1 + width)) if core and width == 1 else (),
-        submit_time=record.submit_time or job.submit_time,
+        submit_time=submitted(job, record, state),
         start_time=get("start", row) or None,
         end_time=get("end", row) or None if state.terminal else None,
         instance_value=value if isinstance(value, int) and record.spec.is_sweep else 0,
@@ -166,7 +166,7 @@ def master_view(
         error_message=first_error(job, record),
         nodes=(),
         cores=(),
-        submit_time=record.submit_time or job.submit_time,
+        submit_time=submitted(job, record, record.state),
         start_time=None,
         end_time=None,
         instance_value=0,
@@ -179,6 +179,13 @@ def master_view(
     )
 
 
+def submitted(job: Job, record: TaskRecord, state: TaskState) -> float | None:
+    """Return when a task was submitted: by itself, or with its job."""
+    if state is TaskState.CONFIGURING:
+        return None
+    return record.submit_time or job.submit_time
+
+
 def first_error(job: Job, record: TaskRecord) -> str:
     """Return the text of the first failed or canceled element, or nothing."""
     table = job.table_of(record)
@@ -186,7 +193,7 @@ def first_error(job: Job, record: TaskRecord) -> str:
         if record.counts[state]:
             row = table.find(state, record.base, record.base + record.count - 1)
             if row >= 0:
-                return job.notes[table.get("note", row)][1]
+                return str(job.notes[table.get("note", row)][1])
     return ""
 
 
@@ -198,7 +205,8 @@ def waiting_for(job: Job, record: TaskRecord) -> str:
     if job.state is not JobState.RUNNING:
         return "its job waits for resources"
     if record.spec.max_concurrent:
-        return f"waits for a core; at most {record.spec.max_concurrent} elements run at once"
+        most = record.spec.max_concurrent
+        return f"waits for a core; at most {most} elements run at once"
     return "waits for a core"
 
 

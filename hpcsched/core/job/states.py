@@ -1,7 +1,7 @@
 """States of a job and the enumerations that go with them (lifecycle.md 1.1, 1.3, 1.4).
 
-Numbers are ours, in the order of the reference's bit flags, so that sorting by them gives
-the reference's order (Canceling last). ``flag`` gives the reference's own value.
+Numbers are ours, in the order of the reference's bit flags, so that sorting by them
+gives the reference's order (Canceling last). ``flag`` gives the reference's own value.
 """
 
 from __future__ import annotations

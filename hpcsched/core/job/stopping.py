@@ -5,31 +5,30 @@ lifecycle.md T12 to T21, D12 and section 5.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hpcsched.core.job.events import EventName, TaskMove
-from hpcsched.core.job.model import PER_NODE
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.task.elements import FORCED
-from hpcsched.core.task.states import CancelOrigin, TaskState
+from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     from hpcsched.core.job.events import Ranges
     from hpcsched.core.job.model import TaskRecord
     from hpcsched.core.job.turn import Turn
 
-_WAIT = (
+WAIT = (
     TaskState.CONFIGURING,
     TaskState.SUBMITTED,
     TaskState.VALIDATING,
     TaskState.QUEUED,
 )
-_LIVE = (TaskState.DISPATCHING, TaskState.RUNNING)
+LIVE = (TaskState.DISPATCHING, TaskState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +58,13 @@ class StopOf:
 def stop_elements(
     turn: Turn, record: TaskRecord, how: StopOf, ranges: Ranges | None = None
 ) -> list[TaskMove]:
-    """Return the moves that stop elements of one task; terminal ones are never touched."""
+    """Return the moves that stop elements of one task, but never terminal ones."""
     moves: list[TaskMove] = []
     for state, spans in runs_of(turn.job, record, ranges):
-        if state in _WAIT:
+        if state in WAIT:
             if not how.keep_waiting:
                 moves.append(_cancel_waiting(turn, record, spans, state, how))
-        elif state in _LIVE:
+        elif state in LIVE:
             if not (how.spare_running and state == TaskState.RUNNING):
                 moves.append(_stop_live(turn, record, spans, state, how))
         elif state == TaskState.CANCELING:
@@ -109,7 +108,7 @@ def _stop_live(
 def _restop(
     turn: Turn, record: TaskRecord, spans: Ranges, how: StopOf
 ) -> list[TaskMove]:
-    """A stop of what is being stopped: a pending Queued is replaced, others stay (5.5)."""
+    """Stop what is being stopped: a pending Queued is replaced, others stay (5.5)."""
     moves = []
     table = turn.job.table_of(record)
     for first, last in spans:
@@ -134,15 +133,17 @@ def _restop(
 def stop_all(turn: Turn, how: StopOf) -> list[TaskMove]:
     """Return the moves that stop every element of the job, node preparation included.
 
-    A running node release is stopped only by force.
+    A running node release is stopped only by force. Neither runs again by itself.
     """
+    per_node = replace(how, end=TaskState.FAILED, keep_waiting=False)
     moves: list[TaskMove] = []
     for record in turn.job.tasks:
-        if record.spec.type in PER_NODE:
-            if record.open and (how.force or record is not turn.job.typed(PER_NODE[1])):
-                moves.extend(stop_elements(turn, record, how))
-        elif record.open:
+        if not record.open:
+            continue
+        if record.ordinary:
             moves.extend(stop_elements(turn, record, how))
+        elif how.force or record.spec.type is not TaskType.NODE_RELEASE:
+            moves.extend(stop_elements(turn, record, per_node))
     return moves
 
 
@@ -156,14 +157,19 @@ def begin_stop(
     error: tuple[int, str] | None,
     failure: FailureReason = FailureReason.NONE,
     graceful: bool = False,
+    also: Mapping[str, Any] | None = None,
 ) -> None:
-    """Start to stop a running job; it ends in ``end`` once everything has stopped."""
+    """Start to stop a running job; it ends in ``end`` once everything has stopped.
+
+    ``also`` are more fields of the job to set.
+    """
     patch: dict[str, Any] = {
         "pending_end": end,
         "request_cancel": how.request,
         "forced": how.force,
         "graceful": graceful,
         "front": (),
+        **(also or {}),
     }
     if error is not None:
         patch["error_code"], patch["error_message"] = error
@@ -178,15 +184,10 @@ def begin_stop(
     )
 
 
-def stopped_state(pending: int, *, started: bool) -> TaskState:
-    """Return where a Canceling element ends (T13 to T15, T21, D12)."""
+def stopped_state(pending: int, origin: int, *, started: bool) -> TaskState:
+    """Return where a Canceling element ends (T13 to T15, T21, T25, D12)."""
     if pending == TaskState.QUEUED:
         return TaskState.QUEUED
-    if not started:
+    if not started and origin != CancelOrigin.NODE:
         return TaskState.CANCELED
     return TaskState.FINISHED if pending == TaskState.FINISHED else TaskState.FAILED
-
-
-def count_moves(moves: Sequence[TaskMove]) -> int:
-    """Return how many elements move."""
-    return sum(one.count for one in moves)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job import codes
+from hpcsched.core.job.commandjob import refuse_command
 from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.locating import show
 from hpcsched.core.job.model import PER_NODE
-from hpcsched.core.job.requeueing import IN_JOB, IN_TASK, check_rerunnable, show
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
 from hpcsched.core.job.table import JobTrigger, require
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.validation import validate_added, validate_together
+from hpcsched.core.job.verdict import (
+    IN_JOB,
+    IN_TASK,
+    OUT_JOB,
+    OUT_TASK,
+    rejection,
+    verdict_on,
+)
 from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -39,16 +47,7 @@ def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
     job = turn.job
     command.caller.require_owner(job.owner, f"submit job {job.job_id}")
     require(job.state, JobTrigger.SUBMIT, job.job_id)
-    verdict: HpcError | None = None
-    try:
-        validate_together(
-            job.spec, [record.spec for record in job.tasks], turn.settings
-        )
-        failed = check_rerunnable(job)
-        if failed is not None:
-            raise HpcError("TASK_NOT_RERUNNABLE", task=failed[1].split()[1])
-    except HpcError as refusal:
-        verdict = refusal
+    refuse_command(job, "submit")
     patch: dict[str, Any] = {
         "submit_time": turn.now,
         "submit_order": command.submit_order,
@@ -57,25 +56,19 @@ def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
         "failure_reason": FailureReason.NONE,
         "request_cancel": CancelRequest.NONE,
     }
+    verdict = verdict_on(turn, resubmitted=True)
     if verdict is None:
         moves = _configuring_moves(turn, IN_TASK)
         turn.emit(EventName.JOB_SUBMITTED, path=IN_JOB, patch=patch, moves=moves)
         return None
-    text = str(verdict)
-    patch |= {
-        "error_code": verdict.hresult,
-        "error_message": text,
-        "failure_reason": FailureReason.EXECUTION_FAILURE,
-        "end_time": turn.now,
-    }
-    note = turn.note(
-        codes.TASK_FAILED_ON_JOB_VALIDATION, f"its job was not valid: {text}"
-    )
-    path = (S.SUBMITTED, S.VALIDATING, S.FAILED)
-    moves = _configuring_moves(turn, path, note=note, end=turn.now)
-    states = (JobState.SUBMITTED, JobState.VALIDATING, JobState.FAILED)
+    rejected, columns = rejection(turn, verdict)
+    moves = _configuring_moves(turn, OUT_TASK, **columns)
     turn.emit(
-        EventName.JOB_REJECTED, path=states, patch=patch, moves=moves, message=text
+        EventName.JOB_REJECTED,
+        path=OUT_JOB,
+        patch={**patch, **rejected},
+        moves=moves,
+        message=rejected["error_message"],
     )
     return verdict
 
@@ -106,6 +99,7 @@ def add_tasks(turn: Turn, command: AddTasks) -> list[int]:
     job = turn.job
     command.caller.require_owner(job.owner, f"add tasks to job {job.job_id}")
     require(job.state, JobTrigger.ADD_TASKS, job.job_id)
+    refuse_command(job, "add tasks to")
     late = job.state is not JobState.CONFIGURING
     for spec in command.tasks:
         if late and spec.type not in (TaskType.BASIC, TaskType.PARAMETRIC_SWEEP):
@@ -135,6 +129,7 @@ def submit_tasks(turn: Turn, command: SubmitTasks) -> None:
     job = turn.job
     command.caller.require_owner(job.owner, f"submit tasks of job {job.job_id}")
     require(job.state, JobTrigger.SUBMIT_TASKS, job.job_id)
+    refuse_command(job, "submit tasks of")
     for task_id in command.task_ids:
         record = job.task(task_id)
         name = show(job.job_id, (task_id, 0))
@@ -153,9 +148,13 @@ def submit_tasks(turn: Turn, command: SubmitTasks) -> None:
 
 def _submit_records(turn: Turn, task_ids: list[int]) -> None:
     job = turn.job
+    if not task_ids:
+        return
     moves = []
     for task_id in task_ids:
         record = job.tasks[task_id - 1]
-        moves.append(move(record, record.all_ranges(), S.CONFIGURING, *IN_TASK))
+        for state, spans in runs_of(job, record):
+            if state == S.CONFIGURING:  # some may have been canceled by themselves
+                moves.append(move(record, spans, state, *IN_TASK))
     times = {task_id: {"submit_time": turn.now} for task_id in task_ids}
     turn.emit(EventName.TASKS_SUBMITTED, moves=moves, tasks=times)

@@ -1,7 +1,8 @@
 """The transition table of a job as data (lifecycle.md 3, rows J1 to J33).
 
-Code looks rows up, tests walk them, and the diagram in docs/ is drawn from them. A (state,
-trigger) pair without a row is refused with the trigger's reason, without any side effect.
+Code looks rows up, tests walk them, and the diagram in docs/ is drawn from them. A pair
+of state and trigger without a row is refused with the trigger's reason, and changes
+nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class JobTrigger(StrEnum):
     CANCEL = "cancel"
     FORCE_CANCEL = "forced cancel"
     FINISH = "finish"
+    FORCE_FINISH = "forced finish"
     LOSE_RESOURCES = "system error"
     REQUEUE = "requeue"
     REQUEUE_TASKS = "requeue tasks"
@@ -59,19 +61,21 @@ def _row(
 
 
 _IN = (S.SUBMITTED, S.VALIDATING, S.QUEUED)
+_REJECTED = (S.SUBMITTED, S.VALIDATING, S.FAILED)
 _WAITING = (S.CONFIGURING, S.SUBMITTED, S.VALIDATING, S.EXTERNAL_VALIDATION, S.QUEUED)
 _ALIVE = (*_WAITING, S.RUNNING)
 _T = JobTrigger
 
 JOB_TABLE: Final[tuple[Row, ...]] = (
     _row("J3 J4 J6", (S.CONFIGURING,), _T.SUBMIT, _IN),
-    _row("J7", (S.CONFIGURING,), _T.SUBMIT, (S.SUBMITTED, S.VALIDATING, S.FAILED)),
+    _row("J7", (S.CONFIGURING,), _T.SUBMIT, _REJECTED),
     _row("J8", (S.QUEUED,), _T.START, (S.RUNNING,)),
     _row("J10", (S.QUEUED,), _T.END_EMPTY, (S.FINISHED,), (S.FAILED,), (S.CANCELED,)),
     _row("J11", (S.RUNNING,), _T.RESIZE, ()),
     _row("J12 J13", (S.RUNNING,), _T.CLOSE, (S.FINISHING,)),
     _row("J14", (S.RUNNING,), _T.FAIL_FAST, (S.CANCELING,)),
     _row("J16", (S.RUNNING,), _T.TIME_OUT, (S.CANCELING,)),
+    _row("J20 limit", (S.CANCELING, S.FINISHING), _T.TIME_OUT, ()),
     _row("J17", _WAITING, _T.CANCEL, (S.CANCELED,)),
     _row("J17 forced", _WAITING, _T.FORCE_CANCEL, (S.CANCELED,)),
     _row("J18 J20", (S.RUNNING,), _T.CANCEL, (S.CANCELING,)),
@@ -79,10 +83,13 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
     _row("J19 escalation", (S.CANCELING,), _T.FORCE_CANCEL, ()),
     _row("J22", (S.QUEUED,), _T.FINISH, (S.FINISHING, S.FINISHED)),
     _row("J22 running", (S.RUNNING,), _T.FINISH, (S.FINISHING,)),
+    _row("J22 forced", (S.QUEUED,), _T.FORCE_FINISH, (S.FINISHING, S.FINISHED)),
+    _row("J22 running, forced", (S.RUNNING,), _T.FORCE_FINISH, (S.FINISHING,)),
+    _row("J22 escalation", (S.FINISHING,), _T.FORCE_FINISH, ()),
     _row("J24 J25", (S.RUNNING,), _T.LOSE_RESOURCES, (S.QUEUED,), (S.FAILED,)),
     _row("J26 running", (S.RUNNING,), _T.REQUEUE, (S.CANCELING,)),
-    _row("J26", (S.FAILED, S.CANCELED), _T.REQUEUE, _IN),
-    _row("J26 tasks", (S.FAILED, S.CANCELED), _T.REQUEUE_TASKS, _IN),
+    _row("J26", (S.FAILED, S.CANCELED), _T.REQUEUE, _IN, _REJECTED),
+    _row("J26 tasks", (S.FAILED, S.CANCELED), _T.REQUEUE_TASKS, _IN, _REJECTED),
     _row("4.2", (*_WAITING, S.RUNNING), _T.REQUEUE_TASKS, ()),
     _row(
         "J27",
@@ -99,7 +106,13 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
         (S.CANCELED,),
     ),
     _row(
-        "end of stopping", (S.CANCELING,), _T.STOPPED, (S.CANCELED,), (S.FAILED,), _IN
+        "end of stopping",
+        (S.CANCELING,),
+        _T.STOPPED,
+        (S.CANCELED,),
+        (S.FAILED,),
+        _IN,
+        _REJECTED,
     ),
     _row("T1", _ALIVE, _T.ADD_TASKS, ()),
     _row("T3", _ALIVE, _T.SUBMIT_TASKS, ()),

@@ -8,7 +8,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job import codes
 from hpcsched.core.job.calls import check_message
 from hpcsched.core.job.events import EventName
-from hpcsched.core.job.requeueing import find_elements, show
+from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.job.states import CancelRequest, JobType
 from hpcsched.core.job.stopping import StopOf, stop_elements
 from hpcsched.core.job.turn import runs_of
@@ -51,12 +51,7 @@ def _cancel(turn: Turn, key: TaskKey, command: CancelTasks) -> None:
     found = runs_of(job, record, ranges)
     state = record.state if whole else TaskState(found[0][0])
     trigger = TaskTrigger.FORCE_CANCEL if command.force else TaskTrigger.CANCEL
-    pending_queued = (
-        not whole
-        and state is TaskState.CANCELING
-        and job.table_of(record).get("pending", record.row(key[1])) == TaskState.QUEUED
-    )
-    if not allowed(state, trigger) and not (pending_queued and command.force):
+    if not allowed(state, trigger):
         raise HpcError(
             "INVALID_CANCEL_TASK_STATE", task=show(job.job_id, key), state=state.label
         )

@@ -1,12 +1,12 @@
-"""One turn of a job: a command decided against the state that earlier events of it left.
+"""One turn of a job: a command decided against the state that its last event left.
 
-Rules call ``emit``; the event is applied at once, so that the next rule of the same turn sees
-its result. Every refusal is raised before the first event.
+Rules call ``emit``; the event is applied at once, so that the next rule of the same
+turn sees its result. Every refusal is raised before the first event.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.apply import apply
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.task.states import TaskState
 
+NOTE_LIMIT: Final = 10_000
+"""Different error texts kept per job; nodes write most of them, and may err."""
+NOTE_LENGTH: Final = 2048
+
 
 class Turn:
     """The context of one command.
@@ -33,6 +37,7 @@ class Turn:
     """
 
     __slots__ = (
+        "_notes",
         "actor",
         "events",
         "gone",
@@ -41,7 +46,6 @@ class Turn:
         "now",
         "regrant",
         "settings",
-        "_notes",
     )
 
     def __init__(self, job: Job, now: float, actor: str, settings: Settings) -> None:
@@ -67,7 +71,7 @@ class Turn:
         uses: Mapping[int, tuple[Any, ...] | None] | None = None,
         message: str = "",
     ) -> None:
-        """Decide an event: it is applied, and will be durable before anyone hears of it."""
+        """Decide an event: it is applied, and durable before anyone hears of it."""
         event = Event(
             name=name,
             time=self.now,
@@ -93,6 +97,9 @@ class Turn:
 
     def note(self, code: int, text: str) -> int:
         """Return the number of an error text, for a move's ``note`` column."""
+        text = text[:NOTE_LENGTH]
+        if len(self.job.notes) + len(self._notes) >= NOTE_LIMIT:
+            text = "the job has too many different error texts to keep this one"
         known = self.job.note_ids.get((code, text))
         if known is not None:
             return known

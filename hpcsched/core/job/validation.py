@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
 from hpcsched.core.job.dependencies import check_dependencies
-from hpcsched.core.job.states import NodeLoss
+from hpcsched.core.job.states import JobType, NodeLoss
 from hpcsched.core.task.states import TaskType
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def validate_new(spec: JobSpec, tasks: Sequence[TaskSpec], settings: Settings) -
     _count("spec.task_execution_failure_retry_limit", spec.retry_limit, 0, INT32)
     _properties("spec.custom_properties", spec.custom_properties)
     _environment("spec.environment", spec.environment)
-    _exit_codes("spec.valid_exit_codes", spec.valid_exit_codes)
+    _size("spec.environment", _bytes_of(spec.environment))
+    _exit_codes("spec.valid_exit_codes", spec.valid_exit_codes or "0")
     if len(spec.excluded_nodes) > settings.excluded_limit:
         raise HpcError(
             "TOO_MANY_EXCLUDED_NODES",
@@ -139,12 +140,15 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
     if task.type is TaskType.SERVICE:
         problem = "service tasks are not supported by this version"
         raise HpcError("INVALID_FIELD", field=f"{field}.type", problem=problem)
+    if task.node and job.job_type is not JobType.ADMIN:
+        problem = "only the tasks of a command name their node"
+        raise HpcError("INVALID_FIELD", field=f"{field}.node", problem=problem)
     if task.required_nodes:
         problem = "tasks that span nodes are not supported by this version"
         raise HpcError(
             "INVALID_FIELD", field=f"{field}.required_nodes", problem=problem
         )
-    _command(field, task)
+    _command(field, job, task)
     _sizes(field, task.min_cores, task.max_cores or None)
     _seconds(f"{field}.runtime", task.runtime)
     if job.runtime and task.runtime > job.runtime:
@@ -154,6 +158,19 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
             value=f"{task.runtime:g} s",
             limit=f"{job.runtime:g} s",
         )
+    _details(field, task)
+    if task.type is TaskType.PARAMETRIC_SWEEP:
+        _sweep(field, task, settings)
+    elif task.end or task.lines:
+        name = "lines" if task.lines else "end_value"
+        kind = task.type.label
+        raise HpcError("PROPERTY_NOT_FOR_TYPE", field=f"{field}.{name}", type=kind)
+    if task.type in _PER_NODE:
+        _per_node(field, task, settings)
+
+
+def _details(field: str, task: TaskSpec) -> None:
+    """Check what has nothing to do with the job."""
     if task.grace is not None:
         _seconds(f"{field}.grace_period", task.grace)
     _count(f"{field}.max_concurrent", task.max_concurrent, 0, INT32)
@@ -176,13 +193,9 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
         if "\0" in name:
             problem = "a path cannot contain a NUL character"
             raise HpcError("INVALID_FIELD", field=field, problem=problem)
-    if task.type is TaskType.PARAMETRIC_SWEEP:
-        _sweep(field, task, settings)
-    elif task.type in _PER_NODE:
-        _per_node(field, task, settings)
 
 
-def _command(field: str, task: TaskSpec) -> None:
+def _command(field: str, job: JobSpec, task: TaskSpec) -> None:
     if task.arguments and task.command_line:
         raise HpcError("TWO_COMMANDS", field=f"{field}.arguments")
     if not task.command_line.strip() and not (task.arguments and task.arguments[0]):
@@ -192,17 +205,23 @@ def _command(field: str, task: TaskSpec) -> None:
         problem = "an argument cannot contain a NUL character"
         raise HpcError("INVALID_FIELD", field=f"{field}.arguments", problem=problem)
     size = sum(len(text.encode(errors="surrogateescape")) + 1 for text in texts)
-    size += sum(
-        len(name) + len(value.encode(errors="surrogateescape")) + 2
-        for name, value in task.environment.items()
+    size += _bytes_of(job.environment) + _bytes_of(task.environment)
+    _size(f"{field}.arguments with environment", size)
+
+
+def _bytes_of(variables: Mapping[str, str]) -> int:
+    """Return the size of an environment as the kernel takes it."""
+    return sum(
+        len(name.encode(errors="surrogateescape"))
+        + len(value.encode(errors="surrogateescape"))
+        + 2
+        for name, value in variables.items()
     )
+
+
+def _size(field: str, size: int) -> None:
     if size > COMMAND_BYTES:
-        raise HpcError(
-            "SPEC_TOO_LARGE",
-            field=f"{field}.arguments with environment",
-            length=size,
-            limit=COMMAND_BYTES,
-        )
+        raise HpcError("SPEC_TOO_LARGE", field=field, length=size, limit=COMMAND_BYTES)
 
 
 def _sweep(field: str, task: TaskSpec, settings: Settings) -> None:
@@ -219,6 +238,11 @@ def _sweep(field: str, task: TaskSpec, settings: Settings) -> None:
         if task.end < task.start:
             problem = f"{task.end} is below the start value {task.start}"
             raise HpcError("SWEEP_INVALID", field=f"{field}.end_value", problem=problem)
+        _count(f"{field}.end_value", task.end, 1, INT32)
+        _count(f"{field}.increment_value", task.step, 1, INT32)
+    elif any("\0" in line for line in task.lines):
+        problem = "a line cannot contain a NUL character"
+        raise HpcError("INVALID_FIELD", field=f"{field}.lines", problem=problem)
     if task.size > settings.max_sweep:
         raise HpcError(
             "SWEEP_TOO_LARGE",
@@ -233,7 +257,6 @@ def _per_node(field: str, task: TaskSpec, settings: Settings) -> None:
         "depends_on": bool(task.depends_on),
         "min_cores": task.min_cores > 1 or task.max_cores > 1,
         "is_rerunnable": not task.is_rerunnable,
-        "end_value": bool(task.end or task.lines),
         "fail_job_on_failure": bool(task.critical or task.critical_count),
     }
     for name, given in forbidden.items():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.states import PendingReason
 
 
 @dataclass(slots=True)
@@ -23,6 +27,10 @@ class NodeFree:
     jobs: set[int] = field(default_factory=set)
     exclusive: int = 0
 
+    def copy(self) -> NodeFree:
+        """Return one that a plan may use up."""
+        return replace(self, free=list(self.free), jobs=set(self.jobs))
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -33,6 +41,7 @@ class Demand:
         least: Cores without which a queued job does not start.
         most: Cores that it can use now, those it holds included.
         width: Cores of its widest waiting process: a node with fewer is of no use.
+        closed: Nodes on which it starts nothing more; it is about to leave them.
         running: It has started and wants more.
         requested: The only nodes it may use; empty: any.
         excluded: Nodes that it may not use.
@@ -47,6 +56,7 @@ class Demand:
     exclusive: bool = False
     requested: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
+    closed: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -55,8 +65,9 @@ class Plan:
 
     Attributes:
         grants: Job to node to all the cores that it then holds there.
-        waiting: Job to PendingReason number, for queued jobs that were looked at.
+        never: Job to PendingReason, for queued jobs that were passed over: the nodes that
+            there are can not run them, whatever else runs there.
     """
 
     grants: dict[int, dict[int, tuple[int, ...]]] = field(default_factory=dict)
-    waiting: dict[int, int] = field(default_factory=dict)
+    never: dict[int, PendingReason] = field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""Elements of tasks as packed columns: a million of them are a few arrays, never objects.
+"""Elements of tasks as packed columns: a million are a few arrays, never objects.
 
 A table holds the elements of one sweep, or the plain tasks of a job together. Rows are
-numbered from 0. Columns that nothing was ever written to do not exist. Rows are kept in the
-store in chunks of 256; a change marks the chunks that it touches.
+numbered from 0. Columns that nothing was ever written to do not exist. Rows are kept in
+the store in chunks of 256; a change marks the chunks that it touches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CHUNK: Final = 256
-"""Rows per stored chunk: 10 kB at most, so that one commit of a small batch stays small."""
+"""Rows per stored chunk: 20 kB at most, so that a small batch commits little."""
 
 SENT: Final = 1
 """Flag: this attempt was sent to a node."""
@@ -29,6 +29,8 @@ HAS_OUTPUT: Final = 8
 """Flag: the store keeps the beginning of this attempt's output."""
 FORCED: Final = 16
 """Flag: the stop under way has no grace period."""
+EARLIER: Final = 32
+"""Flag: the process of an earlier attempt started. Stays when results are cleared."""
 
 BYTES: Final = ("state", "prev", "origin", "request", "pending", "reason", "flags")
 WIDE: Final = {
@@ -42,15 +44,21 @@ WIDE: Final = {
     "user_ms": "I",
     "kernel_ms": "I",
     "rss": "I",
+    "requeues": "I",
+    "auto": "I",
+    "retries": "I",
+    "width": "I",
 }
-SPARSE: Final = ("requeues", "auto", "retries", "width")
 RESULTS: Final = (
     *("origin", "request", "pending", "reason", "flags"),
     *("node", "note", "exit", "start", "end", "core", "user_ms", "kernel_ms", "rss"),
+    "width",
 )
 """Columns that a requeue clears (lifecycle.md 4.1)."""
 
 _RUN = re.compile(rb"(.)\1*", re.DOTALL)
+_KEPT: Final = bytes(EARLIER if old & (STARTED | EARLIER) else 0 for old in range(256))
+_WAS_SENT: Final = bytes(old & SENT for old in range(256))
 
 
 class ElementTable:
@@ -61,13 +69,12 @@ class ElementTable:
         dirty: Chunks that changed since the last ``take_dirty``.
     """
 
-    __slots__ = ("_sparse", "_wide", "bytes", "dirty", "size")
+    __slots__ = ("_wide", "bytes", "dirty", "size")
 
     def __init__(self, size: int = 0, state: int = 0) -> None:
         self.size = size
         self.bytes: dict[str, bytearray] = {}
         self._wide: dict[str, array[Any]] = {}
-        self._sparse: dict[str, dict[int, int]] = {}
         self.dirty: set[int] = set()
         self.bytes["state"] = bytearray([state]) * size
         self._touch(0, size - 1)
@@ -90,18 +97,21 @@ class ElementTable:
 
     def get(self, name: str, row: int) -> Any:
         """Return one value; 0 where nothing was written. ``attempt`` starts at 1."""
-        if name in self._sparse:
-            return self._sparse[name].get(row, 0)
         column = self.bytes.get(name) or self._wide.get(name)
         value = 0 if column is None else column[row]
         return value or 1 if name == "attempt" else value
 
+    def column(self, name: str, first: int, last: int) -> bytes:
+        """Return a byte column's values of some rows."""
+        column = self.bytes.get(name)
+        if column is None:
+            return bytes(last - first + 1)
+        return bytes(column[first : last + 1])
+
     def fill(self, name: str, first: int, last: int, value: Any) -> None:
         """Write one value to the rows ``first`` to ``last``."""
         count = last - first + 1
-        if name in SPARSE:
-            self._fill_sparse(name, first, last, value)
-        elif name in BYTES:
+        if name in BYTES:
             if value or name in self.bytes:
                 self._bytes(name)[first : last + 1] = bytes([value]) * count
         elif value or name in self._wide:
@@ -115,10 +125,7 @@ class ElementTable:
     def write(self, name: str, first: int, values: Sequence[Any]) -> None:
         """Write one value per row from ``first`` on."""
         last = first + len(values) - 1
-        if name in SPARSE:
-            for row, value in enumerate(values, start=first):
-                self._fill_sparse(name, row, row, value)
-        elif name in BYTES:
+        if name in BYTES:
             self._bytes(name)[first : last + 1] = bytes(values)
         else:
             self._column(name)[first : last + 1] = array(WIDE[name], values)
@@ -126,26 +133,39 @@ class ElementTable:
 
     def bump(self, name: str, first: int, last: int) -> None:
         """Add one to a counter of each row."""
-        for row in range(first, last + 1):
-            self.fill(name, row, row, self.get(name, row) + 1)
+        column = self._column(name)
+        values = (value + 1 for value in column[first : last + 1])
+        column[first : last + 1] = array(WIDE[name], values)
+        self._touch(first, last)
 
     def merge_flags(self, first: int, last: int, flags: int) -> None:
         """Set flags without losing others."""
         column = self._bytes("flags")
-        for row in range(first, last + 1):
-            column[row] |= flags
+        merged = bytes(old | flags for old in range(256))
+        column[first : last + 1] = column[first : last + 1].translate(merged)
         self._touch(first, last)
 
     def clear_results(self, first: int, last: int) -> None:
-        """Forget what the last attempt did."""
+        """Forget what the last attempt did; one that was sent gets the next number."""
+        self._next_attempt(first, last)
+        kept = self.column("flags", first, last).translate(_KEPT)
         for name in RESULTS:
             self.fill(name, first, last, 0)
-        self._fill_sparse("width", first, last, 0)
+        if any(kept):
+            self._bytes("flags")[first : last + 1] = kept
+
+    def _next_attempt(self, first: int, last: int) -> None:
+        sent = self.column("flags", first, last).translate(_WAS_SENT)
+        if not any(sent):
+            return
+        column = self._column("attempt")
+        pairs = zip(column[first : last + 1], sent, strict=True)
+        column[first : last + 1] = array("I", ((old or 1) + add for old, add in pairs))
 
     def runs(
         self, first: int, last: int, name: str = "state"
     ) -> Iterator[tuple[int, int, int]]:
-        """Yield (value, first row, last row) for each run of equal values of a byte column."""
+        """Yield (value, first row, last row) for each run in a byte column."""
         column = self.bytes.get(name)
         if column is None:
             if last >= first:
@@ -173,10 +193,6 @@ class ElementTable:
             body[name] = bytes(column[first:last])
         for name, wide in self._wide.items():
             body[name] = wide[first:last].tobytes()
-        for name, values in self._sparse.items():
-            part = {row - first: v for row, v in values.items() if first <= row < last}
-            if part:
-                body[name] = part
         return bytes(msgpack.packb(body))
 
     @classmethod
@@ -195,27 +211,8 @@ class ElementTable:
             for body in bodies:
                 column.frombytes(body.get(name, bytes(column.itemsize * body["n"])))
             table._wide[name] = column
-        for number, body in enumerate(bodies):
-            for name in set(body) & set(SPARSE):
-                into = table._sparse.setdefault(name, {})
-                into.update({row + number * CHUNK: v for row, v in body[name].items()})
         table.dirty = set()
         return table
-
-    def _fill_sparse(self, name: str, first: int, last: int, value: int) -> None:
-        values = self._sparse.get(name)
-        if values is None:
-            if not value:
-                return
-            values = self._sparse[name] = {}
-        if value:
-            values.update(dict.fromkeys(range(first, last + 1), value))
-        elif last - first >= len(values):
-            for row in [r for r in values if first <= r <= last]:
-                del values[row]
-        else:
-            for row in range(first, last + 1):
-                values.pop(row, None)
 
     def _bytes(self, name: str) -> bytearray:
         column = self.bytes.get(name)

@@ -63,7 +63,7 @@ class TaskSpec:
 
     @property
     def size(self) -> int:
-        """Number of elements: 1 for a plain task, 0 for prep and release (one per node)."""
+        """Number of elements: 1 for a plain task; 0 for prep and release at first."""
         if self.type is TaskType.PARAMETRIC_SWEEP:
             if self.lines:
                 return len(self.lines)

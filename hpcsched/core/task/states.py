@@ -7,7 +7,7 @@ from typing import Final
 
 
 class TaskState(IntEnum):
-    """Where a task stands; fits in a byte. 0 in a column means "no such element yet"."""
+    """Where a task stands; fits in a byte. 0 in a column: no such element yet."""
 
     CONFIGURING = 1
     SUBMITTED = 2
@@ -67,7 +67,7 @@ V1_TASK_STATUS: Final = {
     TaskState.FAILED: "Failed",
     TaskState.CANCELED: "Cancelled",
 }
-"""The first API generation's view; a Failed task that its user canceled reads Cancelled (D2)."""
+"""The first API generation's view; one that its user canceled reads Cancelled (D2)."""
 
 
 class TaskType(IntEnum):

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import sqlalchemy as sa
-
 from hpcsched.store.errors import StaleRevisionError
 from hpcsched.store.sql import schema
 from hpcsched.store.step import Step, begins, step_of
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hpcsched.store.base import Delta, EventRow, JobRow
+    from hpcsched.store.sql.query import Query
     from hpcsched.store.sql.statements import BulkStatement, Cursor, Row, Statements
 
 
@@ -36,7 +35,7 @@ class Session(Protocol):
     def changed(self) -> int:
         """Return a count that grows by one with each row that was changed."""
 
-    def ask(self, query: sa.Select[tuple[int | None]]) -> int:
+    def ask(self, query: Query, **values: object) -> int:
         """Return a single number, 0 for none."""
 
 
@@ -269,11 +268,8 @@ class Batch:
 
     def _write_purge(self, job_id: int, session: Session, s: Statements) -> None:
         """Take the job out of sight; the chores delete the rest of it."""
-        e = schema.event.c
-        newest = session.ask(sa.select(sa.func.max(e.seq)).where(e.job_id == job_id))
-        value = schema.meta.c.value
-        floor = session.ask(sa.select(value).where(schema.meta.c.name == schema.FLOOR))
-        if newest > floor:
+        newest = session.ask(s.newest_event_of_job, job_id=job_id)
+        if newest > session.ask(s.floor):
             s.put_meta.run(session.cursor, [(schema.FLOOR, newest)])
         s.delete_jobs.run(session.cursor, [(job_id,)])
         s.put_purges.run(session.cursor, [(job_id,)])

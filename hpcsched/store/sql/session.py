@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcsched.store.errors import DeltaRefusedError, DuplicateRequestError
 from hpcsched.store.sql import sqlite
-from hpcsched.store.sql.query import compile_query
 from hpcsched.store.sql.sqlite import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import sqlalchemy as sa
+    from hpcsched.store.sql.query import Query
 
 
 class WriterSession:
@@ -27,7 +26,6 @@ class WriterSession:
         self._connection = connection
         self._guard = guard
         self._path = path
-        self._dialect = sqlite.dialect()
 
     @property
     def cursor(self) -> sqlite3.Connection:
@@ -36,9 +34,9 @@ class WriterSession:
     def changed(self) -> int:
         return self._connection.total_changes
 
-    def ask(self, query: sa.Select[Any]) -> int:
+    def ask(self, query: Query, **values: object) -> int:
         """Return a single number, 0 for none."""
-        row = self._connection.execute(*compile_query(query, self._dialect)).fetchone()
+        row = self._connection.execute(*query.with_values(**values)).fetchone()
         return int(row[0] or 0) if row else 0
 
     def begin(self) -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hpcsched.store.sql import schema
+from hpcsched.store.sql.query import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,7 +77,10 @@ class BulkStatement:
             return one
         two = self._compile(2)
         row = len(two) - len(one)
-        same = next((i for i, (a, b) in enumerate(zip(one, two)) if a != b), len(one))
+        same = next(
+            (i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b),
+            len(one),
+        )
         return one[:same] + two[same : same + row] * (size - 1) + one[same:]
 
     def _compile(self, size: int) -> str:
@@ -123,6 +127,13 @@ class Statements:
         self.put_meta = self._upsert(schema.meta)
         self.put_purges = self._upsert(schema.purge)
         self.delete_jobs = self._delete(job.c.id)
+        event, meta = schema.event.c, schema.meta.c
+        newest = sa.select(sa.func.max(event.seq)).where(
+            event.job_id == sa.bindparam("job_id", type_=sa.Integer)
+        )
+        self.newest_event_of_job = Query(newest, dialect)
+        floor = sa.select(meta.value).where(meta.name == schema.FLOOR)
+        self.floor = Query(floor, dialect)
 
     def _insert(self, table: sa.Table) -> BulkStatement:
         row = _placeholders(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from tests.support.agents import agent_config, running_agent
@@ -181,3 +182,35 @@ async def test_news_that_cannot_be_read_do_not_stop_the_ones_behind_them(
 
     assert stream.finished == [KEYS[0]]
     assert supervisor.connections == 1
+
+
+async def test_the_first_heartbeat_of_a_stream_follows_all_that_was_unacknowledged(
+    tmp_path: Path, head: FakeHead, supervisor: FakeSupervisor
+) -> None:
+    supervisor.ran(*KEYS)
+    supervisor.queued = [[8, 1, instance, 1] for instance in range(100)]
+    async with running_agent(agent_config(tmp_path, head.port)):
+        stream = await head.stream()
+        await wait_for_async(
+            lambda: stream.frames, until=lambda f: f and f[-1].HasField("heartbeat")
+        )
+
+    assert stream.finished == KEYS
+    assert stream.frames[-1].heartbeat.queued == 100
+    assert not any(frame.HasField("heartbeat") for frame in stream.frames[:-1])
+
+
+async def test_a_node_with_a_deep_queue_gathers_reports_and_loses_none(
+    tmp_path: Path, head: FakeHead, supervisor: FakeSupervisor
+) -> None:
+    supervisor.queued = [[8, 1, instance, 1] for instance in range(100)]
+    async with running_agent(agent_config(tmp_path, head.port)):
+        stream = await head.stream()
+        await wait_for_async(lambda: stream.frames)
+        for key in KEYS:
+            supervisor.ran(key)
+            await asyncio.sleep(0)
+        await wait_for_async(lambda: stream.finished, until=lambda f: len(f) == 200)
+
+    assert stream.finished == KEYS
+    assert len([frame for frame in stream.frames if frame.reports]) < 50

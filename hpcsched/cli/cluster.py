@@ -1,0 +1,185 @@
+"""``hpc cluster``: the cluster as a whole."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from hpcsched.cli.arguments import PAIR
+from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hpcsched.api.v1 import cluster_service_pb2, job_pb2
+    from hpcsched.cli.app import App
+    from hpcsched.client import AsyncClient
+
+_HERE: Final = "hpcsched.cli.cluster"
+_VERBS: Final = {
+    "info": (_HERE, "info", "What the cluster is, and who I am."),
+    "usage": (_HERE, "usage", "Who uses how much."),
+    "get": (_HERE, "get", "Show cluster parameters."),
+    "set": (_HERE, "set_", "Set cluster parameters."),
+}
+
+
+@click.command("cluster", cls=VerbGroup, lazy=_VERBS)
+def cluster() -> None:
+    """The cluster, its use and its parameters."""
+
+
+@click.command("info", cls=Verb)
+@pass_app
+def info(app: App) -> None:
+    """Show name, version and totals of the cluster, and who the caller is."""
+
+    async def work(
+        client: AsyncClient,
+    ) -> cluster_service_pb2.GetClusterInfoResponse:
+        return await client.cluster.info()
+
+    found = app.call(work)
+    if app.as_json:
+        app.print_message(found)
+        return
+    if app.quiet:
+        app.print(found.name)
+        return
+    from hpcsched.api.v1 import cluster_service_pb2
+    from hpcsched.cli.tables import facts
+    from hpcsched.cli.times import shown
+
+    role = cluster_service_pb2.Role.Name(found.role).removeprefix("ROLE_").lower()
+    jobs = ", ".join(
+        f"{n} {state}" for state, n in sorted(found.job_counts.items()) if n
+    )
+    nodes = (
+        f"{found.nodes_total}: {found.nodes_ready} ready, "
+        f"{found.nodes_offline} offline, {found.nodes_draining} draining, "
+        f"{found.nodes_unreachable} not reachable"
+    )
+    app.print(
+        facts(
+            (
+                ("Cluster", found.name),
+                ("Version", found.version),
+                ("You", f"{found.user} ({role})"),
+                ("Since", shown(found, "start_time")),
+                ("Nodes", nodes),
+                ("Cores", f"{found.cores_busy} of {found.cores_total} in use"),
+                ("Jobs", jobs or "none"),
+            )
+        )
+    )
+
+
+@click.command("usage", cls=Verb)
+@pass_app
+def usage(app: App) -> None:
+    """Show who holds how many cores, and what waits."""
+
+    async def work(client: AsyncClient) -> tuple[Any, Sequence[job_pb2.Job]]:
+        from hpcsched.cli.choosing import as_job_states
+        from hpcsched.cli.job_list import ACTIVE
+
+        page = await client.jobs.list(states=as_job_states(ACTIVE))
+        return await client.cluster.info(), page.items
+
+    found, jobs = app.call(work)
+    owners = _by_owner(jobs)
+    if app.as_json:
+        totals = {"cores_total": found.cores_total, "cores_busy": found.cores_busy}
+        listed = [{"owner": owner, **counts} for owner, counts in owners.items()]
+        app.print_json({**totals, "owners": listed})
+        return
+    from hpcsched.cli.tables import Table
+
+    if app.quiet:
+        for owner in owners:
+            app.print(owner)
+        return
+    table = Table(
+        columns=("OWNER", "JOBS", "RUNNING", "CORES", "TASKS-RUNNING", "TASKS-QUEUED"),
+        numbers=frozenset({1, 2, 3, 4, 5}),
+    )
+    for owner, counts in owners.items():
+        table.add(owner, *counts.values())
+    app.print_table(table)
+    app.print(f"{found.cores_busy} of {found.cores_total} cores in use")
+
+
+def _by_owner(jobs: Iterable[job_pb2.Job]) -> Mapping[str, Mapping[str, int]]:
+    """Return the sums of each owner's active jobs, the largest user first."""
+    sums: dict[str, dict[str, int]] = defaultdict(
+        lambda: dict.fromkeys(
+            ("jobs", "jobs_running", "cores", "tasks_running", "tasks_queued"), 0
+        )
+    )
+    for job in jobs:
+        mine = sums[job.owner]
+        mine["jobs"] += 1
+        mine["jobs_running"] += job.state == job.STATE_RUNNING
+        mine["cores"] += job.allocated_cores
+        mine["tasks_running"] += job.task_counts.running
+        mine["tasks_queued"] += job.task_counts.queued + job.task_counts.dispatching
+    order = sorted(sums, key=lambda owner: (-sums[owner]["cores"], owner))
+    return {owner: sums[owner] for owner in order}
+
+
+@click.command("get", cls=Verb)
+@click.argument("names", nargs=-1, metavar="[NAME…]")
+@pass_app
+def get(app: App, names: tuple[str, ...]) -> None:
+    """Show cluster parameters by their reference names; without NAME all of them."""
+
+    async def work(client: AsyncClient) -> Sequence[cluster_service_pb2.Parameter]:
+        return await client.cluster.parameters(names)
+
+    _print_parameters(app, app.call(work), details=not names)
+
+
+@click.command("set", cls=Verb)
+@click.argument("values", type=PAIR, nargs=-1, required=True, metavar="NAME=VALUE…")
+@pass_app
+def set_(app: App, values: tuple[tuple[str, str], ...]) -> None:
+    """Set cluster parameters, all or none (administrators).
+
+    \b
+    Values are the reference's own text, where seconds and days are bare
+    numbers; an empty value restores the default.
+      hpc cluster set TaskCancelGracePeriod=30 JobRetryCount=5
+    """
+
+    async def work(client: AsyncClient) -> Sequence[cluster_service_pb2.Parameter]:
+        return await client.cluster.set_parameters(dict(values))
+
+    _print_parameters(app, app.call(work), details=False)
+
+
+def _print_parameters(
+    app: App,
+    parameters: Sequence[cluster_service_pb2.Parameter],
+    *,
+    details: bool,
+) -> None:
+    import sys
+
+    from hpcsched.cli.shapes import to_dict
+    from hpcsched.cli.tables import Table
+
+    if app.as_json:
+        app.print_json({"parameters": [to_dict(one) for one in parameters]})
+    elif app.quiet:
+        for one in parameters:
+            app.print(one.name)
+    elif details and sys.stdout.isatty():
+        table = Table(columns=("NAME", "VALUE", "DEFAULT", "MEANING"))
+        for one in parameters:
+            table.add(one.name, one.value, one.default_value, one.description)
+        app.print_table(table)
+    else:
+        for one in parameters:
+            app.print(f"{one.name}={one.value}")

@@ -1,0 +1,84 @@
+"""Node preparation and release (lifecycle.md 5.3): one subtask per node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.model import UsePhase
+from hpcsched.core.task.elements import SENT
+from hpcsched.core.task.states import TaskState, TaskType
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.model import TaskRecord
+    from hpcsched.core.job.turn import Turn
+
+
+def prepare(turn: Turn) -> None:
+    """Start the node preparation on new nodes; without one they are ready."""
+    job = turn.job
+    new = [use for use in job.uses.values() if use.phase is UsePhase.NEW]
+    if not new:
+        return
+    prep = job.typed(TaskType.NODE_PREP)
+    if prep is None or prep.canceled:
+        uses = {u.node_id: (u.cores, int(UsePhase.READY), True) for u in new}
+        turn.emit(EventName.NODE_PREPARED, uses=uses)
+        return
+    uses = {u.node_id: (u.cores, int(UsePhase.PREPARING), False) for u in new}
+    turn.emit(
+        EventName.TASKS_DISPATCHED,
+        moves=_per_node(prep, [u.node_id for u in new]),
+        uses=uses,
+    )
+
+
+def _per_node(record: TaskRecord, nodes: list[int]) -> list[TaskMove]:
+    """Return the move that makes and dispatches one new subtask per node."""
+    first = record.count + 1
+    return [
+        TaskMove(
+            task_id=record.task_id,
+            ranges=((first, first + len(nodes) - 1),),
+            path=(TaskState.QUEUED, TaskState.DISPATCHING),
+            columns={"node": nodes},
+            flags=SENT,
+        )
+    ]
+
+
+def release(turn: Turn) -> None:
+    """Leaving nodes: wait for what runs there, run the release task, give them back."""
+    job = turn.job
+    record = job.typed(TaskType.NODE_RELEASE)
+    wanted = record is not None and not record.canceled and not job.forced
+    wanted = wanted and turn.settings.release_s > 0
+    start: list[int] = []
+    uses: dict[int, tuple[Any, ...] | None] = {}
+    for use in job.uses.values():
+        if use.phase is not UsePhase.LEAVING or use.live:
+            continue
+        if wanted and use.prepared:
+            start.append(use.node_id)
+            uses[use.node_id] = (use.cores, int(UsePhase.RELEASING), use.prepared)
+        else:
+            uses[use.node_id] = None
+    if uses:
+        moves = _per_node(record, start) if record is not None and start else []
+        turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
+
+
+def drop_abandoned(turn: Turn) -> bool:
+    """Give back nodes whose preparation or release has come to an end otherwise.
+
+    A release that has ended, as much as one that was lost with the node's memory.
+    """
+    over = (UsePhase.PREPARING, UsePhase.RELEASING)
+    uses: dict[int, tuple[Any, ...] | None] = {
+        use.node_id: None
+        for use in turn.job.uses.values()
+        if use.phase in over and not use.live
+    }
+    if uses:
+        turn.emit(EventName.NODE_DROPPED, uses=uses)
+    return bool(uses)

@@ -1,0 +1,104 @@
+"""A job that cannot run with what is left of its resources (J24, J25)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.core.job import codes
+from hpcsched.core.job.events import EventName
+from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.placing import next_width
+from hpcsched.core.job.states import (
+    CancelRequest,
+    FailureReason,
+    JobState,
+    JobType,
+)
+from hpcsched.core.job.stopping import StopOf, stop_all
+from hpcsched.core.task.states import CancelOrigin, TaskState
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.turn import Turn
+
+_UNSETTLED: Final = (
+    *(UsePhase.NEW, UsePhase.PREPARING, UsePhase.RELEASING),
+    *(UsePhase.LEAVING, UsePhase.LOST_LEAVING),
+)
+
+
+def lack_resources(turn: Turn) -> bool:
+    """Queue the job again, or fail it, when its nodes do not suffice any more.
+
+    A job whose next task is wider than every node that it holds is queued again as
+    well, so that it gets other nodes; that is no error and is not counted.
+    """
+    job = turn.job
+    if job.spec.job_type is JobType.ADMIN or job.on_nodes():
+        return False
+    if any(use.phase in _UNSETTLED for use in job.uses.values()):
+        return False
+    if sum(len(use.cores) for use in job.uses.values()) >= job.min_cores():
+        return _exchange(turn)
+    failed = [e for e, _ in turn.events if e.name is EventName.NODE_PREP_FAILED]
+    code = codes.NODE_PREP_FAILURE if failed else codes.RESOURCE_FAILURE
+    text = failed[-1].message if failed else "the nodes that are left do not suffice"
+    if job.auto_requeue_count < turn.settings.job_retries:
+        turn.emit(
+            EventName.JOB_LOST_RESOURCES,
+            path=(JobState.QUEUED,),
+            patch={
+                "auto_requeue_count": job.auto_requeue_count + 1,
+                "start_time": None,
+                "error_code": code,
+                "error_message": text,
+            },
+            uses=dict.fromkeys(job.uses),
+            message=text,
+        )
+    else:
+        _fail(turn, f"its nodes were lost too often: {text}")
+    return True
+
+
+def _fail(turn: Turn, text: str) -> None:
+    """J25."""
+    job = turn.job
+    how = StopOf(
+        end=TaskState.FAILED,
+        origin=CancelOrigin.SYSTEM,
+        request=CancelRequest.RESOURCE_FAILURE,
+        live=(codes.RESOURCE_FAILURE, text),
+        waiting=(codes.RESOURCE_FAILURE, text),
+    )
+    patch: dict[str, Any] = {
+        "error_code": codes.RESOURCE_FAILURE,
+        "error_message": text,
+        "failure_reason": FailureReason.RESOURCE_FAILURE,
+        "end_time": turn.now,
+        "requeued": False,
+        "front": (),
+    }
+    turn.emit(
+        EventName.JOB_LOST_RESOURCES,
+        path=(JobState.FAILED,),
+        patch=patch,
+        moves=stop_all(turn, how),
+        uses=dict.fromkeys(job.uses),
+        message=text,
+    )
+
+
+def _exchange(turn: Turn) -> bool:
+    job = turn.job
+    if not job.counts[TaskState.QUEUED] or not job.uses:
+        return False
+    if max(len(use.cores) for use in job.uses.values()) >= next_width(job):
+        return False
+    turn.emit(
+        EventName.JOB_LOST_RESOURCES,
+        path=(JobState.QUEUED,),
+        patch={"start_time": None},
+        uses=dict.fromkeys(job.uses),
+        message="no node that the job holds is wide enough for its next task",
+    )
+    return True

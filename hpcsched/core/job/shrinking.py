@@ -1,0 +1,66 @@
+"""Giving back what the job does not need (J11), never below its minimum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job.events import EventName
+from hpcsched.core.job.locating import rows_on
+from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.task.states import TaskState
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.model import Job, NodeUse
+    from hpcsched.core.job.turn import Turn
+
+
+def shrink(turn: Turn) -> None:
+    """Give back the cores that no waiting task needs."""
+    job = turn.job
+    if (
+        not turn.settings.shrink
+        or job.state is not JobState.RUNNING
+        or job.counts[TaskState.QUEUED]
+        or job.spec.run_until_canceled
+        or job.spec.job_type is JobType.ADMIN
+    ):
+        return
+    held = sum(len(use.cores) for use in job.uses.values())
+    spare = held - (job.spec.min_cores or 0)
+    uses: dict[int, tuple[Any, ...]] = {}
+    for use in sorted(job.uses.values(), key=lambda use: use.busy):
+        if spare <= 0 or use.phase is not UsePhase.READY:
+            continue
+        kept = _kept(job, use, spare)
+        spare -= len(use.cores) - len(kept)
+        if not kept:
+            uses[use.node_id] = (use.cores, int(UsePhase.LEAVING), use.prepared)
+        elif len(kept) < len(use.cores):
+            uses[use.node_id] = (kept, int(use.phase), use.prepared)
+    if uses:
+        turn.emit(EventName.JOB_RESIZED, uses=uses)
+
+
+def _kept(job: Job, use: NodeUse, spare: int) -> tuple[int, ...]:
+    """Return the cores to keep on a node: those in use, and what the minimum needs."""
+    if use.busy >= len(use.cores):
+        return use.cores
+    used = _cores_used(job, use) if use.live else frozenset()
+    if used is None:
+        return use.cores
+    idle = [core for core in use.cores if core not in used]
+    back = frozenset(idle[max(0, len(idle) - spare) :])
+    return tuple(core for core in use.cores if core not in back)
+
+
+def _cores_used(job: Job, use: NodeUse) -> frozenset[int] | None:
+    """Return the cores that running tasks occupy; None when not known exactly."""
+    used: set[int] = set()
+    for record, row in rows_on(job, use.node_id):
+        table = job.table_of(record)
+        core = table.get("core", row) - 1
+        if core < 0 or record.width(table, row) != 1:
+            return None
+        used.add(core)
+    return frozenset(used) if used <= set(use.cores) else None

@@ -1,0 +1,193 @@
+"""Configuration of hpcschedd: TOML tables as values; unknown keys are refused."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class ConfigError(ValueError):
+    """A setting cannot be used; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """The ``[cluster]`` table.
+
+    Attributes:
+        name: Name of the cluster, at most 80 characters; tasks see it as CCP_CLUSTER_NAME.
+        state_dir: Directory of the store and its lock, on a local disk.
+    """
+
+    name: str = "hpcsched"
+    state_dir: str = "/var/lib/hpcsched"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= 80:  # noqa: PLR2004
+            raise ConfigError("cluster.name: 1 to 80 characters are needed")
+        if not self.state_dir:
+            raise ConfigError("cluster.state_dir: must not be empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenConfig:
+    """The ``[listen]`` table.
+
+    Attributes:
+        clients: HOST:PORT for clients; port 0 takes a free one.
+        agents: HOST:PORT for agents.
+        insecure_loopback: Serve without TLS; allowed on loopback addresses only.
+    """
+
+    clients: str = "127.0.0.1:7470"
+    agents: str = "127.0.0.1:7471"
+    insecure_loopback: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """The ``[tls]`` table: PEM files.
+
+    Attributes:
+        cert: The head's certificate with its chain.
+        key: Its private key.
+        client_ca: Authorities of client certificates; empty: none are asked for.
+    """
+
+    cert: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.cert) != bool(self.key):
+            raise ConfigError(
+                "tls.key: certificate and key belong together; one is missing"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """The ``[log]`` table.
+
+    Attributes:
+        level: DEBUG, INFO, WARNING or ERROR.
+        json: One JSON object a line, for machines; otherwise text.
+    """
+
+    level: str = "INFO"
+    json: bool = True
+
+    def __post_init__(self) -> None:
+        if self.level.upper() not in LEVELS:
+            raise ConfigError(
+                f"log.level: {self.level!r} is not one of {', '.join(LEVELS)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenConfig:
+    """The ``[tokens]`` table: tokens that are made once, at the first start.
+
+    Attributes:
+        admin_file: Where the first administrator's secret is written, mode 0600; empty: none.
+        admin_user: Name of that administrator.
+        node_file: Where the secret with which any agent may join is written; empty: none.
+    """
+
+    admin_file: str = ""
+    admin_user: str = "admin"
+    node_file: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.admin_user) <= 80:  # noqa: PLR2004
+            raise ConfigError("tokens.admin_user: 1 to 80 characters are needed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole file."""
+
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    listen: ListenConfig = field(default_factory=ListenConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    tokens: TokenConfig = field(default_factory=TokenConfig)
+
+    def __post_init__(self) -> None:
+        if not self.tls.cert and not self.listen.insecure_loopback:
+            raise ConfigError(
+                "tls.cert: a certificate is needed (or listen.insecure_loopback = true, "
+                "for a cluster that only this machine can reach)"
+            )
+
+
+_TABLES: Final = {
+    "cluster": ClusterConfig,
+    "listen": ListenConfig,
+    "tls": TlsConfig,
+    "log": LogConfig,
+    "tokens": TokenConfig,
+}
+
+
+def read_config(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Config:
+    """Return the configuration of a file, with what the command line sets on top.
+
+    Raises:
+        ConfigError: the file cannot be read, or a setting cannot be used.
+    """
+    tables: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: {error}") from None
+    for name in tables:
+        if name not in _TABLES:
+            raise ConfigError(f"{name}: no such table; there are {', '.join(_TABLES)}")
+        if not isinstance(tables[name], dict):
+            raise ConfigError(f"{name}: must be a table, [{name}]")
+    merged = {
+        name: {**tables.get(name, {}), **overrides.get(name, {})} for name in _TABLES
+    }
+    return Config(**{name: _table(name, values) for name, values in merged.items()})
+
+
+def _table(name: str, values: dict[str, Any]) -> Any:
+    kind = _TABLES[name]
+    known = {one.name for one in fields(kind)}
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(
+                f"{name}.{key}: no such setting; there are {', '.join(sorted(known))}"
+            )
+        if type(value) is not hints[key]:
+            wanted = {str: "a text", bool: "true or false"}[hints[key]]
+            raise ConfigError(f"{name}.{key}: must be {wanted}")
+    return kind(**values)
+
+
+def as_toml(config: Config) -> str:
+    """Return the configuration in force as a file."""
+    lines = []
+    for name in _TABLES:
+        lines.append(f"[{name}]")
+        table = getattr(config, name)
+        for one in fields(table):
+            value = getattr(table, one.name)
+            text = str(value).lower() if isinstance(value, bool) else _quoted(value)
+            lines.append(f"{one.name} = {text}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,127 @@
+"""``hpcschedd``: the head of a cluster.
+
+Exit statuses: 0 stopped; 2 usage; 74 the store is broken (do not restart on the same files);
+75 another head has the state directory, or a port is taken; 78 the configuration cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = (
+    "0"  # before grpc is imported: this process never forks
+)
+
+from hpcsched.common import logs
+from hpcsched.daemon.config import Config, ConfigError, as_toml, read_config
+from hpcsched.daemon.wiring import EX_CONFIG, run
+
+_OPTIONS = {
+    "state_dir": ("cluster", "state_dir"),
+    "name": ("cluster", "name"),
+    "listen": ("listen", "clients"),
+    "agent_listen": ("listen", "agents"),
+    "insecure_loopback": ("listen", "insecure_loopback"),
+    "log_level": ("log", "level"),
+    "bootstrap_node_token": ("tokens", "node_file"),
+}
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="hpcschedd",
+        description="The head of an hpcsched cluster.",
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML configuration"
+    )
+    parser.add_argument("--state-dir", metavar="DIR", help="directory of the store")
+    parser.add_argument("--name", help="name of the cluster")
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", help="address for clients; port 0: a free one"
+    )
+    parser.add_argument(
+        "--agent-listen", metavar="HOST:PORT", help="address for agents"
+    )
+    parser.add_argument(
+        "--insecure-loopback",
+        action="store_true",
+        default=None,
+        help="no TLS; on loopback addresses only",
+    )
+    parser.add_argument(
+        "--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR"
+    )
+    parser.add_argument(
+        "--ready-file",
+        type=Path,
+        metavar="FILE",
+        help="write the bound addresses here, as JSON, when serving",
+    )
+    parser.add_argument(
+        "--bootstrap-admin-token",
+        nargs=2,
+        metavar=("FILE", "USER"),
+        help="make an administrator's token once; its secret goes to FILE, mode 0600",
+    )
+    parser.add_argument(
+        "--bootstrap-node-token",
+        metavar="FILE",
+        help="make a token with which agents join, once",
+    )
+    parser.add_argument(
+        "--check-config", action="store_true", help="check the configuration and exit"
+    )
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the configuration in force and exit",
+    )
+    return parser.parse_args(argv)
+
+
+def configuration(args: argparse.Namespace) -> Config:
+    """Return the configuration: the file's, with the command line's on top.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    overrides: dict[str, dict[str, Any]] = {}
+    for option, (table, key) in _OPTIONS.items():
+        value = getattr(args, option)
+        if value is not None:
+            overrides.setdefault(table, {})[key] = value
+    if args.bootstrap_admin_token is not None:
+        path, user = args.bootstrap_admin_token
+        overrides.setdefault("tokens", {}).update(admin_file=path, admin_user=user)
+    return read_config(args.config, overrides)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the daemon; exits with the statuses above."""
+    args = arguments(argv)
+    try:
+        config = configuration(args)
+    except ConfigError as error:
+        print(f"hpcschedd: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2 if args.check_config else EX_CONFIG)
+    if args.print_config:
+        print(as_toml(config))  # noqa: T201
+        return
+    if args.check_config:
+        print("OK")  # noqa: T201
+        return
+    with logs.setup(config.log.level.upper(), json=config.log.json):
+        status = run(config, args.ready_file)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The only place that knows every class: makes them, connects them, runs and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.common.clock import SystemClock
+from hpcsched.common.rng import SystemIds
+from hpcsched.common.sdnotify import Notifier
+from hpcsched.rpc.addresses import AddressError, parse_address
+from hpcsched.rpc.credentials import CredentialsError, TlsFiles
+from hpcsched.runtime.head import Head
+from hpcsched.services.server import PortTakenError, Servers
+from hpcsched.store.errors import (
+    StateDirectoryError,
+    StateLockedError,
+    StoreBrokenError,
+    StoreFormatError,
+)
+from hpcsched.store.opener import open_store
+from hpcsched.store.state_directory import lock_state_directory, prepare_state_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcsched.daemon.config import Config
+
+_log = logging.getLogger("hpcschedd")
+EX_BROKEN: Final = 74
+EX_TAKEN: Final = 75
+EX_CONFIG: Final = 78
+CLIENT_PORT: Final = 7470
+AGENT_PORT: Final = 7471
+STOP_GRACE_S: Final = 1.0
+SWITCH_S: Final = 0.0005
+
+
+def run(config: Config, ready_file: Path | None) -> int:
+    """Run the head until it is told to stop; return the exit status."""
+    state = Path(config.cluster.state_dir)
+    try:
+        prepare_state_directory(state)
+        lock = lock_state_directory(state)
+    except (StateDirectoryError, StateLockedError, OSError) as error:
+        _log.error("%s", error)
+        return EX_TAKEN
+    # The writer thread drops the interpreter's lock at every step of SQLite; with the default
+    # interval a busy loop would make it wait 5 ms each time.
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_Daemon(config, state, ready_file).main())
+    except (AddressError, CredentialsError) as error:
+        _log.error("%s", error)
+        return EX_CONFIG
+    except PortTakenError as error:
+        _log.error("%s", error)
+        return EX_TAKEN
+    except (StoreBrokenError, StoreFormatError) as error:
+        _log.critical("the store cannot be used: %s", error)
+        return EX_BROKEN
+    finally:
+        lock.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if os.environ.get("HPCSCHED_LOOP") == "asyncio":
+        return None
+    try:
+        import uvloop  # noqa: PLC0415  not there on every Python
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class _Daemon:
+    """One run of the head."""
+
+    def __init__(self, config: Config, state: Path, ready_file: Path | None) -> None:
+        self._config = config
+        self._state = state
+        self._ready_file = ready_file
+        self._notifier = Notifier()
+        self._clock = SystemClock()
+        self._broken: BaseException | None = None
+
+    async def main(self) -> int:
+        """Recover, serve, stop."""
+        config, loop = self._config, asyncio.get_running_loop()
+        stop = asyncio.Event()
+
+        def broken(error: BaseException) -> None:
+            self._broken = error
+            stop.set()
+
+        clients = parse_address(config.listen.clients, CLIENT_PORT)
+        agents = parse_address(config.listen.agents, AGENT_PORT)
+        tls = None
+        if config.tls.cert:
+            files = config.tls
+            tls = TlsFiles(cert=files.cert, key=files.key, ca=files.client_ca)
+        ids = SystemIds(self._clock)
+        store = open_store(self._state, loop=loop, on_broken=broken)
+        try:
+            head = Head(
+                store=store,
+                clock=self._clock,
+                ids=ids,
+                name=config.cluster.name,
+                version=version("hpcsched"),
+                local_address=str(clients),
+            )
+            servers = Servers(head, self._clock, ids)
+            bound = servers.bind(clients, agents, tls)
+            await head.recover()
+            await self._bootstrap(head)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+            await self._serve(head, servers, bound, stop)
+        finally:
+            await store.close()
+        if self._broken is not None:
+            _log.critical("the store is broken: %s", self._broken)
+            return EX_BROKEN
+        return 0
+
+    async def _serve(
+        self, head: Head, servers: Servers, bound: Any, stop: asyncio.Event
+    ) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            living = tasks.create_task(head.run())
+            feeding = tasks.create_task(self._feed_watchdog())
+            await servers.start()
+            await asyncio.sleep(0)  # noqa: TID251  lets head.run begin to serve
+            await servers.serving()
+            gc.collect()
+            gc.freeze()
+            self._tell(bound)
+            await stop.wait()
+            _log.info("stopping")
+            self._notifier.stopping()
+            head.stopping()
+            await servers.not_serving()
+            if self._broken is None:
+                await head.drain()
+            await servers.stop(STOP_GRACE_S)
+            living.cancel()
+            feeding.cancel()
+
+    async def _feed_watchdog(self) -> None:
+        interval = self._notifier.watchdog_interval_s
+        if interval is None:
+            return
+        while True:
+            self._notifier.watchdog()
+            await self._clock.sleep(interval)
+
+    def _tell(self, bound: Any) -> None:
+        clients, agents = bound
+        _log.info("serving clients at %s, agents at %s", clients, agents)
+        if self._ready_file is not None:
+            body = {
+                "address": str(clients),
+                "agent_address": str(agents),
+                "pid": os.getpid(),
+            }
+            _write(self._ready_file, json.dumps(body) + "\n", 0o644)
+        self._notifier.ready(f"serving at {clients}")
+
+    def _secret(self) -> str:
+        raw = SystemIds(self._clock).token_bytes(32)
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    async def _bootstrap(self, head: Head) -> None:
+        """Make the first tokens; a file that is there already is taken as it is."""
+        tokens = self._config.tokens
+        wanted = (
+            (tokens.admin_file, tokens.admin_user, "administrator"),
+            (tokens.node_file, "*", "node"),
+        )
+        for name, user, role in wanted:
+            if not name:
+                continue
+            path = Path(name)
+            if not path.exists():
+                _write(path, self._secret() + "\n", 0o600)
+                _log.info("made a token of role %s in %s", role, path)
+            await head.adopt_token(user, role, path.read_text(encoding="utf-8").strip())
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write a file so that it is there as a whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

@@ -1,0 +1,149 @@
+"""AgentService: the stream of one node; one reader, one writer, nothing else touches it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from grpc import aio
+
+from hpcsched.agent.v1 import agent_service_pb2_grpc
+from hpcsched.common.errors import REASONS, HpcError
+from hpcsched.runtime.frames import HeadFrame
+from hpcsched.services.convert_order import head_message
+from hpcsched.services.convert_report import agent_value, hello_value
+from hpcsched.services.gate import node_of_token
+from hpcsched.services.limits import (
+    HELLO_DEADLINE_S,
+    MAX_LIVE_ATTEMPTS,
+    WRITE_DEADLINE_S,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcsched.common.clock import Clock, Timer
+    from hpcsched.runtime.frames import AgentFront, AgentSession, Hello
+
+_log = logging.getLogger(__name__)
+ORDERS_PER_FRAME = 512
+
+
+class Link:
+    """The way to one agent: frames queue here, one writer takes them (frames.AgentLink)."""
+
+    def __init__(self) -> None:
+        self._frames: deque[HeadFrame] = deque()
+        self._wake = asyncio.Event()
+        self.refusal: HpcError | None = None
+        self.closed = False
+
+    def send(self, frame: HeadFrame) -> None:
+        """Queue a frame; acknowledgements and heartbeats join the one before."""
+        last = self._frames[-1] if self._frames else None
+        if last is not None and not frame.seq and frame.welcome is None:
+            self._frames[-1] = HeadFrame(
+                seq=last.seq,
+                ack=max(last.ack, frame.ack),
+                welcome=last.welcome,
+                orders=last.orders,
+                heartbeat=last.heartbeat or frame.heartbeat,
+                goodbye_retry_ms=max(last.goodbye_retry_ms, frame.goodbye_retry_ms),
+            )
+        else:
+            self._frames.append(frame)
+        self._wake.set()
+
+    def close(self, reason: str, message: str) -> None:
+        """End the stream with a refusal, after what is queued."""
+        self.closed = True
+        if reason in REASONS:
+            self.refusal = HpcError.from_wire(reason, message, {})
+        self._wake.set()
+
+    async def next(self) -> HeadFrame | None:
+        """Return the next frame, or None when the stream is to end."""
+        while not self._frames:
+            if self.closed:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        return self._frames.popleft()
+
+
+class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
+    """See the proto."""
+
+    def __init__(self, front: AgentFront, clock: Clock) -> None:
+        self._front = front
+        self._clock = clock
+
+    async def Connect(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
+        """Serve one stream until either side ends it."""
+        link = Link()
+        late = self._after(HELLO_DEADLINE_S, lambda: context.cancel())
+        try:
+            hello = await self._hello(context)
+        finally:
+            late.cancel()
+        if hello is None:
+            return
+        session = await self._front.connect(hello, link, token_node=node_of_token())
+        try:
+            await self._serve(context, link, session)
+        finally:
+            session.closed()
+        if link.refusal is not None:
+            raise link.refusal
+
+    def _after(self, seconds: float, what: Callable[[], object]) -> Timer:
+        return self._clock.call_at(self._clock.mono() + seconds, what)
+
+    async def _hello(self, context: Any) -> Hello | None:
+        parts = []
+        live = 0
+        while True:
+            message = await context.read()
+            if message is aio.EOF:
+                return None
+            if not message.HasField("hello"):
+                raise HpcError(
+                    "INVALID_FIELD", field="hello", problem="the first frame has none"
+                )
+            parts.append(message.hello)
+            live += len(message.hello.live)
+            if live > MAX_LIVE_ATTEMPTS:
+                limit = f"at most {MAX_LIVE_ATTEMPTS}"
+                raise HpcError(
+                    "OUT_OF_RANGE", field="hello.live", value=live, limit=limit
+                )
+            if not message.hello.more:
+                return hello_value(parts)
+
+    async def _serve(self, context: Any, link: Link, session: AgentSession) -> None:
+        """Read and write until one of both is over; the end of the one ends the other."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write(context, link))
+                reader = tasks.create_task(self._read(context, session))
+                reader.add_done_callback(lambda _: writer.cancel())
+                writer.add_done_callback(lambda _: reader.cancel())
+        except* (aio.UsageError, aio.AbortError, aio.BaseError) as errors:
+            _log.info("agent stream ended: %s", errors.exceptions[0])
+
+    async def _read(self, context: Any, session: AgentSession) -> None:
+        while True:
+            message = await context.read()
+            if message is aio.EOF:
+                return
+            session.receive(agent_value(message))
+
+    async def _write(self, context: Any, link: Link) -> None:
+        while (frame := await link.next()) is not None:
+            parked = self._after(WRITE_DEADLINE_S, lambda: context.cancel())
+            try:
+                await context.write(head_message(frame))
+            finally:
+                parked.cancel()

@@ -1,0 +1,70 @@
+"""ClusterService: the cluster as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.api.v1 import cluster_service_pb2 as pb
+from hpcsched.api.v1 import cluster_service_pb2_grpc
+from hpcsched.services.convert_node import (
+    cluster_message,
+    parameter_message,
+    role_name,
+    token_message,
+)
+from hpcsched.services.convert_time import seconds_of
+from hpcsched.services.gate import caller
+from hpcsched.services.requests import request_of, texts
+
+if TYPE_CHECKING:
+    from hpcsched.runtime.front import ClusterFront
+
+
+class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
+    """See the proto."""
+
+    def __init__(self, front: ClusterFront) -> None:
+        self._front = front
+
+    async def GetClusterInfo(
+        self, request: pb.GetClusterInfoRequest, context: Any
+    ) -> pb.GetClusterInfoResponse:
+        who = caller()
+        return cluster_message(await self._front.cluster(who), who)
+
+    async def ListParameters(
+        self, request: pb.ListParametersRequest, context: Any
+    ) -> pb.ListParametersResponse:
+        rows = await self._front.parameters(caller(), tuple(request.names))
+        return pb.ListParametersResponse(parameters=map(parameter_message, rows))
+
+    async def SetParameters(
+        self, request: pb.SetParametersRequest, context: Any
+    ) -> pb.SetParametersResponse:
+        values = dict(request.values)
+        rows = await self._front.set_parameters(caller(), values, request_of(request))
+        return pb.SetParametersResponse(parameters=map(parameter_message, rows))
+
+    async def CreateToken(
+        self, request: pb.CreateTokenRequest, context: Any
+    ) -> pb.CreateTokenResponse:
+        request_of(request)
+        lifetime = None
+        if request.HasField("lifetime"):
+            lifetime = seconds_of(request.lifetime, "lifetime")
+        row, secret = await self._front.create_token(
+            caller(), request.user, role_name(request.role), lifetime
+        )
+        return pb.CreateTokenResponse(token=token_message(row), secret=secret)
+
+    async def ListTokens(
+        self, request: pb.ListTokensRequest, context: Any
+    ) -> pb.ListTokensResponse:
+        rows = await self._front.list_tokens(caller())
+        return pb.ListTokensResponse(tokens=map(token_message, rows))
+
+    async def RevokeTokens(
+        self, request: pb.RevokeTokensRequest, context: Any
+    ) -> pb.RevokeTokensResponse:
+        await self._front.revoke_tokens(caller(), texts(request.ids, "ids"))
+        return pb.RevokeTokensResponse()

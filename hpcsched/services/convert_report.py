@@ -1,0 +1,129 @@
+"""Messages of an agent as values. Columns of uneven length are cut to the shortest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from hpcsched.core.reports import EndDetail, Ended, LiveAttempt, Report, Started
+from hpcsched.runtime.frames import AgentFrame, Heartbeat, Hello, OutputChunk, Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcsched.agent.v1 import agent_service_pb2, report_pb2
+
+T = TypeVar("T", int, float)
+
+
+def hello_value(parts: Sequence[report_pb2.Hello]) -> Hello:
+    """Return a Hello, all frames joined."""
+    first = parts[0]
+    r = first.resources
+    return Hello(
+        node=first.node,
+        boot_id=first.boot_id,
+        instance=first.instance,
+        protocol_min=first.protocol_min,
+        protocol_max=first.protocol_max,
+        agent_version=first.agent_version,
+        resources=Resources(
+            cores=r.cores,
+            sockets=r.sockets,
+            memory_bytes=r.memory_bytes,
+            containment=r.containment,
+            os=r.os,
+            groups=tuple(r.groups),
+        ),
+        live=tuple(_live(one) for part in parts for one in part.live),
+        term=first.term,
+        machine_id=first.machine_id,
+    )
+
+
+def _live(one: report_pb2.LiveAttempt) -> LiveAttempt:
+    core = one.cores[0] if one.cores else -1
+    return LiveAttempt(
+        one.job_id,
+        one.task_id,
+        one.instance_id,
+        one.attempt,
+        one.running,
+        one.start_time,
+        core,
+    )
+
+
+def agent_value(message: agent_service_pb2.ConnectRequest) -> AgentFrame:
+    """Return a frame of the agent."""
+    heartbeat = None
+    if message.HasField("heartbeat"):
+        beat = message.heartbeat
+        heartbeat = Heartbeat(running=beat.running, queued=beat.queued, load=beat.load)
+    reports = (report_value(one) for one in message.reports)
+    return AgentFrame(
+        seq=message.seq,
+        ack=message.ack,
+        reports=tuple(one for one in reports if one is not None),
+        heartbeat=heartbeat,
+        outputs=tuple(
+            OutputChunk(
+                read_id=c.read_id,
+                offset=c.offset,
+                data=c.data,
+                eof=c.eof,
+                error=c.error,
+            )
+            for c in message.outputs
+        ),
+        goodbye=message.goodbye,
+    )
+
+
+def report_value(message: report_pb2.Report) -> Report | None:
+    """Return one report; None for a kind that this version does not know."""
+    if message.HasField("started"):
+        s = message.started
+        size = min(len(s.instances), len(s.attempts), len(s.start_times))
+        return Started(
+            job_id=s.job_id,
+            task_id=s.task_id,
+            instances=list(s.instances)[:size],
+            attempts=list(s.attempts)[:size],
+            times=list(s.start_times)[:size],
+            cores=_filled(s.cores, size, -1),
+        )
+    if not message.HasField("ended"):
+        return None
+    e = message.ended
+    size = min(
+        len(e.instances),
+        len(e.attempts),
+        len(e.reasons),
+        len(e.exit_codes),
+        len(e.end_times),
+    )
+    details = {
+        d.index: EndDetail(d.output.decode(errors="replace"), d.message, d.code)
+        for d in e.details
+        if 0 <= d.index < size
+    }
+    return Ended(
+        job_id=e.job_id,
+        task_id=e.task_id,
+        instances=list(e.instances)[:size],
+        attempts=list(e.attempts)[:size],
+        reasons=list(e.reasons)[:size],
+        exit_codes=list(e.exit_codes)[:size],
+        starts=_filled(e.start_times, size, 0.0),
+        ends=list(e.end_times)[:size],
+        cores=_filled(e.cores, size, -1),
+        user_ms=_filled(e.user_ms, size, 0),
+        kernel_ms=_filled(e.kernel_ms, size, 0),
+        max_rss_kib=_filled(e.max_rss_kib, size, 0),
+        details=details,
+    )
+
+
+def _filled(values: Sequence[T], size: int, default: T) -> list[T]:
+    column = list(values)[:size]
+    return column + [default] * (size - len(column))

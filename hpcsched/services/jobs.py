@@ -1,0 +1,228 @@
+"""JobService: jobs. Converts, calls the front door, converts back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.api.v1 import job_service_pb2 as pb
+from hpcsched.api.v1 import job_service_pb2_grpc, task_pb2
+from hpcsched.common.errors import HpcError
+from hpcsched.runtime.front import Stop
+from hpcsched.services.convert_job import is_full, job_message, job_states
+from hpcsched.services.convert_job_spec import new_job, task_spec
+from hpcsched.services.convert_time import seconds_of, seconds_since_epoch
+from hpcsched.services.cursors import Pages
+from hpcsched.services.gate import caller
+from hpcsched.services.limits import MAX_BATCH, MAX_SPEC_BYTES, MAX_WAIT_S
+from hpcsched.services.requests import (
+    in_slices,
+    number,
+    numbers,
+    page_size,
+    request_of,
+    some,
+    task_key,
+    texts,
+)
+from hpcsched.services.tasks import TaskCalls
+from hpcsched.store.base import JobQuery
+
+if TYPE_CHECKING:
+    from hpcsched.common.clock import Clock
+    from hpcsched.runtime.front import JobFront
+
+PAGE = 100
+LARGEST_PAGE = 1000
+
+
+class JobService(TaskCalls, job_service_pb2_grpc.JobServiceServicer):
+    """See the proto."""
+
+    def __init__(self, front: JobFront, clock: Clock) -> None:
+        self._front = front
+        self._clock = clock
+
+    async def CreateJob(
+        self, request: pb.CreateJobRequest, context: Any
+    ) -> pb.CreateJobResponse:
+        new = new_job(request.spec, "spec")
+        view = await self._front.create_job(
+            caller(), new, request_of(request), validate_only=request.validate_only
+        )
+        return pb.CreateJobResponse(job=job_message(view))
+
+    async def SubmitJobs(
+        self, request: pb.SubmitJobsRequest, context: Any
+    ) -> pb.SubmitJobsResponse:
+        specs = some(request.specs, "specs", MAX_BATCH)
+        field = "spec" if len(specs) == 1 else "specs[{}]"
+        new = await in_slices(
+            specs, lambda at, spec: new_job(spec, field.format(at)), self._clock
+        )
+        ids = await self._front.submit_jobs(
+            caller(), new, request_of(request), validate_only=request.validate_only
+        )
+        return pb.SubmitJobsResponse(job_ids=ids)
+
+    async def SubmitJob(
+        self, request: pb.SubmitJobRequest, context: Any
+    ) -> pb.SubmitJobResponse:
+        job_id = number(request.job_id, "job_id")
+        view = await self._front.submit_job(caller(), job_id, request_of(request))
+        return pb.SubmitJobResponse(job=job_message(view))
+
+    async def AddTasks(
+        self, request: pb.AddTasksRequest, context: Any
+    ) -> pb.AddTasksResponse:
+        job_id = number(request.job_id, "job_id")
+        if request.ByteSize() > MAX_SPEC_BYTES:
+            length = request.ByteSize()
+            raise HpcError(
+                "SPEC_TOO_LARGE", field="tasks", length=length, limit=MAX_SPEC_BYTES
+            )
+        tasks = await in_slices(
+            some(request.tasks, "tasks", MAX_BATCH),
+            lambda at, task: task_spec(task, f"tasks[{at}]"),
+            self._clock,
+        )
+        ids = await self._front.add_tasks(
+            caller(), job_id, tasks, request_of(request), submit=request.submit
+        )
+        return pb.AddTasksResponse(task_ids=ids)
+
+    async def SubmitTasks(
+        self, request: pb.SubmitTasksRequest, context: Any
+    ) -> pb.SubmitTasksResponse:
+        job_id = number(request.job_id, "job_id")
+        ids = numbers(request.task_ids, "task_ids", MAX_BATCH)
+        await self._front.submit_tasks(caller(), job_id, ids, request_of(request))
+        return pb.SubmitTasksResponse()
+
+    async def GetJob(
+        self, request: pb.GetJobRequest, context: Any
+    ) -> pb.GetJobResponse:
+        job_id = number(request.job_id, "job_id")
+        view = await self._front.get_job(caller(), job_id, full=is_full(request.view))
+        return pb.GetJobResponse(job=job_message(view))
+
+    async def ListJobs(
+        self, request: pb.ListJobsRequest, context: Any
+    ) -> pb.ListJobsResponse:
+        size = page_size(request.page_size, default=PAGE, largest=LARGEST_PAGE)
+        if request.newest_only:
+            size = 1
+        pages = Pages(request)
+        since = None
+        if request.HasField("since"):
+            since = seconds_since_epoch(request.since, "since")
+        query = JobQuery(
+            states=job_states(request.states, "states"),
+            owner=request.owner,
+            since=since,
+            labels=dict(request.custom_properties),
+            min_id=request.min_id,
+            max_id=request.max_id,
+            ascending=request.ascending,
+            after_id=pages.decode_number(request.page_token),
+            limit=size + 1,
+        )
+        views = list(await self._front.list_jobs(caller(), query))
+        more = len(views) > size
+        views = views[:size]
+        jobs = await in_slices(views, lambda _, view: job_message(view), self._clock)
+        token = (
+            pages.encode(str(views[-1].job_id))
+            if more and not request.newest_only
+            else ""
+        )
+        return pb.ListJobsResponse(jobs=jobs, next_page_token=token)
+
+    async def WaitJob(
+        self, request: pb.WaitJobRequest, context: Any
+    ) -> pb.WaitJobResponse:
+        job_id = number(request.job_id, "job_id")
+        wait = MAX_WAIT_S
+        if request.HasField("timeout"):
+            wait = min(wait, seconds_of(request.timeout, "timeout"))
+        view = await self._front.wait_job(caller(), job_id, wait)
+        return pb.WaitJobResponse(job=job_message(view))
+
+    async def CancelJobs(
+        self, request: pb.CancelJobsRequest, context: Any
+    ) -> pb.CancelJobsResponse:
+        stop = Stop(
+            message=request.message, force=request.force, graceful=request.graceful
+        )
+        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        views = await self._front.cancel_jobs(caller(), ids, stop, request_of(request))
+        return pb.CancelJobsResponse(jobs=map(job_message, views))
+
+    async def FinishJobs(
+        self, request: pb.FinishJobsRequest, context: Any
+    ) -> pb.FinishJobsResponse:
+        stop = Stop(
+            message=request.message, force=request.force, graceful=request.graceful
+        )
+        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        views = await self._front.finish_jobs(caller(), ids, stop, request_of(request))
+        return pb.FinishJobsResponse(jobs=map(job_message, views))
+
+    async def RequeueJobs(
+        self, request: pb.RequeueJobsRequest, context: Any
+    ) -> pb.RequeueJobsResponse:
+        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        views = await self._front.requeue_jobs(caller(), ids, request_of(request))
+        return pb.RequeueJobsResponse(jobs=map(job_message, views))
+
+    async def ConfigureJobs(
+        self, request: pb.ConfigureJobsRequest, context: Any
+    ) -> pb.ConfigureJobsResponse:
+        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        views = await self._front.configure_jobs(caller(), ids, request_of(request))
+        return pb.ConfigureJobsResponse(jobs=map(job_message, views))
+
+    async def CloneJob(
+        self, request: pb.CloneJobRequest, context: Any
+    ) -> pb.CloneJobResponse:
+        job_id = number(request.job_id, "job_id")
+        view = await self._front.clone_job(caller(), job_id, request_of(request))
+        return pb.CloneJobResponse(job=job_message(view))
+
+    async def ForgetJobs(
+        self, request: pb.ForgetJobsRequest, context: Any
+    ) -> pb.ForgetJobsResponse:
+        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        await self._front.forget_jobs(caller(), ids, request_of(request))
+        return pb.ForgetJobsResponse()
+
+    async def ExplainJob(
+        self, request: pb.ExplainJobRequest, context: Any
+    ) -> pb.ExplainJobResponse:
+        job_id = number(request.job_id, "job_id")
+        task = task_key(request.task, "task") if request.HasField("task") else None
+        reason, lines = await self._front.explain(caller(), job_id, task)
+        return pb.ExplainJobResponse(pending_reason=reason, reasons=lines)
+
+    async def CreateCommand(
+        self, request: pb.CreateCommandRequest, context: Any
+    ) -> pb.CreateCommandResponse:
+        template = command_template(request)
+        nodes = texts(request.nodes, "nodes")
+        view = await self._front.create_command(
+            caller(), nodes, template, request_of(request)
+        )
+        return pb.CreateCommandResponse(job=job_message(view))
+
+
+def command_template(request: pb.CreateCommandRequest) -> Any:
+    """Return the task that a command runs on each of its nodes."""
+    message = task_pb2.TaskSpec(
+        arguments=request.arguments,
+        command_line=request.command_line,
+        environment=request.environment,
+        work_directory=request.work_directory,
+        stdin_path=request.stdin_path,
+    )
+    if request.HasField("runtime"):
+        message.runtime.CopyFrom(request.runtime)
+    return task_spec(message, "command")

@@ -1,0 +1,65 @@
+"""NodeService: compute nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.api.v1 import node_service_pb2 as pb
+from hpcsched.api.v1 import node_service_pb2_grpc
+from hpcsched.common.errors import HpcError
+from hpcsched.services.convert_node import node_message
+from hpcsched.services.cursors import Pages
+from hpcsched.services.gate import caller
+from hpcsched.services.requests import page_size, request_of, texts
+
+if TYPE_CHECKING:
+    from hpcsched.runtime.front import ClusterFront
+
+PAGE = 1000
+LARGEST_PAGE = 10_000
+
+
+class NodeService(node_service_pb2_grpc.NodeServiceServicer):
+    """See the proto."""
+
+    def __init__(self, front: ClusterFront) -> None:
+        self._front = front
+
+    async def ListNodes(
+        self, request: pb.ListNodesRequest, context: Any
+    ) -> pb.ListNodesResponse:
+        size = page_size(request.page_size, default=PAGE, largest=LARGEST_PAGE)
+        pages = Pages(request)
+        after = pages.decode(request.page_token)
+        views = await self._front.list_nodes(caller(), tuple(request.names))
+        rest = [view for view in views if view.name > after]
+        token = pages.encode(rest[size - 1].name) if len(rest) > size else ""
+        nodes = map(node_message, rest[:size])
+        return pb.ListNodesResponse(nodes=nodes, next_page_token=token)
+
+    async def GetNode(
+        self, request: pb.GetNodeRequest, context: Any
+    ) -> pb.GetNodeResponse:
+        if not request.name:
+            raise HpcError("REQUIRED_FIELD", field="name")
+        (view,) = await self._front.list_nodes(caller(), [request.name])
+        return pb.GetNodeResponse(node=node_message(view))
+
+    async def OnlineNodes(
+        self, request: pb.OnlineNodesRequest, context: Any
+    ) -> pb.OnlineNodesResponse:
+        names = texts(request.names, "names")
+        views = await self._front.online_nodes(caller(), names, request_of(request))
+        return pb.OnlineNodesResponse(nodes=map(node_message, views))
+
+    async def OfflineNodes(
+        self, request: pb.OfflineNodesRequest, context: Any
+    ) -> pb.OfflineNodesResponse:
+        views = await self._front.offline_nodes(
+            caller(),
+            texts(request.names, "names"),
+            request_of(request),
+            drain=request.drain,
+            reason=request.reason,
+        )
+        return pb.OfflineNodesResponse(nodes=map(node_message, views))

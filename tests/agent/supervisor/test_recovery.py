@@ -1,0 +1,158 @@
+"""What the journal restores: reports, another boot, and kills under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.polling import wait_for
+from tests.support.task_supervisor import (
+    JOB,
+    TASK,
+    AgentEnd,
+    TaskSupervisor,
+    begin,
+    containments,
+    kill_spawner,
+    pids_in,
+    place_of_waiting,
+    task_supervisor,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KILLS = 12
+
+
+@pytest.fixture(params=containments())
+def supervisor(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[TaskSupervisor]:
+    with task_supervisor(tmp_path / "node", "--cgroup", request.param) as running:
+        yield running.start()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return place_of_waiting(tmp_path)
+
+
+def test_every_report_is_delivered_again_until_it_is_acknowledged(
+    supervisor: TaskSupervisor, place: Path
+) -> None:
+    agent = supervisor.agent()
+    agent.shell("exit 1")
+    agent.start(0, 1)
+    first = [agent.expect("started"), agent.expect("ended")]
+    agent.ended(0)
+    agent.ended(1)
+    agent.close()
+    again = supervisor.agent()
+    again.ended(0)
+    again.ended(1)
+    positions = [m[1] for m in again.messages if m[0] in {"started", "ended"}]
+    assert positions == sorted(positions)
+    assert len(positions) == 4
+    assert again.hello["position"] == positions[-1]
+    assert all(message in again.messages for message in first)
+
+    again.send(["ack", positions[-2]])
+    again.sync()
+    kill_spawner(supervisor)
+    third = supervisor.agent()
+    third.expect("ended")
+    third.send(["ack", positions[-1]])
+    third.sync()
+    assert [m[1] for m in third.messages if m[0] in {"started", "ended"}] == (
+        positions[-1:]
+    )
+    kill_spawner(supervisor)
+    fourth = supervisor.agent()
+    fourth.sync()
+    assert not [m for m in fourth.messages if m[0] in {"started", "ended"}]
+    fourth.start(0)
+    assert "has ended here" in fourth.expect("refused", JOB, TASK, 0, 1)[5]
+
+
+def test_another_boot_ends_what_ran_and_starts_nothing(
+    tmp_path: Path, place: Path
+) -> None:
+    boot = tmp_path / "boot_id"
+    boot.write_text("first\n")
+    with task_supervisor(tmp_path / "node", "--boot-id-file", str(boot)) as supervisor:
+        supervisor.start()
+        agent = begin(supervisor, place, 1)
+        agent.grant(0)
+        agent.define("false", task=2)
+        agent.start(8, 9, ncores=2, task=2)
+        agent.sync()
+        assert supervisor.front is not None
+        supervisor.front.kill()
+        supervisor.front.wait()
+        for pid in [supervisor.pid_of("reaper"), supervisor.pid_of("spawner")]:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids_in(place / "pids", 1):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not supervisor.processes())
+        boot.write_text("second\n")
+        agent = supervisor.start().agent()
+        agent.grant(0, 1)
+
+        assert agent.hello["boot_id"] == "second"
+        assert agent.ended(0)["reason"] == "NODE_REBOOTED"
+        assert [agent.ended(n, task=2)["reason"] for n in (8, 9)] == (
+            ["NODE_REBOOTED"] * 2
+        )
+        assert agent.hello["running"] == agent.hello["queued"] == []
+
+
+@pytest.mark.timeout(60)
+def test_no_attempt_is_lost_doubled_or_changed_by_kills_under_load(
+    supervisor: TaskSupervisor, place: Path
+) -> None:
+    """Kill the spawner again and again while it starts and reaps as fast as it can."""
+    count = 600
+    ended: dict[int, tuple[str, int | None]] = {}
+    line = "echo $CCP_TASKINSTANCEID >>ran; exit $((CCP_TASKINSTANCEID % 251))"
+    agent = supervisor.agent()
+    agent.shell(line, cwd=str(place))
+    agent.grant(0, 1, 2)
+    agent.start(*range(count), ncores=1)
+    for kills in range(KILLS):
+        take_until(agent, ended, 40 * kills)
+        kill_spawner(supervisor)
+        agent = supervisor.agent()
+    take_until(agent, ended, count)
+    ran = (place / "ran").read_text().split()
+    started = {number for number, end in ended.items() if end[0] != "NOT_STARTED"}
+
+    assert len(ran) == len(set(ran))
+    assert {int(word) for word in ran} == started
+    assert len(started) >= count - KILLS
+    assert all(
+        end == ("EXITED", number % 251)
+        for number, end in ended.items()
+        if number in started
+    )
+
+
+def take_until(
+    agent: AgentEnd, ended: dict[int, tuple[str, int | None]], count: int
+) -> None:
+    """Take in ends until so many attempts have ended. Two ends of one must agree."""
+
+    def take() -> int:
+        agent.receive(0.01)
+        for message in agent.messages:
+            if message[0] == "ended":
+                end = message[6]["reason"], message[6]["exit_code"]
+                assert ended.setdefault(message[4], end) == end
+        agent.messages.clear()
+        return len(ended)
+
+    wait_for(take, 30, until=lambda seen: seen >= count)

@@ -1,0 +1,203 @@
+"""What is always true of a job, whatever was asked of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job import codec
+from hpcsched.core.job.apply import apply
+from hpcsched.core.job.deriving import derive_state
+from hpcsched.core.job.locating import ACTIVE, rows_on
+from hpcsched.core.job.model import Job
+from hpcsched.core.job.states import JobState
+from hpcsched.core.job.table import LEGAL_JOB_MOVES
+from hpcsched.core.task.states import TASK_TERMINAL, TaskState
+from hpcsched.core.task.table import LEGAL_TASK_MOVES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcsched.core.job.events import Change, Event
+    from hpcsched.core.job.model import TaskRecord
+    from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.task.elements import ElementTable
+    from hpcsched.core.task.spec import TaskSpec
+
+DERIVED = {
+    *("definitions", "exit_codes", "ready", "unready", "mean_run", "note_ids"),
+    *("tasks", "tables", "uses", "spec"),
+}
+COLUMNS = (
+    *("state", "prev", "origin", "request", "pending", "reason", "flags", "attempt"),
+    *("node", "note", "exit", "start", "end", "core", "user_ms", "kernel_ms", "rss"),
+    *("requeues", "auto", "retries", "width"),
+)
+
+
+def picture(job: Job) -> dict[str, Any]:
+    """Return everything about a job that is not merely remembered for speed."""
+    fields = {n: getattr(job, n) for n in Job.__slots__ if n not in DERIVED}
+    fields["tasks"] = [_record(record) for record in job.tasks]
+    fields["tables"] = {n: _table(table) for n, table in job.tables.items()}
+    fields["uses"] = {
+        n: (use.cores, use.phase, use.prepared, use.busy, use.live)
+        for n, use in job.uses.items()
+    }
+    return fields
+
+
+def _record(record: TaskRecord) -> tuple[Any, ...]:
+    return (
+        *(record.task_id, record.spec, record.table, record.base, record.count),
+        *(record.counts, record.state, record.previous, record.canceled),
+        *(record.swept, record.started, record.forgiven, record.shown_from),
+        *(record.requeues, record.submit_time),
+    )
+
+
+def _table(table: ElementTable) -> dict[str, list[Any]]:
+    return {name: [table.get(name, r) for r in range(table.size)] for name in COLUMNS}
+
+
+class Watcher:
+    """Folds what was stored, and follows what watchers were told."""
+
+    def __init__(
+        self, job: Job, spec: JobSpec, tasks: Sequence[TaskSpec], now: float
+    ) -> None:
+        self.shadow = Job(job.job_id, job.owner, spec, now)
+        self.specs: dict[int, bytes] = {0: codec.encode_spec(spec)}
+        self.chunks: dict[tuple[int, int], bytes] = {}
+        self.notes: dict[int, bytes] = {}
+        self.path: list[str] = []
+        self.told: dict[tuple[int, int], int] = {}
+        self.attempts: dict[tuple[int, int], int] = {}
+        self.finished: set[tuple[int, int]] = set()
+        self._job = job
+
+    def take(self, events: Sequence[tuple[Event, list[Change]]]) -> None:
+        """Fold events as they are stored, and hear what they say."""
+        for event, changes in events:
+            body = codec.encode_event(event, changes)
+            again, told = codec.decode_event(event.time, body)
+            assert told == changes
+            assert apply(self.shadow, again) == changes
+            for spec in event.added:
+                self.specs[len(self.specs)] = codec.encode_spec(spec)
+            for number, code, text in event.notes:
+                self.notes[number] = codec.pack((code, text))
+            for change in changes:
+                self._hear(change)
+        for number, table in self._job.tables.items():
+            for chunk, body in table.take_dirty().items():
+                self.chunks[number, chunk] = body
+
+    def _hear(self, change: Change) -> None:
+        spans = change.ranges or ((0, 0),)
+        master = False
+        if change.task_id:
+            master = not change.ranges and self._is_master(change.task_id)
+        for first, last in spans:
+            for instance in range(first, last + 1):
+                key = (change.task_id, instance)
+                new = (
+                    change.task_id and not master and instance and key not in self.told
+                )
+                started = 0 if new and not change.previous else 1
+                known = self.told.get(key, started)
+                assert change.previous == known, (key, change, "a state was left out")
+                self._check_legal(change, master=master)
+                self.told[key] = change.state
+        if not change.task_id:
+            self.path.append(JobState(change.state).label)
+
+    def _check_legal(self, change: Change, *, master: bool) -> None:
+        step = (change.previous, change.state)
+        if not change.task_id:
+            assert step in LEGAL_JOB_MOVES
+        elif not master and change.previous:
+            assert step in LEGAL_TASK_MOVES
+
+    def _is_master(self, task_id: int) -> bool:
+        return self._job.tasks[task_id - 1].has_elements
+
+    def stored(self) -> Job:
+        """Return the job as the store would give it back."""
+        blob = codec.encode_job(self._job)
+        job = self._job
+        return codec.decode_job(
+            job.job_id, job.owner, blob, self.specs, self.chunks, self.notes
+        )
+
+
+def check_invariants(job: Job, watcher: Watcher) -> None:
+    """Check what must hold after every command."""
+    now = picture(job)
+    assert picture(watcher.shadow) == now, "folding the events gives another state"
+    assert picture(watcher.stored()) == now, "the store gives another state"
+    _check_told(job, watcher)
+    _check_counts(job)
+    _check_uses(job)
+    _check_elements(job, watcher)
+    if job.state.terminal:
+        assert not job.uses
+        assert all(not record.open for record in job.tasks)
+        assert all(record.state in TASK_TERMINAL for record in job.tasks)
+        assert job.end_time is not None
+        assert job.pending_end is None
+    else:
+        assert job.end_time is None
+    if job.state in (JobState.CONFIGURING, JobState.QUEUED):
+        assert not job.uses
+        assert not job.on_nodes()
+
+
+def _check_told(job: Job, watcher: Watcher) -> None:
+    assert watcher.told.get((0, 0), 1) == job.state
+    for record in job.tasks:
+        assert watcher.told.get((record.task_id, 0), 1) == record.state
+        assert record.state is derive_state(job, record)
+
+
+def _check_counts(job: Job) -> None:
+    total = [0] * len(job.counts)
+    for record in job.tasks:
+        states = job.table_of(record).state[record.base : record.base + record.count]
+        found = [states.count(n) for n in range(len(total))]
+        assert found == record.counts
+        if record.ordinary:
+            total = [a + b for a, b in zip(total, found, strict=True)]
+    assert total == job.counts
+
+
+def _check_uses(job: Job) -> None:
+    for use in job.uses.values():
+        rows = list(rows_on(job, use.node_id))
+        widths = [record.width(job.table_of(record), row) for record, row in rows]
+        assert use.live == len(rows)
+        assert use.busy == sum(widths)
+    for record in job.tasks:
+        table = job.table_of(record)
+        for row in range(record.base, record.base + record.count):
+            if table.state[row] in ACTIVE:
+                assert table.get("node", row) in job.uses, (
+                    "it runs where nothing is held"
+                )
+
+
+def _check_elements(job: Job, watcher: Watcher) -> None:
+    for record in job.tasks:
+        table = job.table_of(record)
+        for row in range(record.base, record.base + record.count):
+            key = (record.task_id, row)
+            attempt = table.get("attempt", row)
+            assert attempt >= watcher.attempts.get(key, 1)
+            watcher.attempts[key] = attempt
+            state = table.state[row]
+            assert state != TaskState.FINISHING
+            if key in watcher.finished:
+                assert state == TaskState.FINISHED
+            elif state == TaskState.FINISHED:
+                watcher.finished.add(key)
+            if state in TASK_TERMINAL:
+                assert table.get("end", row), "it ended, but when?"
