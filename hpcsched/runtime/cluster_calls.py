@@ -209,7 +209,7 @@ class ClusterCalls:
         return row, secret
 
     async def adopt_token(self, user: str, role: str, secret: str) -> TokenRow:
-        """Make a secret that exists already (of a file) a token; used at the first start."""
+        """Make a secret that exists already (of a file) a token, at the first start."""
         digest = _digest(secret)
         known = self._tokens.get(digest)
         if known is not None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def refusal_of(error: BaseException) -> HpcError:
     """Return what callers are told of a commit that failed.
 
-    A full disk is an OSError (store.errors) and nothing was changed; of anything else it
-    is not known.
+    A full disk is an OSError (store.errors) and nothing was changed; of anything else
+    it is not known.
     """
     full = isinstance(error, OSError)
     return HpcError("DISK_FULL" if full else "OUTCOME_UNKNOWN")

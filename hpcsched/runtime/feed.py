@@ -1,8 +1,8 @@
 """The feed: the log's recent end in memory, and whoever waits for more of it.
 
-A subscriber is a cursor that reads at its own pace: from memory where the events still are,
-else from the store. There is no queue per subscriber, nothing is dropped, nobody waits for
-a slow one.
+A subscriber is a cursor that reads at its own pace: from memory where the events still
+are, else from the store. There is no queue per subscriber, nothing is dropped, nobody
+waits for a slow one.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Feed:
         return [stored_event_view(row) for row in rows if row.seq <= last]
 
     async def more(self, after: int, timeout_s: float, job_id: int = ANY) -> bool:
-        """Wait until there are events after a number; False when the time is over first.
+        """Wait for events after a number; False when the time is over first.
 
         With a job only its own count.
         """

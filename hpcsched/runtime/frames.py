@@ -1,4 +1,4 @@
-"""Frames of the agent stream as values; the services translate them to and from protobuf."""
+"""Frames of the agent stream as values; the services translate them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The front door: every use case as a method, values in, values out.
 
-Services translate between the wire and this; they hold no rule of their own. Every method
-raises ``HpcError`` for a refusal. Mutations return when the change is durable.
+Services translate between the wire and this; they hold no rule of their own. Every
+method raises ``HpcError`` for a refusal. Mutations return when the change is durable.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from hpcsched.core.caller import Caller as Caller
+from hpcsched.core.caller import Caller as Caller  # noqa: PLC0414  services get it here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

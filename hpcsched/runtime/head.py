@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.frames import AgentLink, AgentSession, Hello
     from hpcsched.store.base import Store, StoredJob, TokenRow
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 CHECK_S: Final = 1.0
 LOOK_S: Final = 60.0
 GOODBYE_MS: Final = 500
@@ -82,7 +82,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         self.serving = False
 
     async def recover(self) -> None:
-        """Load what the store has, and begin a new term. Nothing is sent to anybody yet."""
+        """Load what the store has, and begin a new term; nothing is sent yet."""
         world = self._world
         state = await world.store.load_cluster()
         self._term = state.counters.get("term", 0) + 1
@@ -101,7 +101,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
             count += self._adopt(stored)
         for node in world.nodes:
             world.nodes.look_at_drain(node)
-        _log.info(
+        log.info(
             "recovered: term %d, %d active jobs, %d nodes",
             self._term,
             count,
@@ -113,7 +113,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         try:
             job = decode_stored(stored)
         except Exception:
-            _log.exception("job %d cannot be loaded", stored.row.job_id)
+            log.exception("job %d cannot be loaded", stored.row.job_id)
             return False
         self._order = max(self._order, job.submit_order)
         self._world.jobs.adopt(job).resume()
@@ -144,7 +144,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         try:
             await written(self._world, Delta(counters={"term": self._term}))
         except HpcError as error:
-            _log.warning("the last commits may not have been written: %s", error)
+            log.warning("the last commits may not have been written: %s", error)
 
     async def connect(
         self, hello: Hello, link: AgentLink, *, token_node: str
@@ -174,7 +174,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
                 try:
                     await self.clean_up()
                 except Exception:
-                    _log.exception("the purge of ended jobs failed; it is tried again")
+                    log.exception("the purge of ended jobs failed; it is tried again")
 
     def _next_cleanup(self, after: float) -> float:
         """Return the time of the next daily purge, local time (lifecycle.md 8)."""
@@ -212,9 +212,9 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         except HpcError as error:
             if error.reason in ("DISK_FULL", "OUTCOME_UNKNOWN"):
                 raise
-            _log.info("job %d stays: %s", job_id, error)
+            log.info("job %d stays: %s", job_id, error)
         else:
-            _log.info("job %d: deleted, its time is over", job_id)
+            log.info("job %d: deleted, its time is over", job_id)
 
 
 def _expired(before: float) -> Callable[[Job], None]:
@@ -237,4 +237,4 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
     except Exception:
-        _log.exception("a task of an actor failed")
+        log.exception("a task of an actor failed")

@@ -1,12 +1,13 @@
 """The actor of one job: owns its state, takes mail in batches.
 
-One order, in one place: a batch of mail is decided on the state, committed, then answered,
-published and acted on. While a commit is under way new mail gathers. An actor is plain
-data; it is on the event loop only while it has something to do.
+One order, in one place: a batch of mail is decided on the state, committed, then
+answered, published and acted on. While a commit is under way new mail gathers. An actor
+is plain data; it is on the event loop only while it has something to do.
 
-What was not committed is not true: after a refused commit or a fault of ours the actor drops
-its state and loads what is stored. It then waits a little before it asks the scheduler or
-its timer for more, so that a full disk or a fault never becomes a busy loop.
+What was not committed is not true: after a refused commit or a fault of ours the actor
+drops its state and loads what is stored. It then waits a little before it asks the
+scheduler or its timer for more, so that a full disk or a fault never becomes a busy
+loop.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from hpcsched.core.orders import Order
     from hpcsched.runtime.world import World
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 BATCH: Final = 512
 MAIL_LIMIT: Final = 100_000
 """Pieces of mail that may wait; further callers are told to come again (P14)."""
@@ -112,7 +113,7 @@ class JobActor:
     def unreadable(self) -> None:
         """What the store has of it makes no sense: who asks now is told so."""
         incident = self._world.ids.uuid()
-        _log.error("job %d: incident %s", self.job_id, incident)
+        log.error("job %d: incident %s", self.job_id, incident)
         self._dismiss(HpcError("INTERNAL", incident=incident))
 
     def _go_on(self) -> None:
@@ -195,7 +196,7 @@ class JobActor:
             return None, refusal
         except Exception:
             incident = self._world.ids.uuid()
-            _log.exception("job %d: fault %s in a look", self.job_id, incident)
+            log.exception("job %d: fault %s in a look", self.job_id, incident)
             return None, HpcError("INTERNAL", incident=incident)
 
     def _committed(self, seq: int, error: BaseException | None) -> None:
@@ -229,7 +230,7 @@ class JobActor:
                     world.nodes.send(node_id, order)
         except Exception:
             # The orders follow from the state: the node gets them when it is back.
-            _log.exception("job %d: its orders could not be made", self.job_id)
+            log.exception("job %d: its orders could not be made", self.job_id)
         self.resume()
         world.jobs.note_state(self)
 
@@ -333,9 +334,7 @@ class JobActor:
         """A fault of ours: forget what was not committed, leave the culprit out."""
         incident = self._world.ids.uuid()
         kind = "a commit" if culprit is None else culprit.kind
-        _log.error(
-            "job %d: fault %s in %s", self.job_id, incident, kind, exc_info=fault
-        )
+        log.error("job %d: fault %s in %s", self.job_id, incident, kind, exc_info=fault)
         self._faults += 1
         pause = FAULT_PAUSE_S * 2.0 ** min(self._faults, 10)
         self._batch, self._decided = [], []

@@ -1,4 +1,4 @@
-"""Use cases that look at jobs and tasks. A live job answers after its commits before."""
+"""Use cases that look at jobs and tasks, each after the commits before it."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class JobReads:
             case PendingReason.JOB_SUBMITTED_EARLIER:
                 return "a job that was submitted earlier goes first"
             case _ if there < wanted:
-                return f"it needs {wanted} cores, and the nodes that take work have {there}"
+                return f"it needs {wanted} cores; the nodes that take work have {there}"
             case _:
                 return f"it needs {wanted} cores, and not so many are free now"
 

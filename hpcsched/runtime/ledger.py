@@ -1,7 +1,7 @@
 """Repeatable calls: the same request id gives the same answer and has one effect.
 
-The answer is written in the transaction of the change itself. A call that is repeated while
-the first is still under way waits for it; a caller who goes away stops nothing.
+The answer is written in the transaction of the change itself. A call that is repeated
+while the first is still under way waits for it; a caller who goes away stops nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Ledgers:
     async def once(
         self, caller: Caller, request: Request, act: Act, part: int = 0
     ) -> Any:
-        """Return the call's answer: from before if it was carried out, else by doing it.
+        """Return the call's answer: as it was given before, else by doing it.
 
         Args:
             caller: Whose request ids they are.
@@ -63,8 +63,8 @@ class Ledgers:
             await asyncio.wait([running])
         future: asyncio.Future[Any] = self._world.loop.create_future()
         self._running[key] = (request.digest, future)
-        # The head's task, not the caller's: a call that is broken off goes on, and keeps
-        # its repetition waiting until its answer is durable.
+        # The head's task, not the caller's: a call that is broken off goes on, and
+        # keeps its repetition waiting until its answer is durable.
         self._world.spawn(self._carry_out(key, request, act, future))
         return await asyncio.shield(future)
 

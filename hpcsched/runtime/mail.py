@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     Reply = Callable[[Any, BaseException | None], None]
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What makes the answer to a call repeatable: written with the call's own commit."""
+    """What makes a call's answer repeatable: written with its own commit."""
 
     principal: str
     request_id: str
@@ -60,4 +60,4 @@ class Mail:
         try:
             self.reply(answer, error)
         except Exception:
-            _log.exception("the answer to %s could not be taken", self.kind)
+            log.exception("the answer to %s could not be taken", self.kind)

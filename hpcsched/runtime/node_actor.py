@@ -1,9 +1,10 @@
 """The actor of one node: its session, its outgoing orders, its reachability.
 
-A session is accepted, told what is expected of it, and heard out before anything is dispatched
-to it: first the unacknowledged reports, then (at the first heartbeat) the inventory is compared
-with what each job records. Orders of a session that is not in step yet are not kept: they
-follow from the jobs' states, and the comparison sends them again.
+A session is accepted, told what is expected of it, and heard out before anything is
+dispatched to it: first the unacknowledged reports, then (at the first heartbeat) the
+inventory is compared with what each job records. Orders of a session that is not in
+step yet are not kept: they follow from the jobs' states, and the comparison sends them
+again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.node_record import NodeRecord
     from hpcsched.runtime.world import World
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 ORDERS_PER_FRAME: Final = 256
 MISSED: Final = 3
 """Heartbeats whose absence makes a stream suspect."""
@@ -64,7 +65,7 @@ class Session:
             self.node.heard(self, frame)
         except Exception:
             # Its reports are not lost: unacknowledged, they come again.
-            _log.exception("node %s: a frame could not be taken", self.node.record.name)
+            log.exception("node %s: a frame could not be taken", self.node.record.name)
 
     def closed(self) -> None:
         """The stream has ended, for whatever reason."""
@@ -292,7 +293,7 @@ class NodeActor:
         )
 
     def send(self, order: Order) -> None:
-        """Queue an order; without a session in step (or getting there) it is not needed."""
+        """Queue an order; without a session (nearly) in step it is not needed."""
         if self.session is not None and self.session.asked:
             self._queue(order)
 

@@ -28,8 +28,8 @@ class NodeRecord:
 
     Attributes:
         boot_id, instance, machine_id: As in its last Hello.
-        compared_boot_id: The newest boot of which every job has learned what lives there.
-            Until that has happened, nothing of an older boot may be sent again.
+        compared_boot_id: The newest boot of which every job has learned what lives
+            there. Until then nothing of an older boot may be sent again.
     """
 
     node_id: int

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.world import World
     from hpcsched.store.base import NodeRow, RequestRow
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 PROTOCOL: Final = 1
 TRANSPORT_BEAT_S: Final = 10.0
 LEASE_MS: Final = 600_000
@@ -209,7 +209,7 @@ class NodeRegistry:
             if error is None:
                 self._world.feed.publish([event.view(seq)])
             else:
-                _log.error("node %s: %s was not recorded: %s", event.node, name, error)
+                log.error("node %s: %s was not recorded: %s", event.node, name, error)
 
         self._world.store.commit(Delta(events=[event.row()]), done)
 
@@ -274,7 +274,7 @@ class NodeRegistry:
                 reason = actor.record.reason
                 await self.set_state(actor, NodeState.OFFLINE, reason, "system")
             except HpcError as error:
-                _log.warning("node %s: %s; trying again", actor.record.name, error)
+                log.warning("node %s: %s; trying again", actor.record.name, error)
                 await self._world.clock.sleep(RETRY_S)
 
     def check(self) -> None:

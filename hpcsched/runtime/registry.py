@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.world import World
     from hpcsched.store.base import StoredJob
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 ENDED_KEPT: Final = 256
 ENDED_ROWS: Final = 2_000_000
 """Elements of ended jobs that stay in memory: some 100 MB at the most."""
@@ -78,14 +78,14 @@ class JobRegistry:
             try:
                 stored = await self._world.store.load_job(actor.job_id)
             except Exception:
-                _log.exception("job %d cannot be read; trying again", actor.job_id)
+                log.exception("job %d cannot be read; trying again", actor.job_id)
                 await self._world.clock.sleep(RETRY_S)
             else:
                 break
         try:
             job = None if stored is None else decode_stored(stored)
         except Exception:
-            _log.exception("job %d: what is stored makes no sense", actor.job_id)
+            log.exception("job %d: what is stored makes no sense", actor.job_id)
             actor.unreadable()
             return
         actor.loaded(job)

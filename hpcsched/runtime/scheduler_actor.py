@@ -1,7 +1,7 @@
 """The scheduler: owns the books of who holds which cores, and makes one plan at a time.
 
-The books follow what jobs say they hold; a grant that is under way counts as held until the
-job has answered. They are never stored: after a restart the jobs tell them again.
+The books follow what jobs say they hold; a grant that is under way counts as held until
+the job has answered. They are never stored: after a restart the jobs tell them again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hpcsched.runtime.world import World
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class SchedulerActor:
@@ -168,7 +168,7 @@ class SchedulerActor:
                 # takes nothing of a grant is not offered the same again.
                 self._declined[job_id] = demand
                 return
-            _log.warning("job %d: a grant was not taken: %s", job_id, error)
+            log.warning("job %d: a grant was not taken: %s", job_id, error)
             self._demand(job_id, None)  # until it has been loaded again
             self._book(job_id, self._held.get(job_id, {}), dict(before))
             self._wake()

@@ -36,7 +36,7 @@ def stored_view(row: JobRow, name_of: Callable[[int], str]) -> JobView:
         priority=row.priority,
         job_type="Admin" if job_type == JobType.ADMIN else "Batch",
         counts=counts,
-        task_count=body["plain"] + len(body["tasks"]),
+        task_count=body["size"],
         error_code=body["error_code"],
         error_message=body["error_message"],
         failure_reason=FailureReason(body["failure_reason"]),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def new_job_delta(job: Job, decided: Decided, now: float) -> Delta:
-    """Return what makes a new job durable: its events, its state, its specifications."""
+    """Return what makes a new job durable: events, state, specifications."""
     delta = turns_delta(job, 0, decided, now)
     delta.specs = {**delta.specs, 0: codec.encode_spec(job.spec)}
     return delta
@@ -70,7 +70,7 @@ def turns_delta(job: Job, first: int, decided: Decided, now: float) -> Delta:
 def _outputs(
     job: Job, command: TakeReports, decision: Decision
 ) -> Iterator[TaskOutput]:
-    """Yield what attempts wrote that are the current ones still; late ones are dropped."""
+    """Yield what attempts wrote that are still the current ones."""
     limit = decision.turn.settings.output_limit
     for report in command.reports:
         if not isinstance(report, Ended):

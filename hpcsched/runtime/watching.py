@@ -77,7 +77,7 @@ class Watching(JobReads):
             HpcError: CURSOR_UNKNOWN, CURSOR_EXPIRED, INVALID_FIELD.
         """
         del caller  # names and states are for everybody
-        cursor = _Cursor(self._world, self._begin(query))
+        cursor = _Cursor(self._world, self._position_of(query))
         known: dict[int, int] = {}
         if query.snapshot:
             async for item in self._snapshot(query, cursor.at):
@@ -107,7 +107,7 @@ class Watching(JobReads):
                     return
             await cursor.wait()
 
-    def _begin(self, query: WatchQuery) -> int:
+    def _position_of(self, query: WatchQuery) -> int:
         feed, after = self._world.feed, query.after
         if query.snapshot and after is not None:
             problem = "not together with after"

@@ -1,4 +1,4 @@
-"""A driver for the job core: commands in, orders collected, invariants always checked."""
+"""A driver for the job core: commands in, orders out, invariants always checked."""
 
 from __future__ import annotations
 
@@ -275,7 +275,8 @@ class Bench:
         return [self.state(task, i + 1).label for i in range(record.count)]
 
     def note(self, task: int, instance: int = 0) -> tuple[int, str]:
-        return self.job.notes[self.get("note", task, instance)]
+        code, text = self.job.notes[self.get("note", task, instance)]
+        return code, text
 
     def active(
         self, states: tuple[TaskState, ...] = ACTIVE

@@ -113,6 +113,7 @@ def encode_job(job: Job) -> bytes:
         for record in job.tasks
         if not record.table and (record.submit_time or record.forgiven)
     }
+    body["size"] = len(job.tasks)
     body["counts"] = job.counts
     body["cores"] = (job.min_cores(), job.max_cores())
     body["spec"] = (job.spec.user_name, job.spec.project, int(job.spec.job_type))

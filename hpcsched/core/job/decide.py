@@ -39,8 +39,8 @@ class Decision:
     Attributes:
         turn: The events, moves and node changes.
         answer: What the call returns beside the new state.
-        refusal: Why it stopped half-way (plural calls), or the verdict on a job that was
-            submitted; what was decided before stays.
+        refusal: Why it stopped half-way (plural calls), or the verdict on a job that
+            was submitted; what was decided before stays.
     """
 
     turn: Turn

@@ -82,9 +82,12 @@ def validate_added(
         HpcError: the first thing that is wrong.
     """
     everything = [*before, *added]
+    shared = _bytes_of(spec.environment)
     _count("spec.tasks", len(everything), 0, TASK_LIMIT)
     for number, task in enumerate(added, start=len(before)):
-        _task(f"spec.tasks[{number}]", spec, task, settings)
+        field = f"spec.tasks[{number}]"
+        _task(field, spec, task, settings)
+        _size(f"{field}.arguments with environment", shared + _command_bytes(task))
     sweeps = sum(task.is_sweep for task in everything)
     if sweeps > settings.max_sweeps:
         limit = settings.max_sweeps
@@ -148,7 +151,7 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
         raise HpcError(
             "INVALID_FIELD", field=f"{field}.required_nodes", problem=problem
         )
-    _command(field, job, task)
+    _command(field, task)
     _sizes(field, task.min_cores, task.max_cores or None)
     _seconds(f"{field}.runtime", task.runtime)
     if job.runtime and task.runtime > job.runtime:
@@ -195,7 +198,7 @@ def _details(field: str, task: TaskSpec) -> None:
             raise HpcError("INVALID_FIELD", field=field, problem=problem)
 
 
-def _command(field: str, job: JobSpec, task: TaskSpec) -> None:
+def _command(field: str, task: TaskSpec) -> None:
     if task.arguments and task.command_line:
         raise HpcError("TWO_COMMANDS", field=f"{field}.arguments")
     if not task.command_line.strip() and not (task.arguments and task.arguments[0]):
@@ -204,9 +207,12 @@ def _command(field: str, job: JobSpec, task: TaskSpec) -> None:
     if any("\0" in text for text in texts):
         problem = "an argument cannot contain a NUL character"
         raise HpcError("INVALID_FIELD", field=f"{field}.arguments", problem=problem)
+
+
+def _command_bytes(task: TaskSpec) -> int:
+    texts = (task.command_line, *task.arguments)
     size = sum(len(text.encode(errors="surrogateescape")) + 1 for text in texts)
-    size += _bytes_of(job.environment) + _bytes_of(task.environment)
-    _size(f"{field}.arguments with environment", size)
+    return size + _bytes_of(task.environment)
 
 
 def _bytes_of(variables: Mapping[str, str]) -> int:

@@ -1,8 +1,9 @@
 """``plan``: queue order, then what fits (lifecycle.md 3.1, J8, J11).
 
-Jobs are looked at by priority and submit order; each gets as much as it can use, at least
-its minimum. A job that the cluster could run but not now holds back those behind it, so that
-small jobs do not starve it; one that the present nodes can never run is passed over.
+Jobs are looked at by priority and submit order; each gets as much as it can use, at
+least its minimum. A job that the cluster could run but not now holds back those behind
+it, so that small jobs do not starve it; one that the present nodes can never run is
+passed over.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _why_never(demand: Demand) -> PendingReason:
 def _take(
     demand: Demand, usable: Sequence[NodeFree], have: Cores
 ) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return all that the job then holds on the nodes that change, and how many are new.
+    """Return all that the job then holds where that changes, and how many are new.
 
     Nothing if it would be too little.
     """

@@ -65,8 +65,8 @@ class Plan:
 
     Attributes:
         grants: Job to node to all the cores that it then holds there.
-        never: Job to PendingReason, for queued jobs that were passed over: the nodes that
-            there are can not run them, whatever else runs there.
+        never: Job to PendingReason, for queued jobs that were passed over: the nodes
+            that there are can not run them, whatever else runs there.
     """
 
     grants: dict[int, dict[int, tuple[int, ...]]] = field(default_factory=dict)
