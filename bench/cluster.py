@@ -2,8 +2,8 @@
 
 ``python bench/cluster.py [--only P1,P3] [--runs 3] [--tasks 10000] [--json FILE]``
 
-An absolute figure of a shared machine means little: what counts is the ratio to what does the
-same work in the same run.
+An absolute figure of a shared machine means little: what counts is the ratio to what
+does the same work in the same run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from hpcsched.api.v1 import job_pb2, task_pb2, watch_service_pb2
 from hpcsched.client.aio import AsyncClient
 
 HPC = Path(sys.executable).with_name("hpc")
-ENDED = {job_pb2.Job.STATE_FINISHED, job_pb2.Job.STATE_FAILED, job_pb2.Job.STATE_CANCELED}
+_J = job_pb2.Job
+ENDED = {_J.STATE_FINISHED, _J.STATE_FAILED, _J.STATE_CANCELED}
 Rows = list[dict[str, Any]]
 
 
@@ -41,7 +42,10 @@ class Cluster:
     def __enter__(self) -> AsyncClient:
         up = [str(HPC), "up", "--detach", "--json", "--nodes", "1", "--cores", "2"]
         told = subprocess.run(
-            [*up, "--dir", str(self._directory)], check=True, capture_output=True, text=True
+            [*up, "--dir", str(self._directory)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         told_json = json.loads(told.stdout)
         token = Path(told_json["token_file"]).read_text().strip()
@@ -63,8 +67,10 @@ def single(*arguments: str) -> job_pb2.JobSpec:
     return job_pb2.JobSpec(tasks=[task_pb2.TaskSpec(arguments=arguments)])
 
 
-async def ends(client: AsyncClient, ready: asyncio.Event, seen: asyncio.Queue[int]) -> None:
-    """Put the id of each job that ends into a queue; ``ready`` when the watch is live."""
+async def ends(
+    client: AsyncClient, ready: asyncio.Event, seen: asyncio.Queue[int]
+) -> None:
+    """Queue the id of each job that ends; ``ready`` when the watch is live."""
     jobs_only = watch_service_pb2.WatchFilter(jobs_only=True)
     async for message in client.watch(filter_=jobs_only):
         if message.caught_up:
@@ -87,7 +93,7 @@ async def p1(client: AsyncClient, count: int) -> float:
 
 
 async def p2(client: AsyncClient, count: int) -> float:
-    """Return the seconds from one bulk submit of separate jobs until all were seen to end."""
+    """Return the seconds from one bulk submit until all jobs were seen to end."""
     ready, seen = asyncio.Event(), asyncio.Queue[int]()
     async with asyncio.TaskGroup() as tasks:
         watch = tasks.create_task(ends(client, ready, seen))
@@ -117,6 +123,13 @@ async def p3(client: AsyncClient, count: int) -> list[float]:
     return times
 
 
+async def running(client: AsyncClient, job_id: int) -> None:
+    """Return when a job's task runs."""
+    async for message in client.watch_job(job_id):
+        if message.task_counts.running:
+            return
+
+
 async def p4(client: AsyncClient, count: int) -> list[float]:
     """Return for each of some running tasks cancel to end seen."""
     ready, seen = asyncio.Event(), asyncio.Queue[int]()
@@ -126,8 +139,7 @@ async def p4(client: AsyncClient, count: int) -> list[float]:
         await ready.wait()
         for _ in range(count):
             (job_id,) = await client.jobs.submit_all([single("sleep", "600")])
-            while (await client.jobs.get(job_id)).task_counts.running != 1:
-                await asyncio.sleep(0.005)
+            await running(client, job_id)
             begin = time.perf_counter()
             await client.jobs.cancel([job_id])
             await seen.get()
@@ -142,7 +154,9 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def rate_row(name: str, goal: float, count: int, ours: list[float], rivals: list[float]) -> dict[str, Any]:
+def rate_row(
+    name: str, goal: float, count: int, ours: list[float], rivals: list[float]
+) -> dict[str, Any]:
     """Return a row about tasks per second against xargs."""
     rate = count / statistics.median(ours)
     theirs = count / statistics.median(rivals)
@@ -156,7 +170,9 @@ def rate_row(name: str, goal: float, count: int, ours: list[float], rivals: list
     }
 
 
-def time_row(name: str, times: list[float], p50_ms: float, p99_ms: float | None) -> dict[str, Any]:
+def time_row(
+    name: str, times: list[float], p50_ms: float, p99_ms: float | None
+) -> dict[str, Any]:
     """Return a row about latencies."""
     p50, p99 = percentile(times, 0.5) * 1e3, percentile(times, 0.99) * 1e3
     goal = f"p50 <= {p50_ms:g} ms" + (f", p99 <= {p99_ms:g} ms" if p99_ms else "")
@@ -170,10 +186,14 @@ def time_row(name: str, times: list[float], p50_ms: float, p99_ms: float | None)
     }
 
 
-async def measure(client: AsyncClient, args: argparse.Namespace, only: set[str]) -> Rows:
+async def measure(
+    client: AsyncClient, args: argparse.Namespace, only: set[str]
+) -> Rows:
     """Run what was asked for; ours and theirs take turns."""
     rows: Rows = []
-    rates: list[tuple[str, float, int, Callable[[AsyncClient, int], Awaitable[float]]]] = [
+    rates: list[
+        tuple[str, float, int, Callable[[AsyncClient, int], Awaitable[float]]]
+    ] = [
         (f"P1 sweep of {args.tasks} processes", 0.9, args.tasks, p1),
         (f"P2 {args.jobs} separate jobs", 0.7, args.jobs, p2),
     ]
@@ -186,7 +206,11 @@ async def measure(client: AsyncClient, args: argparse.Namespace, only: set[str])
                 ours.append(await run(client, count))
             rows.append(rate_row(name, goal, count, ours, theirs))
     if "P3" in only:
-        rows.append(time_row("P3 one job: submit to Finished seen", await p3(client, 200), 4, 20))
+        rows.append(
+            time_row(
+                "P3 one job: submit to Finished seen", await p3(client, 200), 4, 20
+            )
+        )
     if "P4" in only:
         rows.append(time_row("P4 cancel to end seen", await p4(client, 50), 2, None))
     return rows
@@ -198,7 +222,12 @@ def beside(args: argparse.Namespace, directory: Path) -> Rows:
     took = None if python is None else hyperqueue(python, args.tasks, directory)
     if took is None:
         return [{"name": "HyperQueue", "ours": "could not be run here"}]
-    return [{"name": f"HyperQueue, {args.tasks} processes", "ours": f"{args.tasks / took:,.0f}/s"}]
+    return [
+        {
+            "name": f"HyperQueue, {args.tasks} processes",
+            "ours": f"{args.tasks / took:,.0f}/s",
+        }
+    ]
 
 
 def main() -> None:
@@ -216,17 +245,27 @@ def main() -> None:
         rows = beside(args, Path(where)) if "HQ" in only else []
         with Cluster(Path(where) / "c") as client:
             rows = [*asyncio.run(_measured(client, args, only)), *rows]
-    machine = f"{os.cpu_count()} cores, {platform.release()}, Python {platform.python_version()}"
+    python = platform.python_version()
+    machine = f"{os.cpu_count()} cores, {platform.release()}, Python {python}"
     print(f"{machine}; load {os.getloadavg()[0]:.1f}; medians of {args.runs}")
     for row in rows:
         mark = {True: "reached", False: "MISSED"}.get(row.get("reached", ""), "")
-        cells = (row["name"], row["ours"], row.get("reference", ""), row.get("ratio", ""))
-        print("{:40} {:28} {:24} {:6}".format(*map(str, cells)), row.get("goal", ""), mark)
+        cells = (
+            row["name"],
+            row["ours"],
+            row.get("reference", ""),
+            row.get("ratio", ""),
+        )
+        print(
+            "{:40} {:28} {:24} {:6}".format(*map(str, cells)), row.get("goal", ""), mark
+        )
     Path(args.json).parent.mkdir(parents=True, exist_ok=True)
     Path(args.json).write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
 
 
-async def _measured(client: AsyncClient, args: argparse.Namespace, only: set[str]) -> Rows:
+async def _measured(
+    client: AsyncClient, args: argparse.Namespace, only: set[str]
+) -> Rows:
     async with client:
         return await measure(client, args, only)
 

@@ -1,4 +1,4 @@
-"""What does the same work beside hpcsched: xargs, and HyperQueue's wheel where it installs."""
+"""What does the same work beside hpcsched: xargs, and HyperQueue's wheel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def xargs(count: int, parallel: int = 2) -> float:
     words = "\n".join(str(number) for number in range(count))
     begin = time.perf_counter()
     subprocess.run(
-        ["xargs", f"-P{parallel}", "-n1", "/bin/true"],
+        ["/usr/bin/xargs", f"-P{parallel}", "-n1", "/bin/true"],
         input=words,
         text=True,
         check=True,
@@ -38,7 +38,7 @@ def xargs(count: int, parallel: int = 2) -> float:
 
 
 def install_hyperqueue(directory: Path) -> Path | None:
-    """Return a Python that can import hyperqueue, installing it; None if it cannot be had."""
+    """Return a Python that can import hyperqueue; None if it cannot be had."""
     python = directory / "bin" / "python"
     if not python.exists():
         made = [sys.executable, "-m", "venv", str(directory)]

@@ -19,7 +19,7 @@ class ClusterConfig:
     """The ``[cluster]`` table.
 
     Attributes:
-        name: Name of the cluster, at most 80 characters; tasks see it as CCP_CLUSTER_NAME.
+        name: Name of the cluster, at most 80 characters (CCP_CLUSTER_NAME of tasks).
         state_dir: Directory of the store and its lock, on a local disk.
     """
 
@@ -93,9 +93,11 @@ class TokenConfig:
     """The ``[tokens]`` table: tokens that are made once, at the first start.
 
     Attributes:
-        admin_file: Where the first administrator's secret is written, mode 0600; empty: none.
+        admin_file: Where the first administrator's secret is written, mode 0600;
+            empty: nowhere.
         admin_user: Name of that administrator.
-        node_file: Where the secret with which any agent may join is written; empty: none.
+        node_file: Where the secret with which any agent may join is written;
+            empty: nowhere.
     """
 
     admin_file: str = ""
@@ -120,8 +122,9 @@ class Config:
     def __post_init__(self) -> None:
         if not self.tls.cert and not self.listen.insecure_loopback:
             raise ConfigError(
-                "tls.cert: a certificate is needed (or listen.insecure_loopback = true, "
-                "for a cluster that only this machine can reach)"
+                "tls.cert: a certificate is needed (or "
+                "listen.insecure_loopback = true, for a cluster that only this "
+                "machine can reach)"
             )
 
 

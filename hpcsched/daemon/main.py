@@ -1,7 +1,8 @@
 """``hpcschedd``: the head of a cluster.
 
-Exit statuses: 0 stopped; 2 usage; 74 the store is broken (do not restart on the same files);
-75 another head has the state directory, or a port is taken; 78 the configuration cannot be used.
+Exit statuses: 0 stopped; 2 usage; 74 the store is broken (do not restart on the same
+files); 75 another head has the state directory, or a port is taken; 78 the
+configuration cannot be used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The only place that knows every class: makes them, connects them, runs and stops them."""
+"""The only place that knows every class: makes, connects, runs and stops them."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def run(config: Config, ready_file: Path | None) -> int:
     except (StateDirectoryError, StateLockedError, OSError) as error:
         _log.error("%s", error)
         return EX_TAKEN
-    # The writer thread drops the interpreter's lock at every step of SQLite; with the default
-    # interval a busy loop would make it wait 5 ms each time.
+    # The writer thread drops the interpreter's lock at every step of SQLite; with the
+    # default interval a busy loop would make it wait 5 ms each time.
     sys.setswitchinterval(SWITCH_S)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -181,6 +181,13 @@ class _Daemon:
         raw = SystemIds(self._clock).token_bytes(32)
         return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
+    def _token_of(self, path: Path, role: str) -> str:
+        """Return a file's secret; makes both if there are none."""
+        if not path.exists():
+            _write(path, self._secret() + "\n", 0o600)
+            _log.info("made a token of role %s in %s", role, path)
+        return path.read_text(encoding="utf-8").strip()
+
     async def _bootstrap(self, head: Head) -> None:
         """Make the first tokens; a file that is there already is taken as it is."""
         tokens = self._config.tokens
@@ -192,10 +199,7 @@ class _Daemon:
             if not name:
                 continue
             path = Path(name)
-            if not path.exists():
-                _write(path, self._secret() + "\n", 0o600)
-                _log.info("made a token of role %s in %s", role, path)
-            await head.adopt_token(user, role, path.read_text(encoding="utf-8").strip())
+            await head.adopt_token(user, role, self._token_of(path, role))
 
 
 def _write(path: Path, text: str, mode: int) -> None:

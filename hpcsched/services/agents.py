@@ -1,4 +1,4 @@
-"""AgentService: the stream of one node; one reader, one writer, nothing else touches it."""
+"""AgentService: the stream of one node, with one reader and one writer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ORDERS_PER_FRAME = 512
 
 
 class Link:
-    """The way to one agent: frames queue here, one writer takes them (frames.AgentLink)."""
+    """The way to one agent (frames.AgentLink): frames queue, one writer takes them."""
 
     def __init__(self) -> None:
         self._frames: deque[HeadFrame] = deque()
@@ -80,10 +80,12 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
         self._front = front
         self._clock = clock
 
-    async def Connect(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
+    async def Connect(  # type: ignore[override]
+        self, request_iterator: Any, context: Any
+    ) -> None:
         """Serve one stream until either side ends it."""
         link = Link()
-        late = self._after(HELLO_DEADLINE_S, lambda: context.cancel())
+        late = self._after(HELLO_DEADLINE_S, context.cancel)
         try:
             hello = await self._hello(context)
         finally:
@@ -123,7 +125,7 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
                 return hello_value(parts)
 
     async def _serve(self, context: Any, link: Link, session: AgentSession) -> None:
-        """Read and write until one of both is over; the end of the one ends the other."""
+        """Read and write until one of both is over; that ends the other."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._write(context, link))
@@ -142,7 +144,7 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
 
     async def _write(self, context: Any, link: Link) -> None:
         while (frame := await link.next()) is not None:
-            parked = self._after(WRITE_DEADLINE_S, lambda: context.cancel())
+            parked = self._after(WRITE_DEADLINE_S, context.cancel)
             try:
                 await context.write(head_message(frame))
             finally:

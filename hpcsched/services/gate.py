@@ -54,7 +54,7 @@ class _Status:
 
 
 class Gate(aio.ServerInterceptor):
-    """Lets calls with a valid token of the right role through, and turns refusals into statuses."""
+    """Lets calls with a valid token of the right role in; refusals become statuses."""
 
     def __init__(
         self, front: ClusterFront, ids: Ids, is_serving: Callable[[], bool]

@@ -160,7 +160,10 @@ class Ender:
         """Look again at orphans whose owner could not be told; kill one without any."""
         node = self._node
         for kin in (node.own, node.foreign):
-            for pid in [pid for pid, owner in kin.adopted.items() if owner is None]:
+            unclear = [
+                pid for pid, owner in kin.adopted.items() if owner is None or owner.over
+            ]
+            for pid in unclear:
                 candidates = node.possible_owners(pid)
                 if not candidates:
                     send(pid, signal.SIGKILL)

@@ -166,11 +166,7 @@ class Node:
         if slot is not None:
             return [item for item in attempts if item.contained and item.slot == slot]
         latest = stat.start_ticks / procfs.TICKS_PER_S + CLOCK_SLACK_S
-        return [
-            attempt
-            for attempt in attempts
-            if not attempt.contained and attempt.born[0] <= latest
-        ]
+        return [attempt for attempt in attempts if attempt.born[0] <= latest]
 
     def kin_of(self, attempt: Attempt) -> Iterable[Kin]:
         """Return where orphans of the attempt are looked for."""

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from node_agent.supervisor.clock import Clock
+from node_agent.supervisor.journal import MAGIC, Journal
+from node_agent.supervisor.replay import read_journal
 from tests.support.polling import wait_for
 from tests.support.task_supervisor import (
     JOB,
@@ -16,10 +19,13 @@ from tests.support.task_supervisor import (
     TaskSupervisor,
     begin,
     containments,
+    is_alive,
+    kill,
     kill_spawner,
     pids_in,
     place_of_waiting,
     task_supervisor,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -156,3 +162,76 @@ def take_until(
         return len(ended)
 
     wait_for(take, 30, until=lambda seen: seen >= count)
+
+
+def journal_file(supervisor: TaskSupervisor) -> Path:
+    """Return the journal's present segment."""
+    return max((supervisor.directory / "journal").glob("*.log"))
+
+
+def test_an_intent_without_a_process_was_not_started_and_never_will_be(
+    supervisor: TaskSupervisor, place: Path
+) -> None:
+    agent = supervisor.agent()
+    agent.shell("touch ran", cwd=str(place))
+    agent.sync()
+    assert supervisor.stop() == 0
+    wait_for(lambda: not supervisor.processes())
+    replay = read_journal(str(supervisor.directory / "journal"))
+    journal = Journal(str(supervisor.directory / "journal"))
+    journal.resume(replay.segment, replay.offset, replay.old)
+    journal.add(f"I{JOB} {TASK} 0 1 1 0 0 0 {Clock().boot():.3f}".encode())
+    journal.close()
+    agent = supervisor.start().agent()
+
+    assert agent.ended(0)["reason"] == "NOT_STARTED"
+    agent.start(0)
+    agent.sync()
+    assert {m[6]["reason"] for m in agent.messages if m[0] == "ended"} == {
+        "NOT_STARTED"
+    }
+    assert not (place / "ran").exists()
+
+
+@pytest.mark.parametrize("ends_first", [False, True])
+def test_a_process_that_was_made_but_not_recorded_is_found_by_its_parent(
+    supervisor: TaskSupervisor, place: Path, *, ends_first: bool
+) -> None:
+    """As if the spawner had died between the start and the record of the pid."""
+    begin(supervisor, place, 1)
+    (pid,) = pids_in(place / "pids", 1)
+    reaper, spawner = supervisor.pid_of("reaper"), supervisor.pid_of("spawner")
+    os.kill(reaper, signal.SIGSTOP)
+    kill(spawner)
+    path = journal_file(supervisor)
+    data = path.read_bytes()
+    record = data.rindex(MAGIC, 0, data.index(b'["started",'))
+    path.write_bytes(data[:record] + bytes(len(data) - record))
+    if ends_first:
+        tell(place, 0, 77)
+        wait_for(lambda: not is_alive(pid))
+    os.kill(reaper, signal.SIGCONT)
+    agent = supervisor.agent()
+    if not ends_first:
+        assert agent.hello["running"][0][4] == pid
+        tell(place, 0, 77)
+
+    assert agent.started(0)["pid"] == pid
+    assert agent.ended(0)["exit_code"] == 77
+    assert (place / "pids").read_text().split() == [str(pid)]
+
+
+def test_the_journal_is_synced_by_the_reaper_and_not_by_the_spawner(
+    supervisor: TaskSupervisor, place: Path
+) -> None:
+    agent = supervisor.agent()
+    before = [path.name for path in (supervisor.directory / "journal").iterdir()]
+    agent.run("true")
+    kill_spawner(supervisor)
+    supervisor.agent().sync()
+
+    # Only a synced segment lets the one before it go.
+    wait_for(
+        lambda: [p.name for p in (supervisor.directory / "journal").glob("*.log")],
+        until=lambda names: len(names) == 1 and names[0] not in before,
+    )
