@@ -85,11 +85,7 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> None:
         """Serve one stream until either side ends it."""
         link = Link()
-        late = self._after(HELLO_DEADLINE_S, context.cancel)
-        try:
-            hello = await self._hello(context)
-        finally:
-            late.cancel()
+        hello = await self._hello_in_time(context)
         if hello is None:
             return
         session = await self._front.connect(hello, link, token_node=node_of_token())
@@ -102,6 +98,29 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
 
     def _after(self, seconds: float, what: Callable[[], object]) -> Timer:
         return self._clock.call_at(self._clock.mono() + seconds, what)
+
+    async def _hello_in_time(self, context: Any) -> Hello | None:
+        """Return the Hello; an agent that does not say it is let go."""
+        task = asyncio.current_task()
+        late = False
+
+        def too_late() -> None:
+            nonlocal late
+            late = True
+            if task is not None:
+                task.cancel()
+
+        timer = self._after(HELLO_DEADLINE_S, too_late)
+        try:
+            return await self._hello(context)
+        except asyncio.CancelledError:
+            if not late or task is None:
+                raise
+            task.uncancel()
+            problem = f"none came within {HELLO_DEADLINE_S:g} s"
+            raise HpcError("INVALID_FIELD", field="hello", problem=problem) from None
+        finally:
+            timer.cancel()
 
     async def _hello(self, context: Any) -> Hello | None:
         parts = []
@@ -143,8 +162,10 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
             session.receive(agent_value(message))
 
     async def _write(self, context: Any, link: Link) -> None:
+        task = asyncio.current_task()
         while (frame := await link.next()) is not None:
-            parked = self._after(WRITE_DEADLINE_S, context.cancel)
+            # A peer that takes nothing ends the writer, and with it the stream.
+            parked = self._after(WRITE_DEADLINE_S, lambda: task and task.cancel())
             try:
                 await context.write(head_message(frame))
             finally:

@@ -74,6 +74,7 @@ class Launcher:
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._low = [os.dup(self._null) for _ in range(3)]
         self.cpus = os.sched_getaffinity(0)
         self._pinned = False
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -97,6 +98,7 @@ class Launcher:
             arguments = definition.arguments(queued.value)
             environment = self._environment(attempt, queued)
             if self._raised:
+                actions = self._below_limit(actions)
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft, self._hard))
             return self._spawn(definition, arguments, environment, actions)
         finally:
@@ -104,6 +106,21 @@ class Launcher:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))
             for descriptor in opened:
                 os.close(descriptor)
+
+    def _below_limit(
+        self, actions: tuple[tuple[Any, ...], ...]
+    ) -> tuple[tuple[Any, ...], ...]:
+        """Return the actions with descriptors that the task's own limit allows.
+
+        glibc refuses to name any other, see posix_spawn_file_actions_adddup2(3).
+        """
+        lowered = []
+        for action, descriptor, target in actions:
+            low = descriptor
+            if descriptor >= self._soft:
+                low = os.dup2(descriptor, self._low[target], inheritable=False)
+            lowered.append((action, low, target))
+        return tuple(lowered)
 
     def unpin(self) -> None:
         """Let this process use every core again."""

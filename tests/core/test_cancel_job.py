@@ -298,7 +298,9 @@ def test_a_forced_cancel_does_not_change_the_end_of_a_job_that_fails_fast() -> N
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_a_task_that_was_being_sent_ends_by_what_its_node_answers(started: bool) -> None:
+def test_a_task_that_was_being_sent_ends_by_what_its_node_answers(
+    started: bool,
+) -> None:
     bench = Bench(plain()).submit().grant()
     bench.cancel("enough")
 
@@ -307,7 +309,9 @@ def test_a_task_that_was_being_sent_ends_by_what_its_node_answers(started: bool)
     assert bench.state(1) is (S.FAILED if started else S.CANCELED)
 
 
-def test_a_start_that_crosses_a_cancel_makes_it_failed_even_if_the_node_is_lost() -> None:
+def test_a_start_that_crosses_a_cancel_makes_it_failed_even_if_the_node_is_lost() -> (
+    None
+):
     bench = Bench(plain()).submit().grant()
     bench.cancel("enough")
     bench.run(1)

@@ -79,7 +79,7 @@ def test_ended_and_stopping_tasks_cannot_be_canceled() -> None:
     bench = Bench(plain(), plain(), plain(), plain(), plain()).start({1: 5})
     bench.end(1).fail(2)
     bench.cancel_tasks((3, 0))
-    bench.add(plain())
+    bench.add(plain(), submit=False)
     bench.cancel_tasks((6, 0))
 
     for task in (1, 2, 3, 6):
@@ -190,6 +190,8 @@ def test_a_canceled_task_can_be_queued_again_and_run() -> None:
 
     bench.requeue_tasks((1, 0))
 
+    assert bench.state(1) is S.QUEUED
+    bench.grant({1: 2})
     assert bench.state(1) is S.DISPATCHING
     assert bench.get("origin", 1) == CancelOrigin.NONE
     bench.run_all().end_all()

@@ -8,6 +8,7 @@ from hpcsched.core.job import commands as c
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
 from hpcsched.core.orders import StartTasks, StopTasks
 from hpcsched.core.settings import Settings
+from hpcsched.core.task.elements import EARLIER
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState
 from tests.support.job_bench import (
     ANN,
@@ -124,8 +125,9 @@ def test_results_of_the_last_run_are_cleared() -> None:
     assert (job.start_time, job.end_time) == (None, None)
     assert job.failure_reason is FailureReason.NONE
     assert job.request_cancel is CancelRequest.NONE
-    for column in ("exit", "start", "end", "node", "note", "reason", "flags"):
+    for column in ("exit", "start", "end", "node", "note", "reason"):
         assert bench.get(column, 1) == 0
+    assert bench.get("flags", 1) == EARLIER
     assert bench.get("attempt", 1) == 2
     assert bench.get("requeues", 1) == 0
 

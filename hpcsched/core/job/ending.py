@@ -150,8 +150,9 @@ class Ending:
         return _Way(S.CANCELING, (to,), fresh=origin == CancelOrigin.REQUEUE)
 
     def _learn(self, position: int) -> None:
-        took = self._report.ends[position] - self._report.starts[position]
-        if took >= 0:
+        start = _time(self._report.starts[position])
+        took = _time(self._report.ends[position]) - start
+        if start and took >= 0:
             mean = self._job.mean_run
             self._job.mean_run = took if mean < 0 else mean + _SMOOTH * (took - mean)
 

@@ -60,7 +60,7 @@ def _cores_used(job: Job, use: NodeUse) -> frozenset[int] | None:
     for record, row in rows_on(job, use.node_id):
         table = job.table_of(record)
         core = table.get("core", row) - 1
-        if core < 0 or record.width(table, row) != 1:
+        if core < 0 or core in used or record.width(table, row) != 1:
             return None
         used.add(core)
     return frozenset(used) if used <= set(use.cores) else None

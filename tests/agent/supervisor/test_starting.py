@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -272,3 +273,29 @@ def test_tasks_of_the_same_instance_number_in_two_jobs_are_two(
     assert len(set(pids_in(tmp_path / "pids", 2))) == 2
     agent.ended(0)
     agent.ended(0, job=JOB + 1)
+
+
+def test_many_tasks_at_once_keep_the_limit_of_descriptors_they_should_have(
+    tmp_path: Path,
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with task_supervisor(tmp_path / "node", "--cgroup", "off") as supervisor:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, limits[1]))
+        try:
+            supervisor.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        agent = supervisor.agent()
+        os.mkfifo(tmp_path / "go")
+        agent.shell("echo x >>ran; read x <go; ulimit -Sn", cwd=str(tmp_path))
+        agent.start(*range(160))
+        for number in range(160):
+            agent.started(number)
+        ran = tmp_path / "ran"
+        wait_for(ran.read_text, until=lambda text: len(text) == 320)
+        with (tmp_path / "go").open("w") as fifo:
+            fifo.write("\n" * 160)
+            fifo.flush()
+            ends = [agent.ended(number)["output"] for number in range(160)]
+
+    assert set(ends) == {"300\n"}

@@ -1,0 +1,232 @@
+"""Node preparation and release: lifecycle.md 5.3."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpcsched.core.job import commands as c
+from hpcsched.core.job.environment import definition_of
+from hpcsched.core.job.states import JobState
+from hpcsched.core.orders import DefineTask, EndJob, Role, StartTasks
+from hpcsched.core.settings import Settings
+from hpcsched.core.task.states import EndReason, TaskState
+from tests.support.job_bench import ANN, Bench, plain, prep, release, sweep
+
+S = TaskState
+
+
+def started(bench: Bench, task: int) -> list[int]:
+    """Return the nodes on which a task was started, in order."""
+    return [node for node, order in bench.told(StartTasks) if order.task_id == task]
+
+
+def test_preparation_runs_on_each_node_before_any_other_task() -> None:
+    bench = Bench(sweep(4), prep()).submit().grant({1: 1, 2: 1})
+
+    assert started(bench, 2) == [1, 2]
+    assert started(bench, 1) == []
+    bench.run(2, 1).end(2, 1)
+    assert started(bench, 1) == [1]
+    bench.run(2, 2).end(2, 2)
+    assert started(bench, 1) == [1, 2]
+    bench.end_all()
+    assert bench.job.state is JobState.FINISHED
+    assert bench.state(2) is S.FINISHED
+
+
+def test_a_node_that_is_added_later_is_prepared_first() -> None:
+    bench = Bench(sweep(4), prep()).submit().grant({1: 1})
+    bench.run(2, 1).end(2, 1)
+
+    bench.grant({2: 1})
+
+    assert started(bench, 2) == [1, 2]
+    assert started(bench, 1) == [1]
+
+
+def test_it_takes_no_core_and_substitutes_its_own_number() -> None:
+    bench = Bench(plain(), prep()).submit().grant()
+
+    start = bench.told(StartTasks)[0][1]
+    definition = bench.told(DefineTask)[0][1]
+    assert (start.cores, list(start.values)) == (0, [1])
+    assert (definition.role, definition.substitute) == (Role.PREP, True)
+
+
+def test_where_it_fails_the_node_is_excluded_and_the_job_goes_on() -> None:
+    bench = Bench(sweep(3), prep(), release()).submit().grant({1: 1, 2: 1})
+    bench.run(2, 1).fail(2, 1)
+
+    assert bench.job.excluded == ("n1",)
+    assert set(bench.job.uses) == {2}
+    assert [node for node, _ in bench.told(EndJob)] == [1]
+    assert started(bench, 3) == []  # no release where the preparation failed
+    bench.end_all()
+    assert bench.job.state is JobState.FINISHED
+
+
+def test_without_enough_nodes_left_the_job_is_queued_again_as_a_system_error() -> None:
+    bench = Bench(plain(), prep()).submit().grant({1: 1})
+
+    bench.run(2, 1).fail(2, 1)
+
+    assert bench.job.state is JobState.QUEUED
+    assert bench.job.error_code == -2147218968
+    assert "n1" in bench.job.error_message
+    assert bench.job.auto_requeue_count == 1
+    bench.grant({2: 1})
+    assert (bench.job.error_code, bench.job.error_message) == (0, "")
+
+
+def test_a_preparation_that_its_node_refuses_excludes_the_node_too() -> None:
+    bench = Bench(sweep(3), prep()).submit().grant({1: 1, 2: 1})
+
+    bench.refuse(2, 1)
+
+    assert bench.job.excluded == ("n1",)
+
+
+def test_a_lost_node_is_not_excluded() -> None:
+    bench = Bench(sweep(3), prep()).submit().grant({1: 1, 2: 1})
+
+    bench.lose(1)
+
+    assert bench.job.excluded == ()
+    assert bench.state(2, 1) is S.FAILED
+    assert set(bench.job.uses) == {2}
+
+
+def test_a_preparation_that_the_node_forgot_gives_the_node_back() -> None:
+    bench = Bench(sweep(3), prep()).submit().grant({1: 1, 2: 1}).run_all()
+
+    bench.sync(1, [])
+
+    assert set(bench.job.uses) == {2}
+    assert bench.job.excluded == ()
+
+
+def test_a_node_taken_away_while_it_is_prepared_is_not_excluded() -> None:
+    bench = Bench(sweep(3), prep(), release()).submit().grant({1: 1, 2: 1}).run_all()
+
+    bench.evict(1)
+    bench.stop(2, 1)
+
+    assert set(bench.job.uses) == {2}
+    assert bench.job.excluded == ()
+    assert started(bench, 3) == []
+
+
+def test_a_node_that_is_prepared_while_it_is_drained_takes_no_task() -> None:
+    bench = Bench(sweep(3), prep(), release()).submit().grant({1: 1, 2: 1}).run_all()
+
+    bench.evict(1, drain=True)
+    bench.end(2, 1)
+
+    assert started(bench, 1) == []
+    assert started(bench, 3) == [1]
+
+
+def test_release_runs_when_a_node_is_given_back_before_the_job_ends() -> None:
+    bench = Bench(plain(), plain(), release()).start({1: 1, 2: 1})
+
+    bench.end(1)
+
+    assert started(bench, 3) == [1]
+    assert not bench.told(EndJob)
+    bench.run(3, 1).end(3, 1)
+    assert [node for node, _ in bench.told(EndJob)] == [1]
+    assert bench.state(2) is S.RUNNING
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_it_also_runs_where_tasks_failed_and_its_own_failure_changes_nothing(
+    code: int,
+) -> None:
+    bench = Bench(plain(), release()).start()
+    bench.fail(1)
+
+    assert started(bench, 2) == [1]
+    bench.run(2, 1).end(2, 1, code=code)
+
+    assert bench.job.state is JobState.FAILED
+    assert bench.job.error_message == "1 task failed"
+
+
+def test_its_run_time_is_limited_and_the_limit_is_not_extended_by_grace() -> None:
+    for own, limit in ((0.0, 15000), (4.0, 4000)):
+        bench = Bench(plain(), release(runtime=own), prep(runtime=60.0))
+        records = bench.job.tasks
+        settings, scene = bench.settings, bench.scene
+        mine = definition_of(bench.job, records[1], settings, scene)
+        assert (mine.runtime_ms, mine.grace_ms, mine.role) == (limit, 0, Role.RELEASE)
+        other = definition_of(bench.job, records[2], settings, scene)
+        assert (other.runtime_ms, other.grace_ms) == (60000, 15000)
+
+
+def test_a_release_that_the_node_forgot_does_not_keep_the_job() -> None:
+    bench = Bench(plain(), release()).start()
+    bench.end(1).run_all()
+
+    bench.sync(1, [])
+
+    assert bench.job.state is JobState.FINISHED
+
+
+def test_a_release_of_a_node_given_back_that_is_lost_gives_back_the_node() -> None:
+    bench = Bench(plain(), plain(), release()).start({1: 1, 2: 1})
+    bench.end(1).run(3, 1)
+
+    bench.sync(1, [])
+
+    assert set(bench.job.uses) == {2}
+
+
+def test_disabled_release_tasks_do_not_run() -> None:
+    bench = Bench(plain(), release()).start()
+    bench.settings = Settings(release_s=0)
+
+    bench.end(1)
+
+    assert started(bench, 2) == []
+    assert bench.job.state is JobState.FINISHED
+
+
+def test_a_preparation_canceled_before_it_ran_does_not_run() -> None:
+    bench = Bench(plain(), prep()).submit()
+    bench.cancel_tasks((2, 0))
+    assert bench.state(2) is S.CANCELED
+
+    bench.grant()
+
+    assert started(bench, 2) == []
+    assert started(bench, 1) == [1]
+
+
+def test_a_preparation_canceled_by_name_while_it_runs_excludes_its_node() -> None:
+    bench = Bench(sweep(2), prep()).submit().grant({1: 1, 2: 1}).run_all()
+
+    bench.cancel_tasks((2, 1))
+    bench.stop(2, 1)
+
+    assert bench.job.excluded == ("n1",)
+
+
+def test_the_tasks_of_a_job_that_closes_early_do_not_wait_for_preparations() -> None:
+    bench = Bench(plain(), prep(), release()).submit().grant().run_all()
+
+    bench.cancel_tasks((1, 0))
+
+    assert bench.job.state is JobState.FINISHING
+    bench.end(2, 1, reason=EndReason.CANCELED, code=143)
+    assert bench.job.state is JobState.CANCELED
+    assert started(bench, 3) == []
+
+
+def test_they_can_only_be_added_while_the_job_is_configuring() -> None:
+    bench = Bench(plain())
+    bench.add(prep(), release())
+    bench.submit()
+
+    for late in (prep(), release()):
+        command = c.AddTasks(caller=ANN, tasks=[late], submit=True)
+        assert bench.refused(command).hresult == -2147220910

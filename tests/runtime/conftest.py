@@ -1,0 +1,21 @@
+"""A head on its bench for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.head_bench import Bench
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.support.manual_clock import ManualClock
+    from tests.support.seeded_ids import SeededIds
+
+
+@pytest.fixture
+async def bench(clock: ManualClock, ids: SeededIds) -> AsyncIterator[Bench]:
+    async with Bench(clock, ids) as made:
+        yield made
