@@ -68,7 +68,7 @@ class Agent:
         self._inventory: Inventory | None = None
         self._quota = 0
         self._attempts = Attempts()
-        self._definitions = Definitions()
+        self._definitions = Definitions(config.name)
         self._handed_down: deque[tuple[int, Callable[[], None]]] = deque()
         self._settling: list[int] = []
         self._wake: Callable[[], None] = _nobody

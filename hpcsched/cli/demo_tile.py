@@ -3,7 +3,7 @@
     demo_tile.py prepare DIR            a node's preparation: the palette
     demo_tile.py tile DIR NUMBER        one tile, from 1
     demo_tile.py join DIR PICTURE       all tiles into one PNG
-    demo_tile.py clean DIR              a node's release: what is not needed any more
+    demo_tile.py clean DIR              a node's release: its palette goes
 
 Standard library only, and a program of its own: it stands for a user's.
 """
@@ -30,20 +30,26 @@ LEFT, RIGHT = -2.2, 0.9
 TOP = (RIGHT - LEFT) * HEIGHT / WIDTH / 2
 
 
+def palette_of(directory: Path) -> Path:
+    """Return this node's palette: a node cleans up after itself only."""
+    _, node, *_ = os.environ["CCP_NODES"].split()
+    return directory / f"palette-{node}"
+
+
 def prepare(directory: Path) -> None:
-    """Compute the palette; several nodes may do so at once."""
+    """Compute the palette."""
     colours = bytearray()
     for index in range(COLOURS):
         angle = 6 * index / COLOURS
         colours += bytes(
             round(127.5 * (1 - math.cos(angle * speed))) for speed in (1.0, 0.6, 2.2)
         )
-    _replace(directory / "palette", bytes(colours))
+    _replace(palette_of(directory), bytes(colours))
 
 
 def tile(directory: Path, number: int) -> None:
     """Compute one tile: some rows of the picture, as PNG wants them."""
-    palette = (directory / "palette").read_bytes()
+    palette = palette_of(directory).read_bytes()
     rows = bytearray()
     for row in range((number - 1) * ROWS, number * ROWS):
         rows.append(0)  # no filter
@@ -91,9 +97,8 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def clean(directory: Path) -> None:
-    """Remove the tiles; another node may have done so already."""
-    for path in directory.glob("tile-*"):
-        path.unlink(missing_ok=True)
+    """Remove what the preparation made on this node."""
+    palette_of(directory).unlink(missing_ok=True)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -141,7 +141,7 @@ class _Daemon:
             living = tasks.create_task(head.run())
             feeding = tasks.create_task(self._feed_watchdog())
             await servers.start()
-            await asyncio.sleep(0)  # noqa: TID251  lets head.run begin to serve
+            await self._clock.sleep(0)  # lets head.run begin to serve
             await servers.serving()
             gc.collect()
             gc.freeze()

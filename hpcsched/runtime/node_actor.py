@@ -55,6 +55,7 @@ class Session:
         self.asked = False
         self.synced = False
         self.out_seq = 0
+        self.in_seq = 0
         self.unsynced = 0
         self.defined: set[tuple[int, int, int]] = set()
         self._unacked: deque[list[int]] = deque()
@@ -167,11 +168,15 @@ class NodeActor:
         if self.session is not session:
             return
         self._touch()
-        if frame.reports:
+        if frame.seq > session.in_seq + 1:
+            # An acknowledgement speaks of every frame before: none may be missing.
+            problem = f"frame {frame.seq} came after {session.in_seq}"
+            lost = HpcError("INVALID_FIELD", field="seq", problem=problem)
+            self._break_off(session, lost)
+            return
+        if frame.seq == session.in_seq + 1:
+            session.in_seq = frame.seq
             self._take_reports(session, frame)
-        elif frame.seq:
-            session.expect(frame.seq, 0)
-            session.acknowledge()
         for chunk in frame.outputs:
             self.readings.take(chunk)
         if frame.heartbeat is not None:
@@ -179,8 +184,6 @@ class NodeActor:
             if not session.asked:
                 self._sync(session)
             session.link.send(HeadFrame(heartbeat=True))
-        if frame.goodbye:
-            session.link.send(HeadFrame(ack=frame.seq))
 
     def _touch(self) -> None:
         clock = self._world.clock
@@ -204,6 +207,8 @@ class NodeActor:
                 node_id=self.record.node_id, node=self.record.name, reports=reports
             )
             self._world.jobs.tell(job_id, command, self._recorded(session, entry))
+        if not by_job:
+            session.acknowledge()
 
     def _recorded(
         self, session: Session, entry: list[int]

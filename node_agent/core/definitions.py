@@ -27,6 +27,8 @@ Message: TypeAlias = list[Any]
 """A message to the supervisor (node_agent.supervisor.protocol)."""
 
 DISABLE_CGROUP: Final = "CCP_DISABLE_CGROUP"
+NODES: Final = ("CCP_NODES", "CCP_NODES_CORES")
+CORES: Final = "CCP_NUMCPUS"
 STREAM_VARIABLES: Final = ("CCP_STDIN", "CCP_STDOUT", "CCP_STDERR")
 
 
@@ -36,6 +38,8 @@ class Definition:
 
     Attributes:
         message: What the supervisor was told.
+        node: Name of this node.
+        cores: Cores of a process that gets as many as the definition says.
         variables: Variables whose value differs between elements, as templates.
         stdout: The user's file; None: the node keeps the stream.
         stderr: The same for standard error.
@@ -43,10 +47,18 @@ class Definition:
     """
 
     message: Message
+    node: str
+    cores: int
     variables: Mapping[str, Template]
     stdout: Template | None
     stderr: Template | None
     directory: str
+
+    def variables_for(self, cores: int) -> dict[str, str]:
+        """Return what a process with another number of cores is told (CCP_NODES)."""
+        if cores in (0, self.cores):
+            return {}
+        return {CORES: str(cores), **allocation(self.node, cores)}
 
     def writes_files(self) -> bool:
         """Does a stream go to a file of the user's?"""
@@ -67,7 +79,8 @@ class Definition:
 class Definitions:
     """What the supervisor was told about jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str) -> None:
+        self._node = node
         self._jobs: dict[int, dict[tuple[int, int], Definition]] = {}
         self._grants: dict[int, Message] = {}
 
@@ -117,11 +130,12 @@ class Definitions:
         stdin, stdout, stderr = map(
             path, (order.stdin_path, order.stdout_path, order.stderr_path)
         )
+        cores = cores_of(order.environment)
         body: dict[str, Any] = {
             "job": order.job_id,
             "task": order.task_id,
             "def": order.definition,
-            "env": dict(order.environment),
+            "env": {**order.environment, **allocation(self._node, cores)},
             "cwd": order.work_directory or None,
             "stdin": stdin,
             "stdout": stdout,
@@ -141,11 +155,24 @@ class Definitions:
             body["user"] = order.user
         return Definition(
             message=["define", body],
+            node=self._node,
+            cores=cores,
             variables=_variables(order, (stdin, stdout, stderr)),
             stdout=stdout,
             stderr=stderr,
             directory=order.work_directory,
         )
+
+
+def cores_of(environment: Mapping[str, str]) -> int:
+    """Return the cores that the head's variables speak of; 1 where they do not."""
+    text = environment.get(CORES, "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) else 1
+
+
+def allocation(node: str, cores: int) -> dict[str, str]:
+    """Return the variables that say what a task on one node has (properties.md 7.2)."""
+    return dict.fromkeys(NODES, f"1 {node} {cores}")
 
 
 def _variables(

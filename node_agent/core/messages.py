@@ -49,11 +49,12 @@ def stop_messages(order: StopTasks) -> Iterator[Message]:
 def _entries(
     order: StartTasks, definition: Definition | None
 ) -> Iterator[tuple[int, int, int | str, int, dict[str, str] | None]]:
+    own = {} if definition is None else definition.variables_for(order.cores)
     columns = zip(
         order.instances, order.attempts, order.values, order.retries, strict=True
     )
     for instance, attempt, value, retries in columns:
-        extra: dict[str, Any] = {}
+        extra: dict[str, Any] = dict(own)
         if retries > 0:
             extra[RETRY_COUNT] = str(retries)
         if isinstance(value, str):

@@ -68,8 +68,10 @@ def _started(
             continue
         told.add(key)
         record, row = at
-        state = job.table_of(record).state[row]
-        if state in (S.DISPATCHING, S.CANCELING):
+        table = job.table_of(record)
+        state = table.state[row]
+        known = table.get("flags", row) & STARTED
+        if state in (S.DISPATCHING, S.CANCELING) and not known:
             seen = (instance, sane_time(time, turn.now), sane_core(core))
             found.setdefault(state, []).append(seen)
     return [started_move(report.task_id, state, rows) for state, rows in found.items()]
