@@ -1,4 +1,7 @@
-"""Writes docs/reference/states.md from the transition tables: python scripts/draw_states.py"""
+"""Writes docs/reference/states.md from the transition tables.
+
+Run it after a change of them: python scripts/draw_states.py
+"""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_one_element_can_be_canceled_alone() -> None:
 
     assert bench.states(1) == ["Finished", "Canceled", "Finished"]
     assert bench.state(1) is S.FINISHED
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_a_job_whose_running_task_was_canceled_by_name_fails() -> None:
@@ -169,7 +169,7 @@ def test_a_job_whose_running_task_was_canceled_by_name_fails() -> None:
     bench.stop(1)
     bench.end(2)
 
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
 
 
 def test_an_explicit_cancel_of_a_running_critical_task_fails_the_job() -> None:
@@ -178,9 +178,9 @@ def test_an_explicit_cancel_of_a_running_critical_task_fails_the_job() -> None:
     bench.cancel_tasks((1, 0))
     bench.stop(1)
 
-    assert bench.job.state is JobState.CANCELING
+    assert bench.stands(JobState.CANCELING)
     bench.end_all()
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
 
 
 def test_a_canceled_task_can_be_queued_again_and_run() -> None:
@@ -195,7 +195,7 @@ def test_a_canceled_task_can_be_queued_again_and_run() -> None:
     assert bench.state(1) is S.DISPATCHING
     assert bench.get("origin", 1) == CancelOrigin.NONE
     bench.run_all().end_all()
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_force_replaces_a_requeue_of_a_task_under_way() -> None:
@@ -220,7 +220,7 @@ def test_finishing_a_running_task_makes_it_finished_whatever_its_exit_code() -> 
 
     assert bench.state(1) is S.FINISHED
     assert bench.note(1)[0] == codes.FINISHED_DURING_EXECUTION
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_finishing_a_sweep_cancels_what_has_not_run() -> None:

@@ -31,7 +31,7 @@ def test_a_command_runs_at_once_on_each_node_and_takes_no_cores() -> None:
     assert {o.role for _, o in bench.told(DefineTask)} == {Role.COMMAND}
     assert [use.cores for use in bench.job.uses.values()] == [(), ()]
     bench.run_all().end_all()
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
     assert sorted(node for node, _ in bench.told(EndJob)) == [4, 5]
 
 
@@ -41,7 +41,7 @@ def test_on_a_node_that_is_not_reachable_its_task_fails_and_the_others_run() -> 
     assert (bench.state(1), bench.state(2)) == (S.DISPATCHING, S.FAILED)
     assert bench.note(2)[0] == -2147218984
     bench.run_all().end(1)
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
 
 
 def test_where_no_node_is_reachable_it_fails_at_once() -> None:
@@ -58,7 +58,7 @@ def test_its_tasks_are_never_run_again(how: str) -> None:
         bench.end(1, reason=EndReason.NOT_STARTED, code=-1, ran=False)
 
     assert bench.state(1) is S.FAILED
-    assert bench.job.state is JobState.RUNNING
+    assert bench.stands(JobState.RUNNING)
     assert bench.get("attempt", 1) == 1
 
 
@@ -108,7 +108,7 @@ def test_it_cannot_be_queued_again_configured_or_added_to() -> None:
     bench = command_on(4)
     bench.refused(c.AddTasks(caller=ANN, tasks=[plain(node="n1")]))
     bench.run_all().fail(1)
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
 
     for command in (
         c.RequeueJob(caller=ANN, submit_order=1),

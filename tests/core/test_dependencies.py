@@ -80,7 +80,7 @@ def test_a_chain_runs_one_after_the_other_to_its_end() -> None:
         assert record.task_id == task
         bench.end(task)
 
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_a_queued_dependant_waits_again_when_its_parent_is_queued_again() -> None:

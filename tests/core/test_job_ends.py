@@ -34,10 +34,10 @@ def test_a_job_with_a_failed_task_runs_all_others_first_and_then_fails() -> None
     bench = Bench(plain(), plain(), plain()).submit().grant({1: 1})
 
     bench.run(1).fail(1, code=7)
-    assert bench.job.state is JobState.RUNNING
+    assert bench.stands(JobState.RUNNING)
     bench.end(2).end(3)
 
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
     assert bench.job.error_message == "1 task failed"
     assert bench.job.failure_reason is FailureReason.EXECUTION_FAILURE
     assert bench.note(1) == (codes.TASK_FAILURE, "exited with code 7")
@@ -60,7 +60,7 @@ def test_the_result_of_a_job_that_ends_by_itself(
     for task, end in enumerate(ends, start=1):
         if end == "Canceled":
             bench.cancel_tasks((task, 0))
-    if bench.job.state is JobState.QUEUED:
+    if bench.stands(JobState.QUEUED):
         bench.grant().run_all()
     for task, end in enumerate(ends, start=1):
         if end != "Canceled":
@@ -75,7 +75,7 @@ def test_prep_and_release_do_not_count_for_the_result() -> None:
     bench.end(1)
     bench.run_all().fail(2, 1)
 
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
     assert bench.state(2) is S.FAILED
 
 
@@ -85,17 +85,17 @@ def test_an_empty_job_is_finished_when_it_is_submitted() -> None:
 
 def test_a_job_that_runs_until_canceled_waits_even_if_it_is_empty() -> None:
     bench = Bench(run_until_canceled=True, min_cores=2, max_cores=2).submit()
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
 
     bench.grant({1: 2})
-    assert bench.job.state is JobState.RUNNING
+    assert bench.stands(JobState.RUNNING)
     bench.add(plain())
     bench.run_all().fail(1)
 
-    assert bench.job.state is JobState.RUNNING
+    assert bench.stands(JobState.RUNNING)
     assert [use.cores for use in bench.job.uses.values()] == [(0, 1)]
     bench.cancel("enough")
-    assert bench.job.state is JobState.CANCELED
+    assert bench.stands(JobState.CANCELED)
 
 
 def test_tasks_that_were_never_submitted_keep_no_job_alive() -> None:
@@ -105,7 +105,7 @@ def test_tasks_that_were_never_submitted_keep_no_job_alive() -> None:
 
     bench.end(1)
 
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
     assert bench.state(2) is S.CANCELED
     assert bench.get("origin", 2) == CancelOrigin.SYSTEM
 
@@ -115,10 +115,10 @@ def test_a_critical_task_that_fails_stops_the_job_at_once() -> None:
 
     bench.fail(1)
 
-    assert bench.job.state is JobState.CANCELING
+    assert bench.stands(JobState.CANCELING)
     assert (bench.state(2), bench.state(3)) == (S.CANCELING, S.CANCELED)
     bench.end_all()
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
     assert bench.state(2) is S.FAILED
     assert bench.note(2)[0] == codes.TASKS_JOB_CANCELED
     assert bench.get("origin", 3) == CancelOrigin.SYSTEM
@@ -131,7 +131,7 @@ def test_fail_on_task_failure_makes_every_task_critical() -> None:
 
     bench.fail(1)
 
-    assert bench.job.state is JobState.CANCELING
+    assert bench.stands(JobState.CANCELING)
 
 
 @pytest.mark.parametrize(
@@ -154,22 +154,22 @@ def test_the_number_of_failures_that_trips_a_sweep(
     for instance in range(1, failures + 1):
         bench.fail(1, instance)
 
-    assert (bench.job.state is JobState.CANCELING) is trips
+    assert (bench.stands(JobState.CANCELING)) is trips
 
 
 def test_over_its_run_time_limit_a_job_is_canceled_and_its_tasks_fail() -> None:
     bench = Bench(plain(), plain(), runtime=60.0).start({1: 1})
 
     bench.tick(59.0)
-    assert bench.job.state is JobState.RUNNING
+    assert bench.stands(JobState.RUNNING)
     bench.tick(1.0)
 
-    assert bench.job.state is JobState.CANCELING
+    assert bench.stands(JobState.CANCELING)
     assert bench.job.request_cancel is CancelRequest.TIMEOUT
     assert bench.job.error_code == -2147218987
     assert bench.told(StopTasks)[0][1].grace_ms == 15000
     bench.stop(1)
-    assert bench.job.state is JobState.CANCELED
+    assert bench.stands(JobState.CANCELED)
     assert (bench.state(1), bench.state(2)) == (S.FAILED, S.CANCELED)
     assert bench.note(1)[0] == -2147218989
     assert bench.get("origin", 2) == CancelOrigin.TIMEOUT
@@ -181,7 +181,7 @@ def test_the_release_task_must_fit_inside_the_jobs_limit() -> None:
     assert deadline_of(bench.job, 15.0) == 100.0 + 60.0 - 10.0
     bench.tick(50.0)
 
-    assert bench.job.state is JobState.CANCELING
+    assert bench.stands(JobState.CANCELING)
     bench.stop(1)
     assert 2 in {start.task_id for _, start in bench.told(StartTasks)}
 
@@ -196,7 +196,7 @@ def test_only_what_runs_has_a_deadline() -> None:
     bench = Bench(plain(), runtime=60.0).submit()
     assert deadline_of(bench.job, 15.0) is None
     bench.tick(100.0)
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
 
 
 @pytest.mark.parametrize("finish", [False, True])
@@ -228,7 +228,7 @@ def test_over_its_own_limit_a_task_fails_and_the_job_goes_on(state: TaskState) -
     assert bench.state(1) is S.FAILED
     assert bench.note(1)[0] == -2147218985
     assert bench.get("prev", 1) == S.CANCELING
-    assert bench.job.state is JobState.RUNNING
+    assert bench.stands(JobState.RUNNING)
 
 
 def test_finishing_a_running_job_finishes_what_runs_and_cancels_the_rest() -> None:
@@ -236,11 +236,11 @@ def test_finishing_a_running_job_finishes_what_runs_and_cancels_the_rest() -> No
 
     bench.finish_job("good enough")
 
-    assert bench.job.state is JobState.FINISHING
+    assert bench.stands(JobState.FINISHING)
     assert bench.told(StopTasks)[0][1].grace_ms == 15000
     bench.end(1, code=143)
     bench.end_all()
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
     assert (bench.state(1), bench.state(2)) == (S.FINISHED, S.CANCELED)
     assert bench.state(3) is S.FINISHED
     assert bench.job.error_message == "good enough"
@@ -262,7 +262,7 @@ def test_a_forced_finish_has_no_grace_period_and_no_release() -> None:
     bench.end(1)
 
     assert bench.told(StopTasks)[0][1].grace_ms == 0
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
     assert bench.state(2) is S.CANCELED
 
 
@@ -284,7 +284,7 @@ def test_a_lost_node_does_not_keep_a_job_finishing() -> None:
 
     bench.lose(1)
 
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
     assert bench.state(1) is S.FINISHED
 
 

@@ -155,7 +155,7 @@ def test_it_goes_on_while_what_is_left_is_enough() -> None:
 
     bench.lose(1)
 
-    assert bench.job.state is JobState.RUNNING
+    assert bench.stands(JobState.RUNNING)
 
 
 def test_a_job_that_lost_its_nodes_too_often_fails() -> None:
@@ -165,7 +165,7 @@ def test_a_job_that_lost_its_nodes_too_often_fails() -> None:
 
     bench.lose(2)
 
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
     assert bench.job.failure_reason is FailureReason.RESOURCE_FAILURE
     assert bench.job.error_code == -2147218981
     assert bench.state(1) is S.CANCELED
@@ -214,7 +214,7 @@ def test_a_draining_node_lets_what_runs_end_and_gets_nothing_new() -> None:
     bench.end(1, 1)
     assert bench.states(1) == ["Finished", "Queued", "Queued", "Queued"]
     assert not bench.job.uses
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
 
 
 def test_a_graceful_cancel_does_not_keep_a_node_that_is_taken_away() -> None:
@@ -299,13 +299,13 @@ def test_a_job_that_holds_keeps_what_runs_on_a_lost_node_until_it_is_back() -> N
     bench.lose(1)
 
     assert bench.states(1)[0] == "Running"
-    assert bench.job.uses[1].phase is UsePhase.LOST
+    assert bench.job.uses[1].phase.lost
     bench.end(1, 2).end(1, 3)
     assert bench.get("node", 1, 4) == 2  # nothing new goes there
     bench.sync(1, bench.live(1))
     assert bench.job.uses[1].phase is UsePhase.READY
     bench.end_all()
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
     assert [bench.get("attempt", 1, i) for i in range(1, 5)] == [1] * 4
 
 
@@ -315,7 +315,7 @@ def test_a_job_that_holds_is_canceled_without_waiting_for_a_lost_node() -> None:
 
     bench.cancel("enough")
 
-    assert bench.job.state is JobState.CANCELED
+    assert bench.stands(JobState.CANCELED)
     assert bench.state(1) is S.FAILED
 
 

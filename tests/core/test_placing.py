@@ -48,7 +48,7 @@ def test_a_limit_on_elements_at_once_is_kept_and_others_go_on() -> None:
     bench.end(1, 1)
     assert bench.states(1)[2] == "Dispatching"
     bench.end_all()
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_a_wide_task_gets_its_cores_on_one_node_and_is_not_overtaken() -> None:
@@ -75,7 +75,7 @@ def test_a_job_whose_nodes_are_too_narrow_for_its_next_task_gets_others() -> Non
     bench.submit().grant({1: 1, 2: 1})
     bench.end(1, 1).end(1, 2)
 
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
     assert bench.job.auto_requeue_count == 0
     bench.grant({3: 2})
     assert bench.state(2) is S.DISPATCHING

@@ -30,7 +30,7 @@ def test_preparation_runs_on_each_node_before_any_other_task() -> None:
     bench.run(2, 2).end(2, 2)
     assert started(bench, 1) == [1, 2]
     bench.end_all()
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
     assert bench.state(2) is S.FINISHED
 
 
@@ -62,7 +62,7 @@ def test_where_it_fails_the_node_is_excluded_and_the_job_goes_on() -> None:
     assert [node for node, _ in bench.told(EndJob)] == [1]
     assert started(bench, 3) == []  # no release where the preparation failed
     bench.end_all()
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_without_enough_nodes_left_the_job_is_queued_again_as_a_system_error() -> None:
@@ -70,7 +70,7 @@ def test_without_enough_nodes_left_the_job_is_queued_again_as_a_system_error() -
 
     bench.run(2, 1).fail(2, 1)
 
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
     assert bench.job.error_code == -2147218968
     assert "n1" in bench.job.error_message
     assert bench.job.auto_requeue_count == 1
@@ -148,7 +148,7 @@ def test_it_also_runs_where_tasks_failed_and_its_own_failure_changes_nothing(
     assert started(bench, 2) == [1]
     bench.run(2, 1).end(2, 1, code=code)
 
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
     assert bench.job.error_message == "1 task failed"
 
 
@@ -169,7 +169,7 @@ def test_a_release_that_the_node_forgot_does_not_keep_the_job() -> None:
 
     bench.sync(1, [])
 
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_a_release_of_a_node_given_back_that_is_lost_gives_back_the_node() -> None:
@@ -188,7 +188,7 @@ def test_disabled_release_tasks_do_not_run() -> None:
     bench.end(1)
 
     assert started(bench, 2) == []
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_a_preparation_canceled_before_it_ran_does_not_run() -> None:
@@ -216,9 +216,9 @@ def test_the_tasks_of_a_job_that_closes_early_do_not_wait_for_preparations() -> 
 
     bench.cancel_tasks((1, 0))
 
-    assert bench.job.state is JobState.FINISHING
+    assert bench.stands(JobState.FINISHING)
     bench.end(2, 1, reason=EndReason.CANCELED, code=143)
-    assert bench.job.state is JobState.CANCELED
+    assert bench.stands(JobState.CANCELED)
     assert started(bench, 3) == []
 
 

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -107,7 +107,7 @@ class Lives(RuleBasedStateMachine):
     def grant(self, node: int, number: int) -> None:
         held = self.bench.job.uses.get(node)
         cores = tuple(range(max(number, len(held.cores) if held else 0)))
-        waits = self.bench.job.state is JobState.QUEUED
+        waits = self.bench.stands(JobState.QUEUED)
         if not waits or number >= self.bench.job.min_cores():
             self.ask(c.GrantCores(cores={node: cores}))
 
@@ -239,6 +239,7 @@ Lives.TestCase.settings = settings(
     deadline=None,
     derandomize="CI" in os.environ,
     print_blob=True,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestLives = Lives.TestCase

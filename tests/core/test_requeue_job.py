@@ -161,14 +161,14 @@ def test_running_tasks_are_canceled_first_and_none_is_left_failed() -> None:
 
     bench.requeue()
 
-    assert bench.job.state is JobState.CANCELING
+    assert bench.stands(JobState.CANCELING)
     assert bench.job.request_cancel is CancelRequest.TASK_CANCEL_ON_REQUEUE
     assert {stop.grace_ms for _, stop in bench.told(StopTasks)} == {15000}
     assert bench.get("origin", 2) == CancelOrigin.REQUEUE
     bench.stop(2).stop(3)
     assert 4 in {start.task_id for _, start in bench.told(StartTasks)}
     bench.end_all()
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
     assert [bench.state(task) for task in (1, 2, 3)] == [
         *(S.FINISHED, S.QUEUED, S.QUEUED)
     ]
@@ -181,7 +181,7 @@ def test_a_lost_node_does_not_keep_a_requeue_waiting() -> None:
 
     bench.lose(1)
 
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
     assert bench.state(1) is S.QUEUED
     assert bench.get("auto", 1) == 0
 
@@ -193,14 +193,14 @@ def test_a_preparation_under_way_does_not_keep_a_requeue_waiting() -> None:
     bench.requeue()
     bench.stop(2, 1)
 
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
     assert bench.state(2) is S.QUEUED
 
 
 def test_prep_and_release_start_afresh() -> None:
     bench = Bench(plain(), prep(), release()).submit().grant()
     bench.run_all().end(2, 1).run_all().fail(1).end_all()
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
 
     bench.requeue()
 
@@ -272,7 +272,7 @@ def test_swept_then_requeued_then_canceled_by_name_stays_canceled() -> None:
     bench.cancel("sweep")
     bench.requeue_tasks((1, 0))
     bench.cancel_tasks((1, 0))
-    assert bench.job.state is JobState.CANCELED
+    assert bench.stands(JobState.CANCELED)
 
     bench.requeue()
 
@@ -282,7 +282,7 @@ def test_swept_then_requeued_then_canceled_by_name_stays_canceled() -> None:
 def test_a_requeued_job_that_is_no_longer_valid_fails_and_keeps_what_was_kept() -> None:
     bench = Bench(plain(), plain(), release()).start({1: 1})
     bench.end(1).run_all().fail(2).end_all()
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
     bench.settings = Settings(release_s=0)
 
     refusal = bench.requeue().refusal
@@ -336,7 +336,7 @@ def test_a_resubmission_fails_if_a_task_that_ran_before_is_not_rerunnable() -> N
 
     assert refusal is not None
     assert (refusal.hresult, refusal.facts["task"]) == (-2147219950, "7.1")
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
     assert (bench.state(1), bench.state(2)) == (S.FAILED, S.FINISHED)
 
 
@@ -349,5 +349,5 @@ def test_a_resubmission_may_run_what_is_not_rerunnable_and_never_ran() -> None:
 
     bench.submit()
 
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
     assert bench.state(1) is S.QUEUED

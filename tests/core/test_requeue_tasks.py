@@ -171,7 +171,7 @@ def test_all_tasks_of_one_call_are_queued_together_and_the_job_counts_once() -> 
     assert (bench.state(1), bench.state(2)) == (S.QUEUED, S.QUEUED)
     assert bench.job.requeue_count == 1
     bench.grant().run_all().end_all()
-    assert bench.job.state is JobState.FINISHED
+    assert bench.stands(JobState.FINISHED)
 
 
 def test_an_old_failure_does_not_trip_a_job_that_was_queued_for_another_task() -> None:
@@ -184,7 +184,7 @@ def test_an_old_failure_does_not_trip_a_job_that_was_queued_for_another_task() -
 
     assert bench.state(2) is S.RUNNING
     bench.end(2)
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
 
 
 def test_a_new_failure_trips_it_again() -> None:
@@ -194,7 +194,7 @@ def test_a_new_failure_trips_it_again() -> None:
     bench.requeue_tasks((2, 0), (3, 0))
     bench.grant().run_all().fail(2)
 
-    assert bench.job.state is JobState.CANCELING
+    assert bench.stands(JobState.CANCELING)
 
 
 def test_queued_again_in_an_invalid_job_both_fail() -> None:
@@ -260,7 +260,7 @@ def test_the_list_stops_at_the_first_failure_and_later_tasks_are_not_queued() ->
     assert decision.refusal.hresult == -2147220916
     assert decision.refusal.facts["task"] == "7.2"
     assert [bench.state(t) for t in (1, 2, 3)] == [S.QUEUED, S.FINISHED, S.FAILED]
-    assert bench.job.state is JobState.QUEUED
+    assert bench.stands(JobState.QUEUED)
 
 
 def test_nothing_changes_if_the_first_one_is_refused() -> None:
@@ -269,7 +269,7 @@ def test_nothing_changes_if_the_first_one_is_refused() -> None:
 
     bench.refused(again(bench, (2, 0), (1, 0)))
 
-    assert bench.job.state is JobState.FAILED
+    assert bench.stands(JobState.FAILED)
 
 
 def test_a_master_queues_every_element_that_is_not_finished() -> None:

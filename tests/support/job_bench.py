@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from hpcsched.core.job.model import Job, TaskRecord
+    from hpcsched.core.job.states import JobState
     from hpcsched.core.orders import Order
 
 ANN = Caller(user="ann")
@@ -268,6 +269,10 @@ class Bench:
         """Return the state of an element, or of a task itself (a master's too)."""
         record = self.job.tasks[task - 1]
         return S(self.get("state", task, instance)) if instance else record.state
+
+    def stands(self, state: JobState) -> bool:
+        """Is the job in this state now?"""
+        return self.job.state is state
 
     def states(self, task: int) -> list[str]:
         """Return the states of a sweep's elements."""

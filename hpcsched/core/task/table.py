@@ -77,7 +77,13 @@ TASK_TABLE: Final[tuple[Row, ...]] = (
     _row("T13 T15", (S.RUNNING, S.DISPATCHING), _T.CANCEL, (S.CANCELING,)),
     _row("T14", (S.RUNNING, S.DISPATCHING), _T.FORCE_CANCEL, (S.CANCELING,)),
     _row("T14 escalation", (S.CANCELING,), _T.FORCE_CANCEL, ()),
-    _row("T18", (S.RUNNING,), _T.TIME_OUT, (S.CANCELING, S.FAILED)),
+    _row(
+        "T18",
+        (S.RUNNING,),
+        _T.TIME_OUT,
+        (S.CANCELING, S.FAILED),
+        (S.CANCELING, S.QUEUED),
+    ),
     _row("T19 T15", (S.RUNNING, S.DISPATCHING), _T.SWEEP, (S.CANCELING,)),
     _row("T20", _WAITING, _T.SWEEP, (S.CANCELED,)),
     _row("T21", (S.RUNNING,), _T.FINISH, (S.CANCELING,)),
@@ -110,7 +116,13 @@ TASK_TABLE: Final[tuple[Row, ...]] = (
         _T.CONFIGURE,
         (S.CONFIGURING,),
     ),
-    _row("T28", (S.QUEUED, S.CONFIGURING), _T.FAIL_DEPENDENT, (S.FAILED,)),
+    _row("T28", _WAITING, _T.FAIL_DEPENDENT, (S.FAILED,)),
+    _row(
+        "T28 running",
+        (S.RUNNING, S.DISPATCHING),
+        _T.FAIL_DEPENDENT,
+        (S.CANCELING,),
+    ),
 )
 
 TASK_ROWS: Final[Mapping[tuple[S, TaskTrigger], tuple[Row, ...]]] = {

@@ -57,7 +57,12 @@ async def test_orders_are_handed_down_in_order(
     assert orders == [
         ["define", {
             "job": 7, "task": 2, "def": 1,
-            "env": {"A": "\udcff", "CCP_STDOUT": "out.*"},
+            "env": {
+                "A": "\udcff",
+                "CCP_STDOUT": "out.*",
+                "CCP_NODES": "1 cn007 1",
+                "CCP_NODES_CORES": "1 cn007 1",
+            },
             "argv": [["sim"], ["-n"], [3], ["caf\udce9"]], "cwd": "/w", "stdin": None,
             "stdout": ["out.", 1], "stderr": None, "limit_s": 2.5, "grace_s": 15.0,
             "signal": 10, "pin": True, "output_limit": 4096, "cgroup": True,
