@@ -59,7 +59,9 @@ def tile(directory: Path, number: int) -> None:
             index = colour_of(x, y)
             rows += b"\0\0\0" if index < 0 else palette[3 * index : 3 * index + 3]
     _replace(directory / f"tile-{number:03d}", bytes(rows))
-    print(f"tile {number}: rows {(number - 1) * ROWS} to {number * ROWS - 1}")
+    sys.stdout.write(
+        f"tile {number}: rows {(number - 1) * ROWS} to {number * ROWS - 1}\n"
+    )
 
 
 def colour_of(x: float, y: float) -> int:
@@ -74,7 +76,7 @@ def colour_of(x: float, y: float) -> int:
         size = z.real * z.real + z.imag * z.imag
         if size > 64:  # noqa: PLR2004 - far out, so that colours blend
             smooth = step + 1 - math.log2(math.log2(size) / 2)
-            return int(16 * math.sqrt(max(0.0, smooth))) % COLOURS
+            return int(70 * math.log2(1 + max(0.0, smooth))) % COLOURS
     return -1
 
 
@@ -88,7 +90,7 @@ def join(directory: Path, picture: Path) -> None:
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(data, 9)), (b"IEND", b"")]
     png = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
     _replace(picture, png)
-    print(f"{picture}: {WIDTH} x {HEIGHT}, {len(png)} bytes")
+    sys.stdout.write(f"{picture}: {WIDTH} x {HEIGHT}, {len(png)} bytes\n")
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

@@ -35,6 +35,9 @@ _HELPERS: Final = frozenset(
     {task_pb2.TASK_TYPE_NODE_PREP, task_pb2.TASK_TYPE_NODE_RELEASE}
 )
 
+#: Failed tasks of a job whose messages are shown.
+MOST_REASONS: Final = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
@@ -83,7 +86,7 @@ def carry_out(
                 jobs = list(await wait_for_jobs(client, job_ids, progress=shown))
         if own_status and len(jobs) == 1:
             return await _own_status(client, jobs[0])
-        return _tell(jobs)
+        return await _tell(client, jobs)
 
     try:
         return app.call(work)
@@ -151,18 +154,31 @@ async def _print_jobs(
     app.print_json(listing("jobs", jobs))
 
 
-def _tell(jobs: Sequence[job_pb2.Job]) -> int:
-    """Say on stderr which jobs did not finish; return the exit status."""
+async def _tell(client: AsyncClient, jobs: Sequence[job_pb2.Job]) -> int:
+    """Say on stderr which jobs did not finish, and why; return the exit status."""
     for job in jobs:
         if job.state != job_pb2.Job.STATE_FINISHED:
             note(ending(job))
+        if job.state == job_pb2.Job.STATE_FAILED:
+            await _tell_why(client, job)
     return status_of_jobs(jobs)
+
+
+async def _tell_why(client: AsyncClient, job: job_pb2.Job) -> None:
+    """Say what went wrong in the first tasks that failed."""
+    failed = (task_pb2.Task.STATE_FAILED,)
+    page = await client.tasks.list(job.id, states=failed, limit=MOST_REASONS)
+    for task in page.items:
+        if task.error_message:
+            element = f".{task.instance_id}" if task.instance_id else ""
+            name = f"{job.id}.{task.task_id}{element}"
+            note(f"task {name} Failed: {task.error_message}")
 
 
 async def _own_status(client: AsyncClient, job: job_pb2.Job) -> int:
     """Return the exit status of ``hpc run``: the task's own, where there is one."""
     if job.state != job_pb2.Job.STATE_FAILED or job.task_counts.total != 1:
-        return _tell([job])
+        return await _tell(client, [job])
     page = await client.tasks.list(job.id, elements=True)
     tasks = [task for task in page.items if task.type not in _HELPERS]
     if len(tasks) == 1:
@@ -171,5 +187,5 @@ async def _own_status(client: AsyncClient, job: job_pb2.Job) -> int:
             if task.exit_code > 128:  # noqa: PLR2004 - a signal is worth a word
                 note(ending(job))
             return task.exit_code
-    _tell([job])
+    await _tell(client, [job])
     return JOB_FAILED

@@ -62,9 +62,8 @@ def wanted_cores(job: Job, enough: int) -> int:
 
 def _demand(job: Job, least: int, most: int, *, running: bool) -> Demand:
     ready = ready_tasks(job)
-    width = 1
-    if ready:
-        width = job.tasks[ready[-1] - 1].spec.min_cores
+    following = job.front[0][0] if job.front else ready[-1] if ready else 0
+    width = job.tasks[following - 1].spec.min_cores if following else 1
     return Demand(
         job_id=job.job_id,
         order=job.order,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.reading import WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.model import Job
@@ -101,12 +102,14 @@ class Outputs(JobReads):
                     )
                 await self._world.clock.sleep(RETRY_S)
                 continue
-            async for piece in self._window(node, order, name, place.path):
-                at = piece.offset + len(piece.data)
-                order = replace(order, offset=at)
-                yield piece
-                if piece.eof:
-                    return
+            window = self._window(node, order, name, place.path)
+            async with aclosing(window) as pieces:  # a read must not outlive its reader
+                async for piece in pieces:
+                    at = piece.offset + len(piece.data)
+                    order = replace(order, offset=at)
+                    yield piece
+                    if piece.eof:
+                        return
 
     def _ready_node(self, node_id: int) -> NodeActor | None:
         node = self._world.nodes.by_id(node_id)
@@ -125,7 +128,7 @@ class Outputs(JobReads):
 
     async def _window(
         self, node: NodeActor, order: ReadOutput, name: str, path: str
-    ) -> AsyncIterator[OutputPiece]:
+    ) -> AsyncGenerator[OutputPiece, None]:
         """Yield the pieces of one window; fewer when the stream to the node ends."""
         reading = node.readings.open()
         got, over = 0, False

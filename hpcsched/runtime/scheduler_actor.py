@@ -38,7 +38,8 @@ class SchedulerActor:
         self._demands: SortedDict[Any, Demand] = SortedDict()
         self._keys: dict[int, tuple[Any, ...]] = {}
         self._never: dict[int, PendingReason] = {}
-        self._declined: dict[int, Demand] = {}
+        self._declined: set[int] = set()
+        self._offers: dict[int, tuple[Demand, dict[int, tuple[int, ...]]]] = {}
         self._cores = 0
         self._scheduled = False
 
@@ -82,7 +83,13 @@ class SchedulerActor:
             self._exclusive.discard(job_id)
         if now != before:
             self._book(job_id, before, now)
-        if self._demand(job_id, demand) or now != before:
+        news = self._demand(job_id, demand)
+        offer = self._offers.pop(job_id, None)
+        if offer is not None and offer == (demand, now):
+            # It took nothing of what it was given: it is not offered the same again.
+            self._declined.add(job_id)
+        elif news or now != before:
+            self._declined.discard(job_id)
             self._wake()
 
     def _demand(self, job_id: int, demand: Demand | None) -> bool:
@@ -91,7 +98,7 @@ class SchedulerActor:
         before = None if key is None else self._demands.pop(key)
         if demand is None:
             self._never.pop(job_id, None)
-            self._declined.pop(job_id, None)
+            self._declined.discard(job_id)
         else:
             key = (*demand.order, job_id)
             self._keys[job_id] = key
@@ -151,9 +158,8 @@ class SchedulerActor:
         """Yield, in queue order, what may be granted now."""
         for demand in self._demands.values():
             job_id = demand.job_id
-            if job_id in self._pending or self._declined.get(job_id) == demand:
-                continue
-            yield demand
+            if job_id not in self._pending and job_id not in self._declined:
+                yield demand
 
     def _grant(self, job_id: int, grants: dict[int, tuple[int, ...]]) -> None:
         self._pending[job_id] = grants
@@ -164,9 +170,8 @@ class SchedulerActor:
         def answered(_: Any, error: BaseException | None) -> None:
             del self._pending[job_id]
             if error is None:
-                # The job's own word on what it holds follows in the same turn. One that
-                # takes nothing of a grant is not offered the same again.
-                self._declined[job_id] = demand
+                # The job's own word on what it holds follows in the same turn.
+                self._offers[job_id] = (demand, before)
                 return
             log.warning("job %d: a grant was not taken: %s", job_id, error)
             self._demand(job_id, None)  # until it has been loaded again

@@ -6,20 +6,28 @@ import asyncio
 import contextlib
 import logging
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 from grpc import aio
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.caller import Caller
-from hpcsched.rpc.errors import to_status
-from hpcsched.rpc.metadata import bearer_token, call_name
+from hpcsched.rpc.errors import status_code, to_status
+from hpcsched.rpc.metadata import REQUEST_ID, STATUS_DETAILS, bearer_token, call_name
 from hpcsched.services.cursors import with_cursors
+from hpcsched.services.interrupting import interruptible
+from hpcsched.services.limits import (
+    ABORT_DEADLINE_S,
+    DEFAULT_DEADLINE_S,
+    REAUTHENTICATE_S,
+    WRITE_DEADLINE_S,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
+    from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
     from hpcsched.runtime.front import ClusterFront
     from hpcsched.store.base import TokenRow
@@ -28,6 +36,7 @@ _log = logging.getLogger(__name__)
 AGENT_SERVICE: Final = "/hpcsched.agent.v1.AgentService/"
 _OPEN: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 _token: ContextVar[TokenRow] = ContextVar("token")
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
 def caller() -> Caller:
@@ -41,25 +50,47 @@ def node_of_token() -> str:
     return _token.get().user
 
 
+#: Why a token does not open the gate, nor keep a stream open.
+_NO_TOKEN: Final = "the token is unknown, has ended or was revoked"
+
+
+class _DeadlineError(Exception):
+    """The deadline that we gave to a call has passed."""
+
+
+class _UnheardError(Exception):
+    """The peer does not even take the status."""
+
+
 class _Status:
     """A status with details in the form that gRPC wants."""
 
-    def __init__(self, error: HpcError) -> None:
+    def __init__(self, error: HpcError, echo: Pairs) -> None:
         status = to_status(error)
-        self.code = next(c for c in grpc.StatusCode if c.value[0] == status.code)
+        self.code = status_code(error)
         self.details = status.message
         self.trailing_metadata = (
-            ("grpc-status-details-bin", status.SerializeToString()),
+            *echo,
+            (STATUS_DETAILS, status.SerializeToString()),
         )
 
 
 class Gate(aio.ServerInterceptor):
-    """Lets calls with a valid token of the right role in; refusals become statuses."""
+    """Lets calls with a valid token of the right role in; refusals become statuses.
+
+    A unary call ends at its deadline, and has one. A stream ends when its token is no
+    longer valid or its reader takes nothing.
+    """
 
     def __init__(
-        self, front: ClusterFront, ids: Ids, is_serving: Callable[[], bool]
+        self,
+        front: ClusterFront,
+        clock: Clock,
+        ids: Ids,
+        is_serving: Callable[[], bool],
     ) -> None:
         self._front = front
+        self._clock = clock
         self._ids = ids
         self._is_serving = is_serving
 
@@ -81,42 +112,95 @@ class Gate(aio.ServerInterceptor):
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
         }
-        if handler.unary_unary:
+        name = call_name(metadata)
+        echo: Pairs = ((REQUEST_ID, name),) if name else ()
 
-            async def unary(request: Any, context: Any) -> Any:
-                try:
-                    self._admit(method, metadata)
+        async def guarded(body: Callable[[str], Awaitable[Any]], context: Any) -> Any:
+            try:
+                if echo:
+                    context.set_trailing_metadata(echo)
+                return await body(self._admit(method, metadata))
+            except Exception as error:  # noqa: BLE001  every fault becomes a status
+                await self._refuse(error, method, echo, context)
+
+        async def unary(request: Any, context: Any) -> Any:
+            async def body(_: str) -> Any:
+                with self._deadline(context):
                     return await handler.unary_unary(request, context)
-                except Exception as error:  # noqa: BLE001  every fault becomes a status
-                    await self._refuse(error, method, metadata, context)
 
-            return grpc.unary_unary_rpc_method_handler(unary, **kinds)
-        if handler.unary_stream:
+            return await guarded(body, context)
 
-            async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-                try:
-                    self._admit(method, metadata)
-                    async with contextlib.aclosing(
-                        handler.unary_stream(request, context)
-                    ) as answers:
+        async def stream(request: Any, context: Any) -> None:
+            async def body(secret: str) -> None:
+                with self._stream(secret) as interrupt:
+                    answers = handler.unary_stream(request, context)
+                    async with contextlib.aclosing(answers):
                         async for answer in answers:
-                            yield answer
-                except Exception as error:  # noqa: BLE001  every fault becomes a status
-                    await self._refuse(error, method, metadata, context)
+                            with self._after(WRITE_DEADLINE_S, interrupt, too_slow()):
+                                await context.write(answer)
 
-            return grpc.unary_stream_rpc_method_handler(stream, **kinds)
+            await guarded(body, context)
 
         async def both(requests: Any, context: Any) -> None:
-            try:
-                self._admit(method, metadata)
-                await handler.stream_stream(requests, context)
-            except Exception as error:  # noqa: BLE001  every fault becomes a status
-                await self._refuse(error, method, metadata, context)
+            async def body(secret: str) -> None:
+                with self._stream(secret):
+                    await handler.stream_stream(requests, context)
 
+            await guarded(body, context)
+
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(unary, **kinds)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(stream, **kinds)
         return grpc.stream_stream_rpc_method_handler(both, **kinds)
 
-    def _admit(self, method: str, metadata: Any) -> None:
-        """Find out who calls.
+    @contextlib.contextmanager
+    def _after(
+        self, seconds: float, interrupt: Callable[[Exception], None], error: Exception
+    ) -> Iterator[None]:
+        """Interrupt a block that takes longer."""
+        at = self._clock.mono() + seconds
+        timer = self._clock.call_at(at, lambda: interrupt(error))
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    @contextlib.contextmanager
+    def _deadline(self, context: Any) -> Iterator[None]:
+        """Give a call without a deadline one; gRPC itself sees to the others."""
+        if context.time_remaining() is not None:
+            yield
+            return
+        with (
+            interruptible() as interrupt,
+            self._after(DEFAULT_DEADLINE_S, interrupt, _DeadlineError()),
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def _stream(self, secret: str) -> Iterator[Callable[[Exception], None]]:
+        """Interrupt a block once the token that it was opened with is not valid."""
+        with interruptible() as interrupt:
+
+            def look() -> None:
+                nonlocal timer
+                if self._front.authenticate(secret) is None:
+                    interrupt(HpcError("UNAUTHENTICATED", problem=_NO_TOKEN))
+                else:
+                    timer = self._clock.call_at(self._next_look(), look)
+
+            timer = self._clock.call_at(self._next_look(), look)
+            try:
+                yield interrupt
+            finally:
+                timer.cancel()
+
+    def _next_look(self) -> float:
+        return self._clock.mono() + REAUTHENTICATE_S
+
+    def _admit(self, method: str, metadata: Any) -> str:
+        """Find out who calls, and return the secret of the token.
 
         Raises:
             HpcError: UNAUTHENTICATED, PERMISSION_DENIED or HEAD_STOPPING.
@@ -126,8 +210,7 @@ class Gate(aio.ServerInterceptor):
             raise HpcError("UNAUTHENTICATED", problem="the call has no token")
         row = self._front.authenticate(secret)
         if row is None:
-            problem = "the token is unknown, has ended or was revoked"
-            raise HpcError("UNAUTHENTICATED", problem=problem)
+            raise HpcError("UNAUTHENTICATED", problem=_NO_TOKEN)
         for_agents = method.startswith(AGENT_SERVICE)
         if for_agents != (row.role == "node"):
             operation = (
@@ -137,15 +220,19 @@ class Gate(aio.ServerInterceptor):
         if not self._is_serving():
             raise HpcError("HEAD_STOPPING")
         _token.set(row)
+        return secret
 
     async def _refuse(
-        self, error: Exception, method: str, metadata: Any, context: Any
+        self, error: Exception, method: str, echo: Pairs, context: Any
     ) -> None:
         """End the call with the refusal's status."""
+        if isinstance(error, aio.AbortError):
+            raise error
+        if isinstance(error, _DeadlineError):
+            details = f"no answer within {DEFAULT_DEADLINE_S:g} s"
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, details, echo)
         if isinstance(error, HpcError):
             refusal = with_cursors(error)
-        elif isinstance(error, aio.AbortError):
-            raise error
         else:
             incident = self._ids.uuid()
             _log.error(
@@ -153,8 +240,22 @@ class Gate(aio.ServerInterceptor):
                 method,
                 incident,
                 exc_info=error,
-                extra={"call": call_name(metadata)},
+                extra={"call": dict(echo).get(REQUEST_ID, "")},
             )
             refusal = HpcError("INTERNAL", incident=incident)
-        with contextlib.suppress(asyncio.InvalidStateError):
-            await context.abort_with_status(_Status(refusal))
+        try:
+            with (
+                interruptible() as interrupt,
+                self._after(ABORT_DEADLINE_S, interrupt, _UnheardError()),
+                contextlib.suppress(asyncio.InvalidStateError),
+            ):
+                await context.abort_with_status(_Status(refusal, echo))
+        except _UnheardError:
+            _log.info("%s: the peer took no status for %s", method, refusal.reason)
+            # Leaving like this drops the call, which resets its stream.
+            raise asyncio.CancelledError from None
+
+
+def too_slow() -> HpcError:
+    """Return the refusal for a stream's reader that takes nothing."""
+    return HpcError("QUEUE_FULL", what=f"nothing was read for {WRITE_DEADLINE_S:g} s")

@@ -56,7 +56,7 @@ class Servers:
     """Both servers, their health, and the addresses that they are bound to."""
 
     def __init__(self, front: Any, clock: Clock, ids: Ids) -> None:
-        gate = Gate(front, ids, lambda: bool(front.serving))
+        gate = Gate(front, clock, ids, lambda: bool(front.serving))
         self._clients = aio.server(interceptors=[gate], options=client_server_options())
         self._agents = aio.server(interceptors=[gate], options=agent_server_options())
         self._health = health.aio.HealthServicer()

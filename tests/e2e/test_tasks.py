@@ -212,10 +212,10 @@ def test_a_task_that_depends_on_others_by_name_starts_after_all_of_them(
     assert lines[-1] == "last", "a failed task satisfies a dependency, too"
 
 
-def test_tasks_of_four_cores_wait_for_nodes_that_are_too_small_and_say_so(
+def test_a_job_that_is_too_large_for_the_nodes_waits_and_says_why(
     cluster: Cluster,
 ) -> None:
-    error = cluster.refused("submit", "--cores", "99", "--", "true")
+    job_id = cluster.submit("--cores", "99", "--", "true")
 
-    assert error["reason"] == "CLUSTER_TOO_SMALL"
-    assert error["metadata"]["wanted"] == "99"
+    assert cluster.job(job_id).pending_reason == "NotEnoughResource"
+    assert "needs 99 cores" in cluster.hpc("job", "why", job_id).out

@@ -8,6 +8,7 @@ import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.runtime import feed as feed_module
+from hpcsched.runtime import registry
 from hpcsched.runtime.front import Stop
 from tests.support.head_bench import ANN, NO_ID, a_sweep
 from tests.support.manual_clock import settle
@@ -206,8 +207,6 @@ async def test_nothing_is_left_of_a_thousand_watches_waits_and_looks(
 
 
 async def test_ended_jobs_leave_memory(bench: Bench) -> None:
-    from hpcsched.runtime import registry
-
     for _ in range(registry.ENDED_KEPT + 30):
         job_id = await bench.submit()
         await bench.head.cancel_jobs(ANN, [job_id], Stop(), NO_ID)
@@ -221,8 +220,6 @@ async def test_ended_jobs_leave_memory(bench: Bench) -> None:
 async def test_big_ended_jobs_leave_memory_earlier(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpcsched.runtime import registry
-
     monkeypatch.setattr(registry, "ENDED_ROWS", 1000)
     for _ in range(10):
         job_id = await bench.submit(a_sweep(400))

@@ -125,9 +125,7 @@ class Cluster:
 
     def refused(self, *arguments: object, status: int = 1, stdin: str = "") -> Any:
         """Run a command that must be refused; return the error object it prints."""
-        done = self.hpc("--json", *arguments, status=status, stdin=stdin)
-        assert done.out == "", done
-        return done.error
+        return self.hpc("--json", *arguments, status=status, stdin=stdin).error
 
     def submit(self, *arguments: object) -> int:
         """Submit a job; return its id."""
@@ -273,7 +271,9 @@ class Cluster:
         try:
             if self.dir.exists():
                 self.down()
-            wait_for(lambda: not self.belongings(), 10, what="the end of all processes")
+            wait_for(
+                self.belongings, 10, until=lambda x: not x, what="the end of processes"
+            )
         finally:
             for pid in self.belongings():
                 # Looked up a moment ago by directory or command line: it is ours.

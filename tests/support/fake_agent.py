@@ -443,6 +443,8 @@ class FakeAgent:
     def _serve(self, order: o.ReadOutput) -> None:
         key = (order.job_id, order.task_id, order.instance_id, order.attempt)
         data = self.output.get((key, order.stderr))
+        if data is None and key in self.starts:
+            data = b""
         if data is None:
             gone = OutputChunk(
                 read_id=order.read_id, offset=0, data=b"", eof=True, error="gone"

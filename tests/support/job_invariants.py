@@ -9,6 +9,7 @@ from hpcsched.core.job.apply import apply
 from hpcsched.core.job.deriving import derive_state
 from hpcsched.core.job.locating import ACTIVE, rows_on
 from hpcsched.core.job.model import Job
+from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 DERIVED = {
     *("definitions", "exit_codes", "ready", "unready", "mean_run", "note_ids"),
-    *("tasks", "tables", "uses", "spec"),
+    *("tasks", "tables", "uses", "spec", "masters", "per_node", "critical"),
+    *("widest", "uniform", "open_names", "dependants"),
 }
 COLUMNS = (
     *("state", "prev", "origin", "request", "pending", "reason", "flags", "attempt"),
@@ -139,6 +141,7 @@ def check_invariants(job: Job, watcher: Watcher) -> None:
     _check_counts(job)
     _check_uses(job)
     _check_elements(job, watcher)
+    _check_ready(job)
     if job.state.terminal:
         assert not job.uses
         assert all(not record.open for record in job.tasks)
@@ -150,6 +153,20 @@ def check_invariants(job: Job, watcher: Watcher) -> None:
     if job.state in (JobState.CONFIGURING, JobState.QUEUED):
         assert not job.uses
         assert not job.on_nodes()
+
+
+def _check_ready(job: Job) -> None:
+    """What is remembered of tasks that may start is what looking again would find."""
+    if job.ready is None:
+        return
+    kept, job.ready = job.ready, None
+    waiting = job.unready
+    fresh = ready_tasks(job)
+    queued = [t for t in kept if job.tasks[t - 1].counts[TaskState.QUEUED]]
+    assert queued == fresh
+    assert {t for t in waiting if job.tasks[t - 1].counts[TaskState.QUEUED]} == (
+        job.unready
+    )
 
 
 def _check_told(job: Job, watcher: Watcher) -> None:

@@ -208,6 +208,8 @@ def is_same(record: Record, directory: str) -> bool:
         line = Path(f"/proc/{record.pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
+    if line == [b""]:
+        return True  # halfway through its exec: a child has no command line then
     program, root = os.fsencode(record.program), os.fsencode(directory)
     has_program = any(os.path.basename(word) == program for word in line)  # noqa: PTH119 - bytes
     return has_program and any(word.startswith(root) for word in line)

@@ -18,6 +18,7 @@ from hpcsched.core.job.model import (
     TaskRecord,
     UsePhase,
 )
+from hpcsched.core.job.readiness import note_closed, note_queued
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.states import (
@@ -71,6 +72,8 @@ def apply(job: Job, event: Event) -> list[Change]:
         record = job.tasks[task_id - 1]
         for name, value in fields.items():
             setattr(record, name, value)
+        if not record.table:
+            job.marked.add(task_id)
         touched[task_id] = set()
     _apply_uses(job, event)
     for move in event.moves:
@@ -86,7 +89,7 @@ def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:
     """Move the job along the event's path, and its per-node tasks with it."""
     if not event.path:
         return
-    per_node = [record for record in job.tasks if not record.ordinary]
+    per_node = job.per_node.values()
     for state in event.path:
         if (job.state, state) not in LEGAL_JOB_MOVES:
             way = f"from {job.state.label} to {state.label}"
@@ -112,8 +115,7 @@ def _add_task(job: Job, spec: Any) -> None:
     record.counts[TaskState.CONFIGURING] = record.count
     if record.ordinary:
         job.counts[TaskState.CONFIGURING] += record.count
-    job.tasks.append(record)
-    job.ready = None
+    job.append(record)
 
 
 def _apply_uses(job: Job, event: Event) -> None:
@@ -280,12 +282,17 @@ def _book(
 
 
 def _note_ready(job: Job, record: TaskRecord, move: TaskMove, to: int) -> None:
-    """Forget which tasks may start where this move may have changed it."""
+    """Keep the list of tasks that may start up to date."""
     if to == TaskState.QUEUED:
-        job.ready = None
         record.hint = min(record.hint, record.row(move.ranges[0][0]))
-    elif to in TASK_TERMINAL and not record.open and job.unready:
+        if move.was in _BUSY:
+            note_queued(job, record)
+        else:
+            job.ready = None
+    elif move.was in TASK_TERMINAL or to == TaskState.CONFIGURING:
         job.ready = None
+    elif to in TASK_TERMINAL and not record.open:
+        note_closed(job, record)
 
 
 def _settle_record(

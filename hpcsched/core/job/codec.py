@@ -107,12 +107,12 @@ def encode_job(job: Job) -> bytes:
         value = getattr(job, name)
         body[name] = None if value is None else int(value)
     body["uses"] = {n: use.encode() for n, use in job.uses.items()}
-    body["tasks"] = [_encode_record(record) for record in job.tasks if record.table]
+    body["tasks"] = [_encode_record(record) for record in job.masters]
     body["extra"] = {
-        record.task_id: (record.submit_time, record.forgiven)
-        for record in job.tasks
-        if not record.table and (record.submit_time or record.forgiven)
+        task_id: (job.tasks[task_id - 1].submit_time, job.tasks[task_id - 1].forgiven)
+        for task_id in sorted(job.marked)
     }
+    # Not read back, but by those who look at a job without loading it:
     body["size"] = len(job.tasks)
     body["counts"] = job.counts
     body["cores"] = (job.min_cores(), job.max_cores())
@@ -175,9 +175,11 @@ def _decode_tasks(job: Job, body: Any, specs: Mapping[int, bytes]) -> None:
             record = _decode_record(job, spec, own[task_id])
         else:
             record = _plain_record(job, task_id, spec, plain)
-            record.submit_time, record.forgiven = extra.get(task_id, (None, 0))
+            if task_id in extra:
+                record.submit_time, record.forgiven = extra[task_id]
+                job.marked.add(task_id)
             plain += 1
-        job.tasks.append(record)
+        job.append(record)
         if record.ordinary:
             for state, count in enumerate(record.counts):
                 job.counts[state] += count

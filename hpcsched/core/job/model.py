@@ -155,7 +155,9 @@ class Job:
         "change_time",
         "counts",
         "create_time",
+        "critical",
         "definitions",
+        "dependants",
         "end_time",
         "error_code",
         "error_message",
@@ -167,12 +169,16 @@ class Job:
         "graceful",
         "job_id",
         "last_nodes",
+        "marked",
+        "masters",
         "mean_run",
         "note_ids",
         "notes",
+        "open_names",
         "owner",
         "pending_end",
         "pending_reason",
+        "per_node",
         "previous_state",
         "ready",
         "request_cancel",
@@ -186,8 +192,10 @@ class Job:
         "submit_time",
         "tables",
         "tasks",
+        "uniform",
         "unready",
         "uses",
+        "widest",
     )
 
     def __init__(self, job_id: int, owner: str, spec: JobSpec, now: float) -> None:
@@ -226,8 +234,16 @@ class Job:
         self.note_ids: dict[tuple[int, str], int] = {(0, ""): 0}
         self.definitions: dict[int, DefineTask] = {}
         self.exit_codes: dict[int, ExitCodes] = {}
+        self.masters: list[TaskRecord] = []
+        self.per_node: dict[TaskType, TaskRecord] = {}
+        self.critical: list[TaskRecord] = []
+        self.marked: set[int] = set()
+        self.widest = 1
+        self.uniform = True
         self.ready: list[int] | None = None
         self.unready: set[int] = set()
+        self.open_names: dict[str, int] = {}
+        self.dependants: dict[str, set[int]] = {}
         self.mean_run = -1.0
 
     @property
@@ -245,12 +261,25 @@ class Job:
             return self.tasks[task_id - 1]
         return None
 
+    def append(self, record: TaskRecord) -> None:
+        """Add a task, and remember what is asked of it often."""
+        self.tasks.append(record)
+        spec = record.spec
+        if record.table:
+            self.masters.append(record)
+        if not record.ordinary:
+            self.per_node[spec.type] = record
+        if spec.critical or (spec.critical is None and spec.critical_count):
+            self.critical.append(record)
+        if record.ordinary:
+            self.widest = max(self.widest, spec.min_cores)
+            self.uniform &= not spec.max_concurrent
+            self.uniform &= (spec.max_cores or spec.min_cores) == 1
+        self.ready = None
+
     def typed(self, kind: TaskType) -> TaskRecord | None:
-        """Return the job's task of a kind of which it has at most one."""
-        for task in self.tasks:
-            if task.spec.type is kind:
-                return task
-        return None
+        """Return the job's node preparation or release, if it has one."""
+        return self.per_node.get(kind)
 
     def ordinary(self) -> Iterator[TaskRecord]:
         """Yield the tasks that count for the result."""
@@ -280,6 +309,8 @@ class Job:
         """Cores to start with: given, or the largest minimum of an open task."""
         if self.spec.min_cores is not None:
             return self.spec.min_cores
+        if self.widest == 1:
+            return 1
         return max(
             (t.spec.min_cores for t in self.ordinary() if t.open),
             default=1,
@@ -289,6 +320,9 @@ class Job:
         """Most cores that it can use: given, or the sum over open elements."""
         if self.spec.max_cores is not None:
             return self.spec.max_cores
+        if self.uniform:
+            idle = (*TASK_TERMINAL, TaskState.CONFIGURING)
+            return max(1, sum(self.counts) - sum(self.counts[s] for s in idle))
         total = 0
         for task in self.ordinary():
             per = task.spec.max_cores or task.spec.min_cores

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.locating import ACTIVE
 from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobType
 from hpcsched.core.task.elements import SENT
 from hpcsched.core.task.states import TaskState, TaskType
@@ -29,25 +30,6 @@ AHEAD_S: Final = 0.05
 AHEAD_LIMIT: Final = 64
 RUN_LIMIT: Final = 4096
 _QUEUED: Final = bytes([TaskState.QUEUED])
-
-
-def ready_tasks(job: Job) -> list[int]:
-    """Return the tasks that may start now, the next one last; kept until it changes."""
-    if job.ready is not None:
-        return job.ready
-    open_names = {r.spec.name for r in job.ordinary() if r.open}
-    ready: list[int] = []
-    unready: set[int] = set()
-    for record in job.ordinary():
-        if not record.counts[TaskState.QUEUED]:
-            continue
-        if open_names.isdisjoint(record.spec.depends_on):
-            ready.append(record.task_id)
-        else:
-            unready.add(record.task_id)
-    ready.reverse()  # the next one is the last, so that taking it is cheap
-    job.ready, job.unready = ready, unready
-    return ready
 
 
 def next_width(job: Job) -> int:

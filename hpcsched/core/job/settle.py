@@ -64,7 +64,10 @@ def _run(turn: Turn) -> None:
 def _fail_fast(turn: Turn) -> bool:
     """J14: a critical failure stops the job at once (lifecycle.md 5.4)."""
     job = turn.job
-    failed = next((task for task in job.ordinary() if _trips(job, task)), None)
+    if not job.counts[TaskState.FAILED]:
+        return False
+    may_trip = job.ordinary() if job.spec.fail_on_task_failure else job.critical
+    failed = next((task for task in may_trip if _trips(job, task)), None)
     if failed is None:
         return False
     name = f"{job.job_id}.{failed.task_id}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpcsched.common.substitution import compile_template, render
 from hpcsched.core.job.model import PER_NODE, Job
-from hpcsched.core.job.placing import ready_tasks
+from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import (
     CancelRequest,
     JobState,

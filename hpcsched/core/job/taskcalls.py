@@ -38,6 +38,7 @@ def cancel_tasks(turn: Turn, command: CancelTasks) -> HpcError | None:
         try:
             _cancel(turn, key, command)
         except HpcError as refusal:
+            refusal.facts["done"] = str(number)
             if not number:
                 raise
             return refusal
@@ -96,6 +97,7 @@ def finish_tasks(turn: Turn, command: FinishTasks) -> HpcError | None:
         try:
             _finish(turn, key, command.message)
         except HpcError as refusal:
+            refusal.facts["done"] = str(number)
             if not number:
                 raise
             return refusal

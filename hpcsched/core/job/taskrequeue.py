@@ -63,6 +63,7 @@ def requeue_tasks(turn: Turn, command: RequeueTasks) -> HpcError | None:
         try:
             verdict = line.requeue(key)
         except HpcError as refusal:
+            refusal.facts["done"] = str(number)
             if not number:
                 raise
             return refusal

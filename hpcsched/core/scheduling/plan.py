@@ -103,7 +103,7 @@ def _take(
             count = len(node.free)
         counts[node.node_id] = count
         total += count
-    if not demand.running and total < demand.least:
+    if not demand.running and 0 < total < demand.least:
         # A remainder that no process of the next task can use may serve another task.
         for node in ordered:
             spare = len(node.free) - counts[node.node_id]

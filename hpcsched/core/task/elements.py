@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
@@ -59,6 +60,12 @@ RESULTS: Final = (
 _RUN = re.compile(rb"(.)\1*", re.DOTALL)
 _KEPT: Final = bytes(EARLIER if old & (STARTED | EARLIER) else 0 for old in range(256))
 _WAS_SENT: Final = bytes(old & SENT for old in range(256))
+
+
+@cache
+def _with(flags: int) -> bytes:
+    """Return the translation that sets flags."""
+    return bytes(old | flags for old in range(256))
 
 
 class ElementTable:
@@ -141,8 +148,10 @@ class ElementTable:
     def merge_flags(self, first: int, last: int, flags: int) -> None:
         """Set flags without losing others."""
         column = self._bytes("flags")
-        merged = bytes(old | flags for old in range(256))
-        column[first : last + 1] = column[first : last + 1].translate(merged)
+        if first == last:
+            column[first] |= flags
+        else:
+            column[first : last + 1] = column[first : last + 1].translate(_with(flags))
         self._touch(first, last)
 
     def clear_results(self, first: int, last: int) -> None:

@@ -1,0 +1,402 @@
+"""The client API without a head behind it: real gRPC on loopback, scripted answers.
+
+Jobs, tasks, nodes and events are what a test puts there. Requests are kept. A fault is
+raised once, before the call is carried out; a drop ends a stream after so many messages.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from hpcsched.api.v1 import (
+    cluster_service_pb2,
+    cluster_service_pb2_grpc,
+    job_pb2,
+    job_service_pb2_grpc,
+    node_pb2,
+    node_service_pb2_grpc,
+    task_pb2,
+    watch_service_pb2,
+    watch_service_pb2_grpc,
+)
+from hpcsched.common.errors import HpcError
+from hpcsched.rpc.errors import status_code, to_status
+from hpcsched.rpc.metadata import STATUS_DETAILS, bearer_token
+from tests.support.fake_jobs import FakeJobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+JOB = job_pb2.Job
+TASK = task_pb2.Task
+NODE = node_pb2.Node
+
+#: The caller of every call.
+USER = "ada"
+ENDED = frozenset({JOB.STATE_FINISHED, JOB.STATE_FAILED, JOB.STATE_CANCELED})
+
+#: How long a stream that has nothing to send waits before it looks again, seconds.
+LOOK_S = 0.01
+
+
+class FakeApi:
+    """One server and what it serves; a context manager."""
+
+    def __init__(self) -> None:
+        self.user = USER
+        self.jobs: dict[int, job_pb2.Job] = {}
+        self.tasks: dict[int, list[task_pb2.Task]] = {}
+        self.specs: list[job_pb2.JobSpec] = []
+        self.nodes: dict[str, node_pb2.Node] = {}
+        self.events: list[watch_service_pb2.Event] = []
+        self.outputs: dict[tuple[int, int, int, int], bytes] = {}
+        self.parameters: dict[str, cluster_service_pb2.Parameter] = {}
+        self.tokens: dict[str, cluster_service_pb2.Token] = {}
+        self.requests: list[tuple[str, Any]] = []
+        self.secrets: set[str] = set()
+        self.faults: dict[str, list[Exception | grpc.StatusCode]] = defaultdict(list)
+        self.drops: dict[str, list[int]] = defaultdict(list)
+        self.changed = threading.Condition()
+        self._server = grpc.server(
+            ThreadPoolExecutor(32), options=[("grpc.so_reuseport", 0)]
+        )
+        jobs = FakeJobs(self)
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            jobs, self._server
+        )
+        node_service_pb2_grpc.add_NodeServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            FakeNodes(self), self._server
+        )
+        cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            FakeCluster(self), self._server
+        )
+        watch_service_pb2_grpc.add_WatchServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            FakeWatches(self), self._server
+        )
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.stop(None).wait()
+
+    # --- What a test puts there -------------------------------------------------
+
+    def add_job(self, state: str = "QUEUED", **fields: Any) -> int:
+        """Add a job with one task in a matching state; return its id."""
+        job_id = len(self.jobs) + 1
+        counts = task_pb2.TaskCounts(total=1)
+        fields.setdefault("owner", self.user)
+        self.jobs[job_id] = job_pb2.Job(
+            id=job_id,
+            state=JOB.State.Value(f"STATE_{state}"),
+            task_counts=counts,
+            **fields,
+        )
+        self.add_task(job_id)
+        self.add_event(job_id, (0, "", JOB.State.Value(f"STATE_{state}"), 0))
+        return job_id
+
+    def add_task(self, job_id: int, state: str = "QUEUED", **fields: Any) -> int:
+        """Add a task to a job; return its number."""
+        tasks = self.tasks.setdefault(job_id, [])
+        fields.setdefault("task_id", len(tasks) + 1)
+        fields.setdefault("type", task_pb2.TASK_TYPE_BASIC)
+        number = TASK.State.Value(f"STATE_{state}")
+        tasks.append(task_pb2.Task(job_id=job_id, state=number, **fields))
+        return int(fields["task_id"])
+
+    def add_event(self, job_id: int, *changes: tuple[int, str, int, int]) -> None:
+        """Add an event of (task, elements, state, previous state)."""
+        with self.changed:
+            revision = 1 + sum(event.job_id == job_id for event in self.events)
+            event = watch_service_pb2.Event(
+                cursor=f"c{len(self.events) + 1}",
+                time=Timestamp(seconds=1_800_000_000 + len(self.events)),
+                job_id=job_id,
+                revision=revision,
+                name="Changed",
+                actor="system",
+            )
+            for task_id, elements, state, before in changes:
+                event.changes.add(
+                    task_id=task_id,
+                    elements=elements,
+                    state=state,
+                    previous_state=before,
+                )
+            self.events.append(event)
+            self.changed.notify_all()
+
+    def end_job(self, job_id: int, state: str = "FINISHED", **fields: Any) -> None:
+        """End a job, and tell those who wait and watch."""
+        job = self.jobs[job_id]
+        before, job.state = job.state, JOB.State.Value(f"STATE_{state}")
+        job.MergeFrom(job_pb2.Job(**fields))
+        self.add_event(job_id, (0, "", job.state, before))
+
+    def add_node(self, name: str, state: str = "ONLINE", **fields: Any) -> None:
+        """Add a node."""
+        fields.setdefault("cores", 4)
+        fields.setdefault("reachable", True)
+        number = NODE.State.Value(f"STATE_{state}")
+        self.nodes[name] = node_pb2.Node(
+            id=len(self.nodes) + 1, name=name, state=number, **fields
+        )
+
+    def asked(self, method: str) -> list[Any]:
+        """Return the requests of a method, in order."""
+        return [request for name, request in self.requests if name == method]
+
+    # --- What the services use --------------------------------------------------
+
+    def answer(
+        self, method: str, request: Any, context: Any, work: Callable[[], Any]
+    ) -> Any:
+        """Carry out a call, after a fault if there is one."""
+        self.begin(method, request, context)
+        try:
+            return work()
+        except HpcError as refusal:
+            refuse(context, refusal)
+
+    def begin(self, method: str, request: Any, context: Any) -> None:
+        """Keep a request; raise its fault."""
+        self.requests.append((method, request))
+        self.secrets.add(bearer_token(context.invocation_metadata()))
+        if self.faults[method]:
+            fault = self.faults[method].pop(0)
+            if isinstance(fault, HpcError):
+                refuse(context, fault)
+            if isinstance(fault, grpc.StatusCode):
+                context.abort(fault, "the weather")
+
+    def streamed(
+        self, method: str, context: Any, messages: Iterator[Any]
+    ) -> Iterator[Any]:
+        """Pass on a stream's messages, up to its drop."""
+        limit = self.drops[method].pop(0) if self.drops[method] else None
+        for count, message in enumerate(messages):
+            if count == limit:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "dropped")
+            yield message
+
+    def job(self, job_id: int) -> job_pb2.Job:
+        if job_id not in self.jobs:
+            raise HpcError("JOB_NOT_FOUND", job_id=job_id)
+        return self.jobs[job_id]
+
+
+def refuse(context: Any, refusal: HpcError) -> None:
+    """End a call as the head does."""
+    details = ((STATUS_DETAILS, to_status(refusal).SerializeToString()),)
+    context.set_trailing_metadata(details)
+    context.abort(status_code(refusal), str(refusal))
+
+
+class FakeNodes(node_service_pb2_grpc.NodeServiceServicer):
+    """The nodes that a test has put there."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self._api = api
+
+    def _some(self, names: Any, change: Callable[[Any], None]) -> list[Any]:
+        for name in names:
+            if name not in self._api.nodes:
+                raise HpcError("NODE_NOT_FOUND", node=name)
+        for name in names:
+            change(self._api.nodes[name])
+        return [self._api.nodes[name] for name in names]
+
+    def ListNodes(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            names = request.names or sorted(self._api.nodes)
+            found = [self._api.nodes[n] for n in names if n in self._api.nodes]
+            return _nodes("ListNodesResponse", found)
+
+        return self._api.answer("ListNodes", request, context, work)
+
+    def GetNode(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            (node,) = self._some([request.name], lambda _: None)
+            return _message("GetNodeResponse")(node=node)
+
+        return self._api.answer("GetNode", request, context, work)
+
+    def OnlineNodes(self, request: Any, context: Any) -> Any:
+        def change(node: Any) -> None:
+            node.state = NODE.STATE_ONLINE
+
+        def work() -> Any:
+            return _nodes("OnlineNodesResponse", self._some(request.names, change))
+
+        return self._api.answer("OnlineNodes", request, context, work)
+
+    def OfflineNodes(self, request: Any, context: Any) -> Any:
+        def change(node: Any) -> None:
+            node.state = NODE.STATE_DRAINING if request.drain else NODE.STATE_OFFLINE
+            node.reason = request.reason
+
+        def work() -> Any:
+            return _nodes("OfflineNodesResponse", self._some(request.names, change))
+
+        return self._api.answer("OfflineNodes", request, context, work)
+
+
+def _message(name: str) -> Any:
+    from hpcsched.api.v1 import node_service_pb2
+
+    return getattr(node_service_pb2, name)
+
+
+def _nodes(name: str, nodes: list[Any]) -> Any:
+    return _message(name)(nodes=nodes)
+
+
+class FakeCluster(cluster_service_pb2_grpc.ClusterServiceServicer):
+    """Parameters and tokens that a test has put there."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self._api = api
+
+    def GetClusterInfo(self, request: Any, context: Any) -> Any:
+        answer = cluster_service_pb2.GetClusterInfoResponse(
+            name="fake",
+            version="1",
+            user=self._api.user,
+            role=cluster_service_pb2.ROLE_ADMINISTRATOR,
+            cores_total=8,
+            job_counts={"queued": 1},
+            cursor="c0",
+        )
+        return self._api.answer("GetClusterInfo", request, context, lambda: answer)
+
+    def ListParameters(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            names = request.names or self._api.parameters
+            return cluster_service_pb2.ListParametersResponse(
+                parameters=[self._parameter(name) for name in names]
+            )
+
+        return self._api.answer("ListParameters", request, context, work)
+
+    def _parameter(self, name: str) -> cluster_service_pb2.Parameter:
+        for known, parameter in self._api.parameters.items():
+            if known.lower() == name.lower():
+                return parameter
+        raise HpcError("PARAMETER_NOT_FOUND", name=name)
+
+    def SetParameters(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            found = {name: self._parameter(name) for name in request.values}
+            for name, parameter in found.items():
+                parameter.value = request.values[name]
+            return cluster_service_pb2.SetParametersResponse(parameters=found.values())
+
+        return self._api.answer("SetParameters", request, context, work)
+
+    def CreateToken(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            number = f"t{len(self._api.tokens) + 1}"
+            token = cluster_service_pb2.Token(
+                id=number, user=request.user, role=request.role
+            )
+            self._api.tokens[number] = token
+            return cluster_service_pb2.CreateTokenResponse(
+                token=token, secret=f"secret-{number}"
+            )
+
+        return self._api.answer("CreateToken", request, context, work)
+
+    def ListTokens(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            tokens = self._api.tokens.values()
+            return cluster_service_pb2.ListTokensResponse(tokens=tokens)
+
+        return self._api.answer("ListTokens", request, context, work)
+
+    def RevokeTokens(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            for number in request.ids:
+                if self._api.tokens.pop(number, None) is None:
+                    raise HpcError("TOKEN_NOT_FOUND", token_id=number)
+            return cluster_service_pb2.RevokeTokensResponse()
+
+        return self._api.answer("RevokeTokens", request, context, work)
+
+
+class FakeWatches(watch_service_pb2_grpc.WatchServiceServicer):
+    """The events that a test has put there, one a message."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self._api = api
+
+    def Watch(self, request: Any, context: Any) -> Iterator[Any]:
+        self._api.begin("Watch", request, context)
+        yield from self._api.streamed("Watch", context, self._all(request, context))
+
+    def _all(self, request: Any, context: Any) -> Iterator[Any]:
+        response = watch_service_pb2.WatchResponse
+        at = self._position(request.after, len(self._api.events), context)
+        told = False
+        while context.is_active():
+            while at < len(self._api.events):
+                event = self._api.events[at]
+                at += 1
+                wanted = request.filter.job_ids
+                if not wanted or event.job_id in wanted:
+                    yield response(events=[event], cursor=event.cursor)
+            if not told:
+                told = True
+                yield response(cursor=f"c{at}", caught_up=True)
+                if request.backlog_only:
+                    return
+            with self._api.changed:
+                self._api.changed.wait(LOOK_S)
+
+    def WatchJob(self, request: Any, context: Any) -> Iterator[Any]:
+        self._api.begin("WatchJob", request, context)
+        if request.job_id not in self._api.jobs:
+            refuse(context, HpcError("JOB_NOT_FOUND", job_id=request.job_id))
+        yield from self._api.streamed("WatchJob", context, self._job(request, context))
+
+    def _job(self, request: Any, context: Any) -> Iterator[Any]:
+        response = watch_service_pb2.WatchJobResponse
+        at = self._position(request.after, 0, context)
+        told = False
+        while context.is_active():
+            job = job_pb2.Job()
+            job.CopyFrom(self._api.jobs[request.job_id])
+            for event in self._api.events[at:]:
+                at += 1
+                if event.job_id == job.id:
+                    yield response(
+                        events=[event], cursor=event.cursor, task_counts=job.task_counts
+                    )
+            if not told:
+                told = True
+                yield response(cursor=f"c{at}", caught_up=True)
+            if job.state in ENDED:
+                yield response(cursor=f"c{at}", job=job, task_counts=job.task_counts)
+                return
+            with self._api.changed:
+                self._api.changed.wait(LOOK_S)
+
+    def _position(self, cursor: str, newest: int, context: Any) -> int:
+        if cursor in {"", "0"}:
+            return newest if not cursor else 0
+        if cursor == "expired":
+            refuse(context, HpcError("CURSOR_EXPIRED", oldest_cursor="c1"))
+        return int(cursor.removeprefix("c"))
