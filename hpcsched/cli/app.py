@@ -11,7 +11,8 @@ from hpcsched.cli import settings
 from hpcsched.cli.settings import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
+    from typing import Any
 
     from google.protobuf.message import Message
     from rich.console import Console
@@ -38,13 +39,14 @@ class App:
         verbose: How often ``-v`` was given.
     """
 
-    __slots__ = ("as_json", "options", "quiet", "verbose")
+    __slots__ = ("_runner", "as_json", "options", "quiet", "verbose")
 
     def __init__(self) -> None:
         self.options = Options()
         self.as_json = False
         self.quiet = False
         self.verbose = 0
+        self._runner: asyncio.Runner | None = None
 
     def settings(self) -> settings.Settings:
         """Return how to reach the head."""
@@ -66,12 +68,29 @@ class App:
             async with settings.open_client(found) as client:
                 return await work(client)
 
+        return self.run(go())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine comes to.
+
+        gRPC clings to the first loop that it has seen, so a process has one.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the coroutine was cancelled.
+        """
+        if self._runner is None:
+            self._runner = asyncio.Runner()
         try:
-            with asyncio.Runner() as runner:
-                return runner.run(go())
+            return self._runner.run(work)
         except BaseExceptionGroup as group:
             # Of several failures at once the first is the one to tell.
             raise _first(group) from None
+
+    def close(self) -> None:
+        """Close the loop, at the end of the command line."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
 
     def colored(self, *, stderr: bool = False) -> bool:
         """Say whether to colour what is written."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import shutil
 import sys
@@ -47,7 +46,7 @@ def demo(app: App, *, out: Path | None) -> int:
     work = Path(tempfile.mkdtemp(prefix="hpc-demo-"))
     picture = (out or work / "mandelbrot.png").absolute()
     try:
-        status = asyncio.run(_demo(app, work, picture))
+        status = app.run(_demo(app, work, picture))
     except BaseException:
         with suppress(OSError):
             if not (work / "up" / "log").exists():

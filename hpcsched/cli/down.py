@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
@@ -42,7 +41,7 @@ def down(app: App, *, directory: Path | None, grace: float) -> int:
     stopped: list[str] = []
     if layout.plan_file.exists():
         with layout.locked():
-            stopped.extend(asyncio.run(stop(layout, SystemClock(), grace_s=grace)))
+            stopped.extend(app.run(stop(layout, SystemClock(), grace_s=grace)))
     if app.as_json:
         app.print_json({"dir": str(layout.root), "stopped": stopped})
     elif not stopped:

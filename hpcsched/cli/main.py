@@ -97,9 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(problems.PIPE_CLOSED)
 
 
-def run(argv: Sequence[str], app: App | None = None) -> int:
+def run(argv: Sequence[str]) -> int:
     """Run one command line; return its exit status (cli.md section 5)."""
-    app = app or App()
+    app = App()
     as_json = "--json" in _before_command(argv)
     try:
         status = root.main(
@@ -114,6 +114,8 @@ def run(argv: Sequence[str], app: App | None = None) -> int:
         return _tell(error, as_json=as_json)
     except UnicodeEncodeError:
         return _tell(click.UsageError("an argument is no UTF-8 text"), as_json=as_json)
+    finally:
+        app.close()
     return _as_status(status)
 
 

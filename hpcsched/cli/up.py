@@ -77,15 +77,12 @@ def up(
     from hpcsched.cli.local.layout import Layout
 
     layout = Layout(directory_of(directory))
-    status, processes = asyncio.run(_up(app, layout, nodes, cores, detach=detach))
-    if processes is None:
-        return status
-    return asyncio.run(_stay(app, layout, processes))
+    return app.run(_up(app, layout, nodes, cores, detach=detach))
 
 
 async def _up(
     app: App, layout: Layout, nodes: int | None, cores: int | None, *, detach: bool
-) -> tuple[int, Processes | None]:
+) -> int:
     from hpcsched.cli.local.starting import MOST_NODES, Starter, plan_for, remember
     from hpcsched.cli.local.stopping import stop
 
@@ -112,7 +109,7 @@ async def _up(
         app.print(f"The cluster takes work at {running.address}.")
         app.print(f"Nodes: {', '.join(running.nodes)}. Logs: {layout.root / 'log'}")
         app.print("Stop it with hpc down." if detach else "Stop it with Ctrl-C.")
-    return 0, None if detach else starter.processes
+    return 0 if detach else await _stay(app, layout, starter.processes)
 
 
 async def _stay(app: App, layout: Layout, processes: Processes) -> int:

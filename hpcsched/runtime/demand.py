@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.model import UsePhase
-from hpcsched.core.job.placing import ready_tasks
+from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.scheduling.snapshot import Demand
 from hpcsched.core.task.states import TaskState

@@ -68,7 +68,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
             clock=clock,
             ids=ids,
             loop=asyncio.get_running_loop(),
-            spawn=self._spawned.put_nowait,
+            spawn=self._spawn,
             scene=scene,
         )
         self._ledgers = Ledgers(self._world)
@@ -79,6 +79,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         self._next_job = 1
         self._order = 0
         self._term = 0
+        self._over = False
         self.serving = False
 
     async def recover(self) -> None:
@@ -130,8 +131,16 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
                     tasks.create_task(_guarded(await self._spawned.get()))
         finally:
             self.serving = False
+            self._over = True
             while not self._spawned.empty():
                 self._spawned.get_nowait().close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let an actor's work run; after the end nothing does."""
+        if self._over:
+            work.close()
+        else:
+            self._spawned.put_nowait(work)
 
     def stopping(self) -> None:
         """Admit no new work."""

@@ -13,6 +13,7 @@ from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.orders import PurgeJob
 from hpcsched.core.task.elements import HAS_OUTPUT
 from hpcsched.core.task.states import TaskState
+from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.stored import stored_view
 
 if TYPE_CHECKING:
@@ -137,9 +138,11 @@ class JobReads:
         return reason.label, lines
 
     def _why_queued(self, job: Job, reason: PendingReason) -> str:
-        names = frozenset(job.spec.requested_nodes)
-        there = self._world.scheduler.usable_cores(names)
-        wanted = job.min_cores()
+        demand = demand_of(job, self._settings, 0)
+        if demand is None:
+            return "it waits for its nodes"
+        nodes = self._world.scheduler.usable_cores(demand)
+        wanted, there = demand.least, sum(nodes)
         match reason:
             case PendingReason.HIGHER_PRIORITY_JOB:
                 return "a job of higher priority goes first"
@@ -147,6 +150,11 @@ class JobReads:
                 return "a job that was submitted earlier goes first"
             case _ if there < wanted:
                 return f"it needs {wanted} cores; the nodes that take work have {there}"
+            case _ if max(nodes, default=0) < demand.width:
+                return (
+                    f"its next task needs {demand.width} cores of one node; "
+                    f"the largest that takes work has {max(nodes, default=0)}"
+                )
             case _:
                 return f"it needs {wanted} cores, and not so many are free now"
 

@@ -17,7 +17,7 @@ from hpcsched.core.scheduling.plan import plan
 from hpcsched.core.scheduling.snapshot import Demand, NodeFree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpcsched.runtime.world import World
 
@@ -211,10 +211,11 @@ class SchedulerActor:
         """Return the jobs that hold cores of a node."""
         return tuple(sorted(self._on_node.get(node_id, {})))
 
-    def usable_cores(self, names: frozenset[str]) -> int:
-        """Return the cores of all nodes that take work, or of those named."""
-        return sum(
-            self._nodes[n].cores
-            for n in self._ready
-            if not names or self._nodes[n].name in names
-        )
+    def usable_cores(self, demand: Demand) -> Sequence[int]:
+        """Return the cores of each node that takes work and that a job may use."""
+        return [
+            node.cores
+            for node in (self._nodes[n] for n in self._ready)
+            if node.name not in demand.excluded
+            if not demand.requested or node.name in demand.requested
+        ]

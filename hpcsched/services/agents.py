@@ -15,6 +15,7 @@ from hpcsched.runtime.frames import HeadFrame
 from hpcsched.services.convert_order import head_message
 from hpcsched.services.convert_report import agent_value, hello_value
 from hpcsched.services.gate import node_of_token
+from hpcsched.services.interrupting import after, interruptible, too_slow
 from hpcsched.services.limits import (
     HELLO_DEADLINE_S,
     MAX_LIVE_ATTEMPTS,
@@ -22,9 +23,7 @@ from hpcsched.services.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hpcsched.common.clock import Clock, Timer
+    from hpcsched.common.clock import Clock
     from hpcsched.runtime.frames import AgentFront, AgentSession, Hello
 
 _log = logging.getLogger(__name__)
@@ -96,31 +95,15 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
         if link.refusal is not None:
             raise link.refusal
 
-    def _after(self, seconds: float, what: Callable[[], object]) -> Timer:
-        return self._clock.call_at(self._clock.mono() + seconds, what)
-
     async def _hello_in_time(self, context: Any) -> Hello | None:
         """Return the Hello; an agent that does not say it is let go."""
-        task = asyncio.current_task()
-        late = False
-
-        def too_late() -> None:
-            nonlocal late
-            late = True
-            if task is not None:
-                task.cancel()
-
-        timer = self._after(HELLO_DEADLINE_S, too_late)
-        try:
+        problem = f"none came within {HELLO_DEADLINE_S:g} s"
+        late = HpcError("INVALID_FIELD", field="hello", problem=problem)
+        with (
+            interruptible() as interrupt,
+            after(self._clock, HELLO_DEADLINE_S, interrupt, late),
+        ):
             return await self._hello(context)
-        except asyncio.CancelledError:
-            if not late or task is None:
-                raise
-            task.uncancel()
-            problem = f"none came within {HELLO_DEADLINE_S:g} s"
-            raise HpcError("INVALID_FIELD", field="hello", problem=problem) from None
-        finally:
-            timer.cancel()
 
     async def _hello(self, context: Any) -> Hello | None:
         parts = []
@@ -162,11 +145,11 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
             session.receive(agent_value(message))
 
     async def _write(self, context: Any, link: Link) -> None:
-        task = asyncio.current_task()
-        while (frame := await link.next()) is not None:
-            # A peer that takes nothing ends the writer, and with it the stream.
-            parked = self._after(WRITE_DEADLINE_S, lambda: task and task.cancel())
-            try:
-                await context.write(head_message(frame))
-            finally:
-                parked.cancel()
+        """Write what is queued; who takes nothing is refused."""
+        try:
+            with interruptible() as interrupt:
+                while (frame := await link.next()) is not None:
+                    with after(self._clock, WRITE_DEADLINE_S, interrupt, too_slow()):
+                        await context.write(head_message(frame))
+        except HpcError as refusal:
+            link.refusal = refusal

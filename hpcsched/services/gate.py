@@ -16,7 +16,7 @@ from hpcsched.core.caller import Caller
 from hpcsched.rpc.errors import status_code, to_status
 from hpcsched.rpc.metadata import REQUEST_ID, STATUS_DETAILS, bearer_token, call_name
 from hpcsched.services.cursors import with_cursors
-from hpcsched.services.interrupting import interruptible
+from hpcsched.services.interrupting import after, interruptible, too_slow
 from hpcsched.services.limits import (
     ABORT_DEADLINE_S,
     DEFAULT_DEADLINE_S,
@@ -136,7 +136,9 @@ class Gate(aio.ServerInterceptor):
                     answers = handler.unary_stream(request, context)
                     async with contextlib.aclosing(answers):
                         async for answer in answers:
-                            with self._after(WRITE_DEADLINE_S, interrupt, too_slow()):
+                            with after(
+                                self._clock, WRITE_DEADLINE_S, interrupt, too_slow()
+                            ):
                                 await context.write(answer)
 
             await guarded(body, context)
@@ -155,18 +157,6 @@ class Gate(aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(both, **kinds)
 
     @contextlib.contextmanager
-    def _after(
-        self, seconds: float, interrupt: Callable[[Exception], None], error: Exception
-    ) -> Iterator[None]:
-        """Interrupt a block that takes longer."""
-        at = self._clock.mono() + seconds
-        timer = self._clock.call_at(at, lambda: interrupt(error))
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    @contextlib.contextmanager
     def _deadline(self, context: Any) -> Iterator[None]:
         """Give a call without a deadline one; gRPC itself sees to the others."""
         if context.time_remaining() is not None:
@@ -174,7 +164,7 @@ class Gate(aio.ServerInterceptor):
             return
         with (
             interruptible() as interrupt,
-            self._after(DEFAULT_DEADLINE_S, interrupt, _DeadlineError()),
+            after(self._clock, DEFAULT_DEADLINE_S, interrupt, _DeadlineError()),
         ):
             yield
 
@@ -246,7 +236,7 @@ class Gate(aio.ServerInterceptor):
         try:
             with (
                 interruptible() as interrupt,
-                self._after(ABORT_DEADLINE_S, interrupt, _UnheardError()),
+                after(self._clock, ABORT_DEADLINE_S, interrupt, _UnheardError()),
                 contextlib.suppress(asyncio.InvalidStateError),
             ):
                 await context.abort_with_status(_Status(refusal, echo))
@@ -254,8 +244,3 @@ class Gate(aio.ServerInterceptor):
             _log.info("%s: the peer took no status for %s", method, refusal.reason)
             # Leaving like this drops the call, which resets its stream.
             raise asyncio.CancelledError from None
-
-
-def too_slow() -> HpcError:
-    """Return the refusal for a stream's reader that takes nothing."""
-    return HpcError("QUEUE_FULL", what=f"nothing was read for {WRITE_DEADLINE_S:g} s")

@@ -6,8 +6,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from hpcsched.common.errors import HpcError
+from hpcsched.services.limits import WRITE_DEADLINE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from hpcsched.common.clock import Clock
 
 
 @contextlib.contextmanager
@@ -39,3 +44,23 @@ def interruptible() -> Iterator[Callable[[Exception], None]]:
         is_over = True
         if given is not None and task is not None:
             task.uncancel()
+
+
+@contextlib.contextmanager
+def after(
+    clock: Clock,
+    seconds: float,
+    interrupt: Callable[[Exception], None],
+    error: Exception,
+) -> Iterator[None]:
+    """Interrupt a block that takes longer."""
+    timer = clock.call_at(clock.mono() + seconds, lambda: interrupt(error))
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def too_slow() -> HpcError:
+    """Return the refusal for a stream's reader that takes nothing."""
+    return HpcError("QUEUE_FULL", what=f"nothing was read for {WRITE_DEADLINE_S:g} s")

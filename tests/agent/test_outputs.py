@@ -309,6 +309,6 @@ async def test_a_slow_stream_holds_up_readers_and_not_reports(
             chunks = outputs.take()
             taken += sum(bool(chunk.data) for chunk in chunks)
             assert len(outputs._chunks) <= MOST_CHUNKS
-            await asyncio.sleep(0)
+            await running.clock.sleep(0)
         serving.cancel()
     running.agent.shelf.close()

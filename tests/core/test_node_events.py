@@ -319,6 +319,16 @@ def test_a_job_that_holds_is_canceled_without_waiting_for_a_lost_node() -> None:
     assert bench.state(1) is S.FAILED
 
 
+def test_nor_does_a_graceful_cancel_wait_for_what_runs_there() -> None:
+    bench = Bench(plain(), node_loss=NodeLoss.HOLD).start()
+    bench.lose(1)
+
+    bench.cancel("soon", graceful=True)
+
+    assert bench.stands(JobState.CANCELED)
+    assert bench.state(1) is S.FAILED
+
+
 def test_a_job_that_holds_learns_of_a_loss_when_the_node_is_back() -> None:
     bench = Bench(plain(), node_loss=NodeLoss.HOLD).start()
     bench.lose(1)

@@ -21,9 +21,11 @@ from hpcsched.core.settings import Settings
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import EndReason, TaskState
 from tests.support.job_bench import ANN, Bench, plain, prep, release, sweep
+from tests.support.job_walks import Walk
 
 pytestmark = pytest.mark.timeout(120)
 
+LIVES = int(os.environ.get("HPCSCHED_LIVES", "30"))
 NODES = (1, 2, 3)
 NAMES = ("", "a", "b", "c")
 REASONS = st.sampled_from([*EndReason, 99])
@@ -234,7 +236,7 @@ def heal(bench: Bench) -> None:
 
 
 Lives.TestCase.settings = settings(
-    max_examples=int(os.environ.get("HPCSCHED_LIVES", "120")),
+    max_examples=5 * LIVES,
     stateful_step_count=30,
     deadline=None,
     derandomize="CI" in os.environ,
@@ -243,3 +245,16 @@ Lives.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestLives = Lives.TestCase
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_long_lives_come_to_rest(block: int) -> None:
+    """Each life is made from its seed, so that a failure can be seen again."""
+    for seed in range(block * LIVES, (block + 1) * LIVES):
+        walk = Walk(seed)
+        try:
+            walk.go(100)
+            heal(walk.bench)
+        except Exception as fault:
+            fault.add_note(f"seed {seed}")
+            raise

@@ -42,9 +42,9 @@ def test_run_shows_lines_while_the_task_runs(cluster: Cluster) -> None:
 
 
 def test_follow_may_start_before_the_task_does(cluster: Cluster) -> None:
-    blocker = cluster.submit("--cores", "4", "--exclusive", "--shell", TWO_LINES)
+    blocker = cluster.submit("--nodelist", "n1", "--exclusive", "--shell", TWO_LINES)
     cluster.until_job(blocker, "RUNNING")
-    job_id = cluster.submit("--cores", "4", "--", "echo", "at last")
+    job_id = cluster.submit("--nodelist", "n1", "--", "echo", "at last")
     with cluster.popen("job", "output", job_id, "--follow") as follower:
         (cluster.cwd / "go").touch()
         out, err = follower.communicate(timeout=10)
@@ -100,12 +100,15 @@ def test_the_output_of_a_job_is_that_of_its_tasks_one_after_the_other(
     assert cluster.hpc("job", "output", job_id).lines == ["1", "2", "3", "4", "5"]
 
 
-def test_a_stream_that_went_to_a_file_of_the_users_is_named(cluster: Cluster) -> None:
+def test_a_file_of_the_users_is_shown_too_for_as_long_as_it_is_there(
+    cluster: Cluster,
+) -> None:
     job_id = cluster.submit("--stdout", "mine", "--", "echo", "x")
     cluster.ended(job_id)
 
+    assert cluster.hpc("task", "output", f"{job_id}.1").out == "x\n"
+    (cluster.cwd / "mine").unlink()
     error = cluster.refused("task", "output", f"{job_id}.1")
-
     assert error["reason"] == "OUTPUT_IN_FILE"
     assert "mine" in error["message"]
 

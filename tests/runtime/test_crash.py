@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hpcsched.runtime.head import Head
-    from tests.support.fake_agent import Process
+    from tests.support.fake_node import Process
     from tests.support.manual_clock import ManualClock
     from tests.support.seeded_ids import SeededIds
 
@@ -178,7 +177,6 @@ async def test_a_crash_at_any_commit_loses_nothing_and_starts_nothing_twice(
         bench = await scenario(clock, ids, crash_at, written=written)
         if not bench.crashes:
             break
-        await asyncio.sleep(0)
 
 
 async def test_one_crash_after_the_other_ends_well_too(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 from hpcsched.common.errors import HpcError
 from hpcsched.core.orders import StartTasks
 from hpcsched.runtime.front import Stop
-from tests.support.head_bench import ANN, NO_ID, ROOT, a_sweep, a_task
+from tests.support.head_bench import ANN, NO_ID, ROOT, a_sweep, a_task, turns_until
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
@@ -180,8 +179,7 @@ async def test_a_job_that_gets_a_node_in_the_moment_it_is_lost_is_not_stuck(
     bench.store.hold()
     call = bench.begin(bench.submit())
     bench.store.release()
-    while not call.done():
-        await asyncio.sleep(0)
+    await turns_until(call)
     bench.store.hold()  # the grant is decided, and not committed
     await settle()
     agent.cut()

@@ -12,7 +12,7 @@ from hpcsched.core.task.states import EndReason
 from hpcsched.runtime.frames import AgentFrame, OutputChunk
 from hpcsched.runtime.front import Stop
 from hpcsched.runtime.reading import SMALLEST, WINDOW
-from tests.support.fake_agent import ended
+from tests.support.fake_node import ended
 from tests.support.head_bench import ANN, BOB, NO_ID, ROOT, a_sweep, a_task
 from tests.support.manual_clock import settle
 

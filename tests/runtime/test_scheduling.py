@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsched.core.job.states import PendingReason
+from hpcsched.core.task.states import TaskType
 from hpcsched.runtime.front import Stop
 from hpcsched.runtime.scheduler_actor import SchedulerActor
 from tests.support.head_bench import ANN, NO_ID, Bench, a_job, a_sweep, a_task
@@ -236,8 +238,6 @@ async def test_a_grant_that_is_declined_is_not_offered_again_and_again(
         return (10.0 if process.key[1] == release else 1.0), 0
 
     agent.plan = plan
-    from hpcsched.core.task.states import TaskType
-
     job_id = await bench.submit(
         a_task(), a_task(), a_task(type=TaskType.NODE_RELEASE), min_cores=1
     )
@@ -309,8 +309,6 @@ def books_of(bench: Bench, node_id: int) -> set[int]:
 def test_whatever_happens_everything_ends_and_nothing_is_given_twice(
     steps: list[tuple[int, int, int, bool, str]],
 ) -> None:
-    import asyncio
-
     asyncio.run(chaos(steps))
 
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from hpcsched.runtime.front import Stop, TaskPage
 from tests.support.head_bench import ANN, ROOT, Bench, a_sweep, a_task, once
 from tests.support.polling import wait_for_async
-from tests.support.store_kit import open_sqlite
+from tests.support.store_kit import SqliteKit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.manual_clock import ManualClock
     from tests.support.seeded_ids import SeededIds
-
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 async def until(bench: Bench, job_id: int, state: str) -> None:
@@ -36,8 +32,8 @@ async def joined(bench: Bench) -> None:
 async def test_a_job_runs_and_everything_is_there_after_a_restart(
     clock: ManualClock, ids: SeededIds, tmp_path: Path
 ) -> None:
-    store = await open_sqlite(tmp_path)
-    async with Bench(clock, ids, store) as bench:
+    kit = SqliteKit(tmp_path / "state.db")
+    async with Bench(clock, ids, kit.store) as bench:
         agent = await bench.node(cores=3)
         agent.plan = lambda p: (0.2, p.key[2] % 2)
         await joined(bench)
@@ -48,24 +44,23 @@ async def test_a_job_runs_and_everything_is_there_after_a_restart(
         page = TaskPage(elements=True, limit=1000)
         tasks, _ = await bench.head.list_tasks(ANN, job_id, page)
         bench.check_at_rest()
-    await store.close()
+    await kit.reopen()
 
-    store = await open_sqlite(tmp_path)
-    async with Bench(clock, ids, store) as bench:
+    async with Bench(clock, ids, kit.store) as bench:
         assert await bench.state(job_id) == "Failed"
         assert (await bench.events()) == before
         again, _ = await bench.head.list_tasks(ANN, job_id, page)
         assert again == tasks
         assert bench.world.settings.ttl_days == 9
         assert await bench.submit() == job_id + 1
-    await store.close()
+    await kit.store.close()
 
 
 async def test_a_restart_in_the_middle_starts_nothing_twice(
     clock: ManualClock, ids: SeededIds, tmp_path: Path
 ) -> None:
-    store = await open_sqlite(tmp_path)
-    async with Bench(clock, ids, store) as bench:
+    kit = SqliteKit(tmp_path / "state.db")
+    async with Bench(clock, ids, kit.store) as bench:
         agent = await bench.node(cores=4)
         agent.plan = lambda p: (0.3, p.key[2] % 2)
         await joined(bench)
@@ -74,8 +69,8 @@ async def test_a_restart_in_the_middle_starts_nothing_twice(
         for _ in range(3):
             agent.cut()
             await bench.stop()
-            await store.close()
-            store = bench.store = await open_sqlite(tmp_path)
+            await kit.reopen()
+            bench.store = kit.store
             await bench.start()
             await agent.connect()
             await clock.advance(1)
@@ -90,4 +85,4 @@ async def test_a_restart_in_the_middle_starts_nothing_twice(
             assert task.exit_code == agent.exits[key] == instance % 2
         numbers = [event.seq for event in await bench.events()]
         assert numbers == list(range(1, len(numbers) + 1))
-    await store.close()
+    await kit.store.close()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import CancelJob
+from hpcsched.core.job.decide import decide
 from hpcsched.core.reports import EndDetail, Ended
 from hpcsched.runtime import job_actor
 from hpcsched.runtime.front import Stop
+from hpcsched.runtime.turns import turns_delta
 from hpcsched.store.errors import StoreBrokenError, StoreFullError
-from tests.support.head_bench import ANN, BOB, NO_ID, a_sweep, once
+from tests.support.head_bench import (
+    ANN,
+    BOB,
+    NO_ID,
+    a_sweep,
+    once,
+    turns_until,
+)
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
@@ -74,8 +82,7 @@ async def test_a_grant_that_the_disk_refuses_is_given_later_and_not_in_a_busy_lo
 ) -> None:
     await bench.node()
     call = bench.begin(bench.submit())
-    while not call.done():
-        await asyncio.sleep(0)
+    await turns_until(call)
     bench.store.fail_next(StoreFullError("full"), times=5)
     before = bench.store.transactions
 
@@ -158,7 +165,7 @@ class Faults:
     """Makes ``decide`` fail for some commands."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.real = job_actor.decide
+        self.real = decide
         self.count = 0
         self.when: Any = lambda job, command: False
         monkeypatch.setattr(job_actor, "decide", self.decide)
@@ -248,7 +255,7 @@ async def test_a_fault_in_a_look_is_that_callers_alone(bench: Bench) -> None:
 async def test_a_fault_while_a_commit_is_made_hits_only_its_cause(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = job_actor.turns_delta
+    real = turns_delta
     job_id = await bench.submit()
 
     def broken(job: Any, first: int, decided: Any, now: float) -> Any:

@@ -43,7 +43,9 @@ async def served(
     await servers.serving()
     try:
         async with client_channel(clients, None) as channel:
-            yield Served(servers=servers, clients=clients, agents=agents, channel=channel)
+            yield Served(
+                servers=servers, clients=clients, agents=agents, channel=channel
+            )
     finally:
         await servers.stop(0)
 

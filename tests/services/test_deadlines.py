@@ -65,12 +65,13 @@ async def test_a_revoked_token_ends_its_open_streams(
 ) -> None:
     front.answers["watch"] = [WatchItem(seq=1), ...]
     stream = watches.Watch(watch_pb.WatchRequest())
-    await stream.read()
+    messages = aiter(stream)
+    await anext(messages)
     await clock.advance(REAUTHENTICATE_S + 1)
     assert not stream.done(), "a valid token keeps its stream"
 
     del front.tokens[USER]
-    ended = asyncio.ensure_future(refusal(drain(stream)))
+    ended = asyncio.ensure_future(refusal(drain(messages)))
     await clock.advance(REAUTHENTICATE_S + 1)
 
     assert (await ended).reason == "UNAUTHENTICATED"

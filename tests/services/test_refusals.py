@@ -18,7 +18,6 @@ from tests.support.fake_front import USER, FakeFront
 from tests.support.served import drain, refusal, rpc_error
 
 
-
 def with_all_facts(reason: str) -> HpcError:
     names = [name for _, name, _, _ in string.Formatter().parse(REASONS[reason].text)]
     return HpcError(reason, **{name: f"<{name}>" for name in names if name})
@@ -65,9 +64,7 @@ async def test_a_refusal_arrives_with_its_reason_its_facts_and_its_status(
     if "BadRequest" in details:
         (violation,) = details["BadRequest"].field_violations
         assert violation.field == sent.facts["field"]
-    assert ("RetryInfo" in details) == (
-        REASONS[reason].status == "RESOURCE_EXHAUSTED"
-    )
+    assert ("RetryInfo" in details) == (REASONS[reason].status == "RESOURCE_EXHAUSTED")
     read = from_rpc_error(error, address="")
     assert (read.reason, str(read), read.facts) == (reason, str(sent), sent.facts)
 

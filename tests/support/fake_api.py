@@ -62,6 +62,8 @@ class FakeApi:
         self.secrets: set[str] = set()
         self.faults: dict[str, list[Exception | grpc.StatusCode]] = defaultdict(list)
         self.drops: dict[str, list[int]] = defaultdict(list)
+        #: Called with each job that was submitted, before the answer.
+        self.on_submit: Callable[[int], None] = lambda _: None
         self.changed = threading.Condition()
         self._server = grpc.server(
             ThreadPoolExecutor(32), options=[("grpc.so_reuseport", 0)]

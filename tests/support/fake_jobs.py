@@ -44,6 +44,8 @@ class FakeJobs(job_service_pb2_grpc.JobServiceServicer):
         def work() -> Any:
             dry = request.validate_only
             ids = [self._add(spec, "QUEUED", keep=dry) for spec in request.specs]
+            for job_id in () if dry else ids:
+                self._api.on_submit(job_id)
             return PB.SubmitJobsResponse(job_ids=[] if dry else ids)
 
         return self._api.answer("SubmitJobs", request, context, work)
@@ -69,6 +71,7 @@ class FakeJobs(job_service_pb2_grpc.JobServiceServicer):
             if job.state != JOB.STATE_CONFIGURING:
                 raise HpcError("JOB_NOT_CONFIGURING", job_id=job.id, state="Queued")
             job.state = JOB.STATE_QUEUED
+            self._api.on_submit(job.id)
             return PB.SubmitJobResponse(job=job)
 
         return self._api.answer("SubmitJob", request, context, work)
@@ -179,7 +182,7 @@ class FakeJobs(job_service_pb2_grpc.JobServiceServicer):
             job_id = self._api.add_job("RUNNING", job_type="Admin")
             self._api.tasks[job_id] = []
             for node in request.nodes:
-                number = self._api.add_task(job_id, "RUNNING", nodes=[node])
+                number = self._api.add_task(job_id, "FINISHED", nodes=[node])
                 self._api.outputs[job_id, number, 0, 1] = f"on {node}\n".encode()
             self._api.end_job(job_id)
             return PB.CreateCommandResponse(job=self._api.jobs[job_id])

@@ -14,7 +14,7 @@ from hpcsched.runtime.front import NewJob, Request, WatchQuery
 from hpcsched.runtime.head import Head
 from hpcsched.store.memory import MemoryStore
 from tests.support.fake_agent import FakeAgent
-from tests.support.manual_clock import settle
+from tests.support.manual_clock import MOST_TURNS, settle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -46,6 +46,15 @@ def a_sweep(end: int, **fields: Any) -> TaskSpec:
 
 def a_job(*tasks: TaskSpec, **spec: Any) -> NewJob:
     return NewJob(spec=JobSpec(**{"name": "job", **spec}), tasks=tasks or (a_task(),))
+
+
+async def turns_until(call: asyncio.Task[Any]) -> None:
+    """Let the loop turn until a call has its answer, and not once more."""
+    for _ in range(MOST_TURNS):
+        if call.done():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("no answer")
 
 
 class CrashingStore(MemoryStore):

@@ -234,9 +234,10 @@ def listed(
             row = record.row(instance)
             if not states or table.state[row] in states:
                 yield record, instance, False
-            elif len(states) == 1:
-                (wanted,) = states
-                found = table.find(wanted, row, record.base + record.count - 1)
+            else:
+                last = record.base + record.count - 1
+                rows = [table.find(state, row, last) for state in states]
+                found = min((one for one in rows if one >= 0), default=-1)
                 if found < 0:
                     break
                 instance = record.instance(found)

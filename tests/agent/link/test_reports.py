@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from tests.support.agents import agent_config, running_agent
@@ -204,12 +203,12 @@ async def test_a_node_with_a_deep_queue_gathers_reports_and_loses_none(
     tmp_path: Path, head: FakeHead, supervisor: FakeSupervisor
 ) -> None:
     supervisor.queued = [[8, 1, instance, 1] for instance in range(100)]
-    async with running_agent(agent_config(tmp_path, head.port)):
+    async with running_agent(agent_config(tmp_path, head.port)) as agent:
         stream = await head.stream()
         await wait_for_async(lambda: stream.frames)
         for key in KEYS:
             supervisor.ran(key)
-            await asyncio.sleep(0)
+            await agent.clock.sleep(0)
         await wait_for_async(lambda: stream.finished, until=lambda f: len(f) == 200)
 
     assert stream.finished == KEYS

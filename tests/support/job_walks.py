@@ -1,0 +1,178 @@
+"""Long random lives of a job, each made from a seed, with everything mixed."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job import commands as c
+from hpcsched.core.job.states import JobState, NodeLoss
+from hpcsched.core.reports import EndDetail, LiveAttempt
+from hpcsched.core.settings import Settings
+from hpcsched.core.task.states import EndReason
+from tests.support.job_bench import ANN, Bench, plain, prep, release, sweep
+
+if TYPE_CHECKING:
+    from hpcsched.core.task.spec import TaskSpec
+
+NAMES = ("", "a", "b", "c")
+NODES = (1, 2, 3)
+SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6}
+OFTEN = {"grant": 60, "start": 50, "end": 50, "requeue": 15, "requeue_tasks": 20}
+
+
+class Walk:
+    """One life: a job, and a die."""
+
+    def __init__(self, seed: int) -> None:
+        self.die = random.Random(seed)
+        least = self.die.choice([None, None, 3])
+        endless = self.die.random() < 0.1
+        most = 8 if least or endless else None
+        reruns = self.die.randint(0, 2)
+        self.bench = Bench(
+            *self.tasks(),
+            settings=Settings(task_retries=reruns, job_retries=reruns),
+            fail_on_task_failure=self.die.random() < 0.15,
+            fail_dependent_tasks=self.die.random() < 0.3,
+            run_until_canceled=endless,
+            node_loss=self.die.choice([NodeLoss.RERUN, NodeLoss.RERUN, NodeLoss.HOLD]),
+            runtime=self.die.choice([0.0, 50.0]),
+            retry_limit=self.die.randint(0, 1),
+            min_cores=least or (3 if endless else None),
+            max_cores=most,
+        )
+
+    def tasks(self, *, late: bool = False) -> list[TaskSpec]:
+        """Return up to four tasks, some of them sweeps, some waiting for others."""
+        die = self.die
+        made: list[TaskSpec] = []
+        for number in range(die.randint(0, 4)):
+            fields: dict[str, Any] = {
+                "name": die.choice(NAMES),
+                "is_rerunnable": die.randint(0, 5) > 0,
+                "min_cores": die.choice([1, 1, 1, 2, 3]),
+                "critical": die.choice([None] * 5 + [True, False]),
+            }
+            names = sorted({one.name for one in made} - {"", fields["name"]})
+            if number and fields["name"] and names and die.random() < 0.5:
+                fields["depends_on"] = (die.choice(names),)
+            if die.random() < 0.5:
+                most = die.choice([0, 0, 1, 2])
+                made.append(sweep(die.randint(1, 4), max_concurrent=most, **fields))
+            else:
+                made.append(plain(max_cores=die.choice([0, 3]), **fields))
+        if not late and made:
+            made += [prep()] * die.randint(0, 1)
+            made += [release()] * die.randint(0, 1)
+        return made
+
+    def go(self, steps: int) -> None:
+        """Take so many steps."""
+        names = [name for name in vars(Walk) if name.startswith("step_")]
+        short = [name.removeprefix("step_") for name in names]
+        weights = [SELDOM.get(name, OFTEN.get(name, 10)) for name in short]
+        for name in self.die.choices(names, weights, k=steps):
+            getattr(self, name)()
+
+    def ask(self, command: c.Command) -> None:
+        """Ask for something that may be refused."""
+        try:
+            self.bench.do(command)
+        except HpcError:
+            return
+
+    def keys(self) -> list[c.TaskKey]:
+        die = self.die
+        return [
+            (die.randint(1, 6), die.randint(0, 3)) for _ in range(die.randint(1, 3))
+        ]
+
+    def flag(self) -> bool:
+        return self.die.random() < 0.5
+
+    def node(self) -> int:
+        return self.die.choice(NODES)
+
+    def step_submit(self) -> None:
+        self.ask(c.SubmitJob(caller=ANN, submit_order=1))
+
+    def step_grant(self) -> None:
+        node, number, job = self.node(), self.die.randint(1, 4), self.bench.job
+        held = job.uses.get(node)
+        cores = tuple(range(max(number, len(held.cores) if held else 0)))
+        if job.state is not JobState.QUEUED or number >= job.min_cores():
+            self.ask(c.GrantCores(cores={node: cores}))
+
+    def step_start(self) -> None:
+        found = list(self.bench.active())
+        if found:
+            record, instance = self.die.choice(found)
+            self.bench.run(record.task_id, instance, core=self.die.randint(-1, 3))
+
+    def step_end(self) -> None:
+        found = list(self.bench.active())
+        if found:
+            record, instance = self.die.choice(found)
+            reason = self.die.choice([*EndReason, *[EndReason.EXITED] * 8, 99])
+            self.bench.end(
+                record.task_id,
+                instance,
+                reason=reason,
+                code=self.die.choice([0, 0, 1]),
+                ran=reason not in (EndReason.NOT_STARTED, EndReason.START_FAILED),
+                detail=EndDetail(code=self.die.choice(["", "user", "exec"])),
+            )
+
+    def step_strange_reports(self) -> None:
+        bench, task = self.bench, self.die.randint(1, 6)
+        if task <= len(bench.job.tasks):
+            attempt, instance = self.die.randint(1, 4), self.die.randint(-1, 5)
+            ended = bench.ended(task, instance, attempt=attempt)
+            started = bench.started(task, instance, attempt=attempt)
+            bench.report(self.node(), started, ended, ended, started)
+
+    def step_lose(self) -> None:
+        self.bench.lose(self.node())
+
+    def step_evict(self) -> None:
+        self.bench.evict(self.node(), drain=self.flag())
+
+    def step_sync(self) -> None:
+        node, rebooted = self.node(), self.flag()
+        live = [] if rebooted else self.bench.live(node)[self.die.randint(0, 2) :]
+        stranger = LiveAttempt(7, 1, 1, 9, running=True)
+        self.bench.sync(node, [*live, stranger], rebooted=rebooted)
+
+    def step_tick(self) -> None:
+        self.bench.tick(self.die.choice([1.0, 1.0, 60.0]))
+
+    def step_cancel(self) -> None:
+        self.ask(c.CancelJob(caller=ANN, force=self.flag(), graceful=self.flag()))
+
+    def step_finish(self) -> None:
+        self.ask(c.FinishJob(caller=ANN, force=self.flag(), graceful=self.flag()))
+
+    def step_requeue(self) -> None:
+        self.ask(c.RequeueJob(caller=ANN, submit_order=2))
+
+    def step_configure(self) -> None:
+        self.ask(c.ConfigureJob(caller=ANN))
+
+    def step_add(self) -> None:
+        if len(self.bench.job.tasks) < 8:
+            added = self.tasks(late=True)
+            self.ask(c.AddTasks(caller=ANN, tasks=added, submit=self.flag()))
+
+    def step_submit_task(self) -> None:
+        self.ask(c.SubmitTasks(caller=ANN, task_ids=[self.die.randint(1, 6)]))
+
+    def step_cancel_tasks(self) -> None:
+        self.ask(c.CancelTasks(caller=ANN, tasks=self.keys(), force=self.flag()))
+
+    def step_requeue_tasks(self) -> None:
+        self.ask(c.RequeueTasks(caller=ANN, tasks=self.keys(), submit_order=3))
+
+    def step_finish_tasks(self) -> None:
+        self.ask(c.FinishTasks(caller=ANN, tasks=self.keys()))

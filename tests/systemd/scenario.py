@@ -1,0 +1,179 @@
+"""Runs inside a booted systemd: installs the units, puts load on them, restarts each.
+
+Prints one JSON object of facts; the tests beside this file say what must be true of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+PROJECT = Path(sys.argv[1])
+VENV = Path(sys.argv[2])
+HPC = VENV / "bin" / "hpc"
+UNITS = ("hpcschedd", "hpc-task-supervisor", "hpc-node-agent")
+RAN = Path("/tmp/ran")  # noqa: S108  a tmpfs of this namespace
+DEADLINE_S = 60.0
+
+
+def run(*command: str, check: bool = True) -> str:
+    """Return what a command prints."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if check and done.returncode:
+        problem = f"{command}: status {done.returncode}: {done.stderr[-2000:]}"
+        raise RuntimeError(problem)
+    return done.stdout.strip()
+
+
+def hpc(*arguments: str, check: bool = True) -> str:
+    """Return what ``hpc`` prints."""
+    return run(str(HPC), *arguments, check=check)
+
+
+def until(what: str, true: object) -> None:
+    """Wait until a condition holds, or say what did not happen."""
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        if true():  # type: ignore[operator]
+            return
+        time.sleep(0.1)
+    for unit in UNITS:
+        print(run("journalctl", "-u", unit, "-n", "15", "--no-pager", check=False), file=sys.stderr)
+    problem = f"{what} did not happen within {DEADLINE_S:g} s"
+    raise RuntimeError(problem)
+
+
+def install() -> None:
+    """Put units, users and configuration in place, as the guide says."""
+    Path("/opt").mkdir(exist_ok=True)
+    Path("/opt/hpcsched").symlink_to(VENV)
+    for unit in (PROJECT / "systemd").glob("*.service"):
+        shutil.copy(unit, "/etc/systemd/system")
+    interpreter = Path(sys.executable).resolve()
+    for folder in [*interpreter.parents, *PROJECT.parents]:
+        folder.chmod(0o755)  # the overlay's: a developer's home is closed to daemons
+    if interpreter.is_relative_to("/root") or interpreter.is_relative_to("/home"):
+        for unit in UNITS:
+            extra = Path(f"/etc/systemd/system/{unit}.service.d")
+            extra.mkdir()
+            (extra / "home.conf").write_text("[Service]\nProtectHome=read-only\n")
+    for kind, tool in (("sysusers", "systemd-sysusers"), ("tmpfiles", "systemd-tmpfiles")):
+        source = PROJECT / "systemd" / f"{kind}.d" / "hpcsched.conf"
+        Path(f"/etc/{kind}.d").mkdir(exist_ok=True)
+        shutil.copy(source, f"/etc/{kind}.d")
+        run(tool, *(["--create"] if kind == "tmpfiles" else []), f"/etc/{kind}.d/hpcsched.conf")
+    Path("/etc/hpcsched/hpcschedd.toml").write_text(
+        '[listen]\nclients = "127.0.0.1:7470"\nagents = "127.0.0.1:7471"\n'
+        "insecure_loopback = true\n[tokens]\n"
+        'admin_file = "/var/lib/hpcsched/admin.token"\n'
+        'node_file = "/var/lib/hpcsched/node.token"\n'
+    )
+    node = (PROJECT / "systemd" / "examples" / "node.toml").read_text()
+    node = node.replace("head01:7471", "127.0.0.1:7471")
+    node = node.replace('ca = "/etc/hpcsched/ca.crt"', "insecure_loopback = true\ncores = 4")
+    Path("/etc/hpcsched/node.toml").write_text(node)
+    run("systemctl", "daemon-reload")
+
+
+def start_unit(unit: str) -> None:
+    """Start a unit, or show its journal."""
+    try:
+        run("systemctl", "start", unit)
+    except RuntimeError:
+        journal = run("journalctl", "-u", unit, "-n", "30", "--no-pager", check=False)
+        print(journal, file=sys.stderr)
+        raise
+
+
+def start() -> None:
+    """Start the units in the order that a new site would."""
+    run("ip", "link", "set", "lo", "up", check=False)
+    start_unit("hpcschedd")
+    secret = Path("/var/lib/hpcsched/node.token").read_text()
+    token = Path("/etc/hpcsched/node.token")
+    token.write_text(secret)
+    shutil.chown(token, "hpcsched-node")
+    token.chmod(0o400)
+    start_unit("hpc-task-supervisor")
+    start_unit("hpc-node-agent")
+    os.environ["HPC_ADDRESS"] = "127.0.0.1:7470"
+    os.environ["HPC_TOKEN_FILE"] = "/var/lib/hpcsched/admin.token"
+    until("the node's first contact", lambda: "Online" in hpc("node", "list", check=False))
+
+
+def submit(*arguments: str) -> str:
+    """Return the id of a new job that works in /tmp."""
+    return hpc("submit", "--workdir", "/tmp", *arguments)  # noqa: S108
+
+
+def sweep(count: int) -> str:
+    """Return the id of a sweep whose elements say that they ran."""
+    RAN.write_text("")
+    RAN.chmod(0o666)
+    line = f"echo * >> {RAN}; sleep 0.1"
+    return submit("--array", f"1-{count}", "--shell", line)
+
+
+def done(job: str) -> int:
+    """Return how many elements of a job have finished."""
+    return int(json.loads(hpc("--json", "job", "show", job))["task_counts"]["finished"])
+
+
+def main_pid(unit: str) -> int:
+    """Return a unit's main process."""
+    return int(run("systemctl", "show", "-p", "MainPID", "--value", unit))
+
+
+def outcome(job: str) -> dict[str, object]:
+    """Wait for a sweep and return what became of it."""
+    hpc("job", "wait", job, "--timeout", "60s", check=False)
+    tasks = json.loads(hpc("--json", "task", "list", job, "--elements"))["tasks"]
+    ran = Counter(RAN.read_text().split())
+    return {
+        "state": json.loads(hpc("--json", "job", "show", job))["state"],
+        "states": sorted({task["state"] for task in tasks}),
+        "exit_codes": sorted({task.get("exit_code", -1) for task in tasks}),
+        "elements": len(ran),
+        "most_runs": max(ran.values(), default=0),
+    }
+
+
+def main() -> None:
+    """Do all of it."""
+    facts: dict[str, object] = {}
+    install()
+    start()
+    sleeper = submit("--", "sleep", "300")
+    until("the sleeper", lambda: run("pgrep", "-x", "sleep", check=False))
+    pid = run("pgrep", "-ox", "sleep")
+    facts["task_user"] = run("ps", "-o", "user:32=", "-p", pid)
+    for name, strike in (
+        ("restart", lambda unit: run("systemctl", "restart", unit)),
+        ("kill", lambda unit: os.kill(main_pid(unit), 9)),
+    ):
+        job = sweep(150)
+        for number, unit in enumerate(UNITS, start=1):
+            until("progress", lambda job=job, n=number: done(job) >= 20 * n)
+            strike(unit)
+            until(f"{unit} to be up", lambda: hpc("cluster", "info", check=False))
+        facts[name] = outcome(job)
+        facts[f"active_after_{name}"] = [run("systemctl", "is-active", u, check=False) for u in UNITS]
+    facts["sleeper_survived"] = Path(f"/proc/{pid}").exists()
+    run("systemctl", "stop", "hpc-node-agent")
+    facts["sleeper_survived_agent_stop"] = Path(f"/proc/{pid}").exists()
+    run("systemctl", "start", "hpc-node-agent")
+    hpc("job", "cancel", sleeper, "--message", "enough")
+    hpc("job", "wait", sleeper, "--timeout", "30s", check=False)
+    facts["sleeper"] = json.loads(hpc("--json", "job", "show", sleeper))
+    facts["sleeper_gone"] = not Path(f"/proc/{pid}").exists()
+    facts["output"] = hpc("run", "--workdir", "/tmp", "--", "sh", "-c", "echo it works")  # noqa: S108
+    print(json.dumps(facts))
+
+
+main()
