@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +10,6 @@ from hpcsched.cli.verbs import Verb, pass_app
 
 if TYPE_CHECKING:
     from hpcsched.cli.app import App
-
-#: The variable through which a shell's script asks ``hpc`` for words.
-VARIABLE: Final = "_HPC_COMPLETE"
 
 
 @click.command("completion", cls=Verb)
@@ -28,11 +25,11 @@ def completion(app: App, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from hpcsched.cli.main import root
+    from hpcsched.cli.main import COMPLETION_VARIABLE, root
 
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"there is no completion for {shell}")
-    script = kind(root, {}, "hpc", VARIABLE)
+    script = kind(root, {}, "hpc", COMPLETION_VARIABLE)
     # The template itself: ``source`` would start a shell to look at its version.
     app.print(script.source_template % script.source_vars())

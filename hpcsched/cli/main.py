@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -37,6 +37,9 @@ reached; 4 not authenticated or not allowed; 5 wait --timeout ran out;
 10 a job waited for Failed, 11 was Canceled; 130 Ctrl-C. `hpc run` of one
 task that Failed ends with the task's own.
 """
+
+#: The variable through which a shell's script asks for words.
+COMPLETION_VARIABLE: Final = "_HPC_COMPLETE"
 
 _VERBS: Final = {
     "up": ("hpcsched.cli.up", "up", "Start a cluster on this machine."),
@@ -102,9 +105,7 @@ def run(argv: Sequence[str]) -> int:
     app = App()
     as_json = "--json" in _before_command(argv)
     try:
-        status = root.main(
-            args=list(argv), prog_name="hpc", standalone_mode=False, obj=app
-        )
+        status = _invoke(argv, app)
     except (KeyboardInterrupt, click.Abort):
         return problems.INTERRUPTED
     except BrokenPipeError:
@@ -119,6 +120,23 @@ def run(argv: Sequence[str]) -> int:
     return _as_status(status)
 
 
+def _invoke(argv: Sequence[str], app: App) -> object:
+    """Find the verb and carry it out.
+
+    Not by click's ``main``, which has ideas of its own about pipes and Ctrl-C.
+    """
+    instruction = os.environ.get(COMPLETION_VARIABLE, "")
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(root, {}, "hpc", COMPLETION_VARIABLE, instruction)
+    try:
+        with root.make_context("hpc", list(argv), obj=app) as context:
+            return root.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+
+
 def _tell(
     error: HpcError | problems.ProblemError | click.ClickException, *, as_json: bool
 ) -> int:
@@ -129,7 +147,7 @@ def _tell(
     return _report_usage(error, as_json=as_json)
 
 
-def _as_status(result: Any) -> int:
+def _as_status(result: object) -> int:
     return result if type(result) is int else problems.DONE
 
 

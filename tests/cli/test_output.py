@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpcsched.api.v1 import cluster_service_pb2, job_pb2, task_pb2
+from hpcsched.cli.arguments import JOB_STATES, TASK_STATES
 from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
@@ -166,7 +167,13 @@ def test_a_watch_resumes_where_it_was_without_gap_or_repeat(
         f"c{n}" for n in range(1, 7)
     ]
     assert sum("caught_up" in line for line in lines) == 1
-    assert [call.after for call in api.asked("WatchJob")] == ["", "c2", "c3", "c3", "c5"]
+    assert [call.after for call in api.asked("WatchJob")] == [
+        "",
+        "c2",
+        "c3",
+        "c3",
+        "c5",
+    ]
 
 
 def test_events_without_follow_end_at_the_present(
@@ -401,10 +408,8 @@ def test_a_token_that_cannot_be_written_is_not_made(
 
 
 def test_states_of_the_command_line_are_the_apis_numbers() -> None:
-    from hpcsched.cli.arguments import JOB_STATES, TASK_STATES
-
-    assert JOB_STATES == tuple(_short(job_pb2.Job.State.keys()))
-    assert TASK_STATES == tuple(_short(task_pb2.Task.State.keys()))
+    assert tuple(_short(job_pb2.Job.State.keys())) == JOB_STATES
+    assert tuple(_short(task_pb2.Task.State.keys())) == TASK_STATES
 
 
 def _short(names: Any) -> list[str]:

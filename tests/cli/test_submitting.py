@@ -277,7 +277,9 @@ def test_a_malformed_job_file_is_a_usage_error(
 def test_a_batch_is_one_call_and_prints_every_id(
     hpc: CommandLine, api: FakeApi, alone: Path
 ) -> None:
-    lines = [json.dumps({"name": f"j{n}", "tasks": [{"command_line": "x"}]}) for n in "ab"]
+    lines = [
+        json.dumps({"name": f"j{n}", "tasks": [{"command_line": "x"}]}) for n in "ab"
+    ]
     (alone / "b.jsonl").write_text("\n\n".join(lines))
 
     assert hpc("submit", "--batch", "b.jsonl").out == "1\n2\n"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from hpcsched.core.orders import StartTasks, StopTasks
 from hpcsched.runtime.front import Stop, TaskPage, WatchQuery
-from tests.support.head_bench import ANN, NO_ID, a_job, a_sweep
+from tests.support.head_bench import ANN, NO_ID, a_job, a_sweep, turns_until
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
@@ -42,11 +41,9 @@ async def test_no_task_starts_before_the_start_is_durable(bench: Bench) -> None:
     agent = await bench.node()
     assert ordered(agent, StartTasks) == 1  # with a store that answers
 
-    bench.store.hold()
-    bench.begin(bench.submit())
-    bench.store.release()
-    await asyncio.sleep(0)
-    bench.store.hold()  # the creation may be written, the grant may not
+    call = bench.begin(bench.submit())
+    await turns_until(call)
+    bench.store.hold()  # the creation is written, the grant is not
     await bench.clock.advance(5)
     starts = [o for o in agent.orders if isinstance(o, StartTasks)]
 

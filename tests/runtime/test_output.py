@@ -208,7 +208,7 @@ async def test_what_the_node_no_longer_keeps_is_gone(bench: Bench) -> None:
 
 async def test_output_in_a_users_file_is_named(bench: Bench) -> None:
     agent = await bench.node()
-    job_id = await bench.submit(a_task(stdout_path="/home/ann/out"))
+    job_id = await bench.submit(a_task(stdout_path="/data/out"))
     await bench.until_state(job_id, "Finished")
     agent.serve_limit = 0
     call = bench.begin(read(bench, job_id))
@@ -223,7 +223,7 @@ async def test_output_in_a_users_file_is_named(bench: Bench) -> None:
     )
     agent.session.receive(AgentFrame(outputs=(chunk,)))
 
-    with pytest.raises(HpcError, match="/home/ann/out"):
+    with pytest.raises(HpcError, match="/data/out"):
         await call
 
 

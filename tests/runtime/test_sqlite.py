@@ -34,10 +34,10 @@ async def test_a_job_runs_and_everything_is_there_after_a_restart(
 ) -> None:
     kit = SqliteKit(tmp_path / "state.db")
     async with Bench(clock, ids, kit.store) as bench:
-        agent = await bench.node(cores=3)
+        agent = await bench.node(cores=16)
         agent.plan = lambda p: (0.2, p.key[2] % 2)
         await joined(bench)
-        job_id = await bench.submit(a_sweep(300), a_task(name="last"))
+        job_id = await bench.submit(a_sweep(100), a_task(name="last"))
         await bench.head.set_parameters(ROOT, {"TTLCompletedJobs": "9"}, once("set"))
         await until(bench, job_id, "Failed")
         before = await bench.events()
@@ -61,7 +61,7 @@ async def test_a_restart_in_the_middle_starts_nothing_twice(
 ) -> None:
     kit = SqliteKit(tmp_path / "state.db")
     async with Bench(clock, ids, kit.store) as bench:
-        agent = await bench.node(cores=4)
+        agent = await bench.node(cores=8)
         agent.plan = lambda p: (0.3, p.key[2] % 2)
         await joined(bench)
         job_id = await bench.submit(a_sweep(60))

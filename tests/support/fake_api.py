@@ -1,15 +1,17 @@
 """The client API without a head behind it: real gRPC on loopback, scripted answers.
 
 Jobs, tasks, nodes and events are what a test puts there. Requests are kept. A fault is
-raised once, before the call is carried out; a drop ends a stream after so many messages.
+raised once, before the call is carried out; a drop ends a stream after so many
+messages.
 """
+# ruff: noqa: N802 - names come from the protos
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,6 +22,7 @@ from hpcsched.api.v1 import (
     job_pb2,
     job_service_pb2_grpc,
     node_pb2,
+    node_service_pb2,
     node_service_pb2_grpc,
     task_pb2,
     watch_service_pb2,
@@ -65,22 +68,17 @@ class FakeApi:
         #: Called with each job that was submitted, before the answer.
         self.on_submit: Callable[[int], None] = lambda _: None
         self.changed = threading.Condition()
-        self._server = grpc.server(
-            ThreadPoolExecutor(32), options=[("grpc.so_reuseport", 0)]
-        )
-        jobs = FakeJobs(self)
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            jobs, self._server
-        )
-        node_service_pb2_grpc.add_NodeServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            FakeNodes(self), self._server
-        )
-        cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            FakeCluster(self), self._server
-        )
-        watch_service_pb2_grpc.add_WatchServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            FakeWatches(self), self._server
-        )
+        pool = ThreadPoolExecutor(32)
+        options = [("grpc.so_reuseport", 0)]
+        self._server = cast("Any", grpc.server(pool, options=options))
+        add = job_service_pb2_grpc.add_JobServiceServicer_to_server
+        add(cast("Any", FakeJobs(self)), self._server)
+        add_nodes = node_service_pb2_grpc.add_NodeServiceServicer_to_server
+        add_nodes(cast("Any", FakeNodes(self)), self._server)
+        add_cluster = cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server
+        add_cluster(cast("Any", FakeCluster(self)), self._server)
+        add_watches = watch_service_pb2_grpc.add_WatchServiceServicer_to_server
+        add_watches(cast("Any", FakeWatches(self)), self._server)
         self.port = self._server.add_insecure_port("127.0.0.1:0")
 
     @property
@@ -208,7 +206,7 @@ def refuse(context: Any, refusal: HpcError) -> None:
     context.abort(status_code(refusal), str(refusal))
 
 
-class FakeNodes(node_service_pb2_grpc.NodeServiceServicer):
+class FakeNodes:
     """The nodes that a test has put there."""
 
     def __init__(self, api: FakeApi) -> None:
@@ -258,8 +256,6 @@ class FakeNodes(node_service_pb2_grpc.NodeServiceServicer):
 
 
 def _message(name: str) -> Any:
-    from hpcsched.api.v1 import node_service_pb2
-
     return getattr(node_service_pb2, name)
 
 
@@ -267,7 +263,7 @@ def _nodes(name: str, nodes: list[Any]) -> Any:
     return _message(name)(nodes=nodes)
 
 
-class FakeCluster(cluster_service_pb2_grpc.ClusterServiceServicer):
+class FakeCluster:
     """Parameters and tokens that a test has put there."""
 
     def __init__(self, api: FakeApi) -> None:
@@ -339,7 +335,7 @@ class FakeCluster(cluster_service_pb2_grpc.ClusterServiceServicer):
         return self._api.answer("RevokeTokens", request, context, work)
 
 
-class FakeWatches(watch_service_pb2_grpc.WatchServiceServicer):
+class FakeWatches:
     """The events that a test has put there, one a message."""
 
     def __init__(self, api: FakeApi) -> None:
