@@ -1,4 +1,4 @@
-"""Orders to a node, as values. Every one is idempotent: it names attempts (ARCHITECTURE.md 5)."""
+"""Orders to a node, as values. Every one is idempotent: it names attempts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class DefineTask:
 
     Attributes:
         definition: Number of this definition; a start names the one it wants.
-        environment: Cluster's, job's and task's variables merged, and what the scheduler provides.
+        environment: Cluster's, job's and task's variables merged, and what the
+            scheduler provides.
         runtime_ms: Wall-clock limit of a process; 0: none.
         substitute: Replace ``*`` by the element's value.
     """
@@ -84,7 +85,7 @@ class StartTasks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopTasks:
-    """Stops attempts of one task. ``grace_ms`` 0 kills at once; it only ever shortens."""
+    """Stops attempts of one task; ``grace_ms`` 0 kills, and it only ever shortens."""
 
     job_id: int
     task_id: int

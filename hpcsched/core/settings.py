@@ -72,7 +72,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         "True",
         0,
         0,
-        "Take resources from running jobs that do not need them, never below their minimum.",
+        "Take resources that running jobs do not need, never below their minimum.",
     ),
     _P(
         "ExcludedNodesLimit",

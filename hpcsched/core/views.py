@@ -1,4 +1,4 @@
-"""What is shown of jobs, tasks, nodes and events: values for services, without behaviour."""
+"""What is shown of jobs, tasks, nodes and events: values without behaviour."""
 
 from __future__ import annotations
 
@@ -137,7 +137,8 @@ class ChangeView:
 
     Attributes:
         task_id: 0: the job itself.
-        elements: Ranges of instance ids, each (first, last); empty for the job, a plain task, a master.
+        elements: Ranges of instance ids, each (first, last); empty for the job, a plain
+            task, a master.
         state, previous_state: Numbers of JobState or TaskState; 0: none before.
     """
 

@@ -60,7 +60,8 @@ def parse_address(text: str, default_port: int) -> Address:
     if not host:
         raise AddressError(f"{text!r}: an address needs a host, as in head01:7470")
     if any(mark in host for mark in "/[] \t") or (":" in host and not _is_ipv6(host)):
-        raise AddressError(f"{text!r}: not an address such as head01:7470 or [::1]:7470")
+        problem = "not an address such as head01:7470 or [::1]:7470"
+        raise AddressError(f"{text!r}: {problem}")
     if port is None:
         return Address(host, default_port)
     if not (port.isascii() and port.isdigit() and int(port) <= _LARGEST_PORT):

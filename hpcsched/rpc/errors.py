@@ -1,9 +1,9 @@
 """Refusals as gRPC statuses, and back.
 
 A refusal travels as a ``google.rpc.Status`` in the trailing metadata, with ErrorInfo
-(domain ``hpcsched``, the stable reason, every fact as metadata), BadRequest where a field
-is to blame, and RetryInfo where trying again later helps. What comes back without one of
-these is the weather between the two ends, or a server that is not ours.
+(domain ``hpcsched``, the stable reason, every fact as metadata), BadRequest where a
+field is to blame, and RetryInfo where trying again later helps. What comes back without
+one of these is the weather between the two ends, or a server that is not ours.
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ def _from_bytes(value: bytes) -> HpcError | None:
         return None
 
 
-def _from_info(info: error_details_pb2.ErrorInfo, status: status_pb2.Status) -> HpcError:
+def _from_info(
+    info: error_details_pb2.ErrorInfo, status: status_pb2.Status
+) -> HpcError:
     facts = dict(info.metadata)
     if info.reason in REASONS:
         known = {k: v for k, v in facts.items() if k not in _EXTRA_FACTS}

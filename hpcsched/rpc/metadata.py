@@ -59,7 +59,7 @@ def bearer_token(metadata: Iterable[tuple[str, str | bytes]]) -> str:
 
 
 def call_name(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """Return the caller's ``x-request-id`` if it is fit for a log line, else nothing."""
+    """Return the caller's ``x-request-id`` if it is fit for a log, else nothing."""
     name = metadata_value(metadata, REQUEST_ID)
     if len(name) <= _LONGEST_REQUEST_ID and name.isascii() and name.isprintable():
         return name

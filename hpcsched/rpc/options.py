@@ -67,7 +67,7 @@ def client_server_options() -> Options:
 
 
 def agent_server_options() -> Options:
-    """Return the options of the server that agents call: their pings never end a stream."""
+    """Return the options of the agents' server: their pings never end a stream."""
     return [
         *_SERVER,
         ("grpc.http2.max_ping_strikes", 0),

@@ -51,7 +51,7 @@ def node_of_token() -> str:
 
 
 #: Why a token does not open the gate, nor keep a stream open.
-_NO_TOKEN: Final = "the token is unknown, has ended or was revoked"
+_INVALID: Final = "the token is unknown, has ended or was revoked"
 
 
 class _DeadlineError(Exception):
@@ -90,7 +90,7 @@ class Gate(aio.ServerInterceptor):
         is_serving: Callable[[], bool],
     ) -> None:
         self._front = front
-        self._clock = clock
+        self.clock = clock
         self._ids = ids
         self._is_serving = is_serving
 
@@ -112,84 +112,48 @@ class Gate(aio.ServerInterceptor):
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
         }
-        name = call_name(metadata)
-        echo: Pairs = ((REQUEST_ID, name),) if name else ()
-
-        async def guarded(body: Callable[[str], Awaitable[Any]], context: Any) -> Any:
-            try:
-                if echo:
-                    context.set_trailing_metadata(echo)
-                return await body(self._admit(method, metadata))
-            except Exception as error:  # noqa: BLE001  every fault becomes a status
-                await self._refuse(error, method, echo, context)
-
-        async def unary(request: Any, context: Any) -> Any:
-            async def body(_: str) -> Any:
-                with self._deadline(context):
-                    return await handler.unary_unary(request, context)
-
-            return await guarded(body, context)
-
-        async def stream(request: Any, context: Any) -> None:
-            async def body(secret: str) -> None:
-                with self._stream(secret) as interrupt:
-                    answers = handler.unary_stream(request, context)
-                    async with contextlib.aclosing(answers):
-                        async for answer in answers:
-                            with after(
-                                self._clock, WRITE_DEADLINE_S, interrupt, too_slow()
-                            ):
-                                await context.write(answer)
-
-            await guarded(body, context)
-
-        async def both(requests: Any, context: Any) -> None:
-            async def body(secret: str) -> None:
-                with self._stream(secret):
-                    await handler.stream_stream(requests, context)
-
-            await guarded(body, context)
-
+        call = _Call(self, handler, method, metadata)
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(unary, **kinds)
+            return grpc.unary_unary_rpc_method_handler(call.unary, **kinds)
         if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(stream, **kinds)
-        return grpc.stream_stream_rpc_method_handler(both, **kinds)
+            return grpc.unary_stream_rpc_method_handler(call.stream, **kinds)
+        return grpc.stream_stream_rpc_method_handler(call.both, **kinds)
 
     @contextlib.contextmanager
-    def _deadline(self, context: Any) -> Iterator[None]:
+    def deadline(self, context: Any) -> Iterator[None]:
         """Give a call without a deadline one; gRPC itself sees to the others."""
         if context.time_remaining() is not None:
             yield
             return
         with (
             interruptible() as interrupt,
-            after(self._clock, DEFAULT_DEADLINE_S, interrupt, _DeadlineError()),
+            after(self.clock, DEFAULT_DEADLINE_S, interrupt, _DeadlineError()),
         ):
             yield
 
     @contextlib.contextmanager
-    def _stream(self, secret: str) -> Iterator[Callable[[Exception], None]]:
+    def while_valid(self, secret: str) -> Iterator[Callable[[Exception], None]]:
         """Interrupt a block once the token that it was opened with is not valid."""
         with interruptible() as interrupt:
+            timer = None
 
             def look() -> None:
                 nonlocal timer
                 if self._front.authenticate(secret) is None:
-                    interrupt(HpcError("UNAUTHENTICATED", problem=_NO_TOKEN))
+                    interrupt(HpcError("UNAUTHENTICATED", problem=_INVALID))
                 else:
-                    timer = self._clock.call_at(self._next_look(), look)
+                    timer = self.clock.call_at(self._next_look(), look)
 
-            timer = self._clock.call_at(self._next_look(), look)
+            timer = self.clock.call_at(self._next_look(), look)
             try:
                 yield interrupt
             finally:
                 timer.cancel()
 
     def _next_look(self) -> float:
-        return self._clock.mono() + REAUTHENTICATE_S
+        return self.clock.mono() + REAUTHENTICATE_S
 
-    def _admit(self, method: str, metadata: Any) -> str:
+    def admit(self, method: str, metadata: Any) -> str:
         """Find out who calls, and return the secret of the token.
 
         Raises:
@@ -200,7 +164,7 @@ class Gate(aio.ServerInterceptor):
             raise HpcError("UNAUTHENTICATED", problem="the call has no token")
         row = self._front.authenticate(secret)
         if row is None:
-            raise HpcError("UNAUTHENTICATED", problem=_NO_TOKEN)
+            raise HpcError("UNAUTHENTICATED", problem=_INVALID)
         for_agents = method.startswith(AGENT_SERVICE)
         if for_agents != (row.role == "node"):
             operation = (
@@ -212,7 +176,7 @@ class Gate(aio.ServerInterceptor):
         _token.set(row)
         return secret
 
-    async def _refuse(
+    async def refuse(
         self, error: Exception, method: str, echo: Pairs, context: Any
     ) -> None:
         """End the call with the refusal's status."""
@@ -236,7 +200,7 @@ class Gate(aio.ServerInterceptor):
         try:
             with (
                 interruptible() as interrupt,
-                after(self._clock, ABORT_DEADLINE_S, interrupt, _UnheardError()),
+                after(self.clock, ABORT_DEADLINE_S, interrupt, _UnheardError()),
                 contextlib.suppress(asyncio.InvalidStateError),
             ):
                 await context.abort_with_status(_Status(refusal, echo))
@@ -244,3 +208,49 @@ class Gate(aio.ServerInterceptor):
             _log.info("%s: the peer took no status for %s", method, refusal.reason)
             # Leaving like this drops the call, which resets its stream.
             raise asyncio.CancelledError from None
+
+
+class _Call:
+    """One call: its handler between admission and refusal."""
+
+    def __init__(self, gate: Gate, handler: Any, method: str, metadata: Any) -> None:
+        self._gate = gate
+        self._handler = handler
+        self._method = method
+        self._metadata = metadata
+
+    async def unary(self, request: Any, context: Any) -> Any:
+        async def body(_: str) -> Any:
+            with self._gate.deadline(context):
+                return await self._handler.unary_unary(request, context)
+
+        return await self._guard(body, context)
+
+    async def stream(self, request: Any, context: Any) -> None:
+        async def body(secret: str) -> None:
+            clock = self._gate.clock
+            with self._gate.while_valid(secret) as interrupt:
+                answers = self._handler.unary_stream(request, context)
+                async with contextlib.aclosing(answers):
+                    async for answer in answers:
+                        with after(clock, WRITE_DEADLINE_S, interrupt, too_slow()):
+                            await context.write(answer)
+
+        await self._guard(body, context)
+
+    async def both(self, requests: Any, context: Any) -> None:
+        async def body(secret: str) -> None:
+            with self._gate.while_valid(secret):
+                await self._handler.stream_stream(requests, context)
+
+        await self._guard(body, context)
+
+    async def _guard(self, body: Callable[[str], Awaitable[Any]], context: Any) -> Any:
+        name = call_name(self._metadata)
+        echo: Pairs = ((REQUEST_ID, name),) if name else ()
+        try:
+            if echo:
+                context.set_trailing_metadata(echo)
+            return await body(self._gate.admit(self._method, self._metadata))
+        except Exception as error:  # noqa: BLE001  every fault becomes a status
+            await self._gate.refuse(error, self._method, echo, context)

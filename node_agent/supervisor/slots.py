@@ -135,6 +135,9 @@ class Slots:
 
     def clear(self) -> None:
         """Empty the files of free slots: their attempts have ended long ago."""
+        for number in self._free:  # opened for one that had ended in the meantime
+            self._all[number].close(0)
+            self._all[number].close(1)
         used = {slot.number for slot in self._all} - set(self._free)
         for name in os.listdir(self._directory):
             number, _, _ = name.partition(".")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 
 from hpcsched.api.v1 import (
@@ -16,7 +15,7 @@ from hpcsched.api.v1 import (
 from hpcsched.rpc.addresses import Address
 from hpcsched.rpc.channel import client_channel
 from hpcsched.services.server import Servers
-from tests.support.fake_front import USER, FakeFront
+from tests.support.fake_front import FakeFront
 from tests.support.served import Served
 
 if TYPE_CHECKING:

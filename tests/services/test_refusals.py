@@ -28,7 +28,7 @@ def details_of(error: grpc.aio.AioRpcError) -> dict[str, Any]:
     status = status_pb2.Status.FromString(found[STATUS_DETAILS])
     assert status.code == error.code().value[0]
     assert status.message == error.details()
-    kinds = (
+    kinds: tuple[Any, ...] = (
         error_details_pb2.ErrorInfo,
         error_details_pb2.BadRequest,
         error_details_pb2.RetryInfo,

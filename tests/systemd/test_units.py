@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(240)
 @pytest.fixture(scope="module")
 def facts() -> dict[str, Any]:
     """Boot, install, put load on the units, restart and kill each."""
-    scenario = Path(__file__).with_name("scenario.py")
+    scenario = ROOT / "tests" / "support" / "systemd_scenario.py"
     venv = Path(sys.prefix)
     done = subprocess.run(
         [BOOT, venv / "bin" / "python", scenario, ROOT, venv],
@@ -60,7 +60,9 @@ def test_units_are_active_again_after_each(facts: dict[str, Any], how: str) -> N
     assert facts[f"active_after_{how}"] == ["active"] * 3
 
 
-def test_a_task_outlives_restarts_and_kills_of_every_unit(facts: dict[str, Any]) -> None:
+def test_a_task_outlives_restarts_and_kills_of_every_unit(
+    facts: dict[str, Any],
+) -> None:
     assert facts["sleeper_survived"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from node_agent.supervisor import procfs
 from tests.support.polling import wait_for
 from tests.support.task_supervisor import (
+    JOB,
     WAITS,
     AgentEnd,
     TaskSupervisor,
@@ -78,6 +79,27 @@ def test_a_task_that_ends_while_no_spawner_lives_keeps_its_status(
     end = agent.ended(1)
     assert (end["reason"], end["signal"]) == ("SIGNALED", signal.SIGUSR1)
     assert end["max_rss_kb"] > 0
+
+
+def test_what_writes_after_a_task_that_ended_while_no_spawner_lived_is_kept(
+    supervisor: TaskSupervisor, place: Path
+) -> None:
+    begin(supervisor, place, 1)
+    spawner, reaper = supervisor.pid_of("spawner"), supervisor.pid_of("reaper")
+    (first,) = pids_in(place / "pids", 1)
+    os.kill(reaper, signal.SIGSTOP)
+    kill_unreaped(spawner)
+    tell(place, 0, 0)
+    wait_for(lambda: not is_alive(first))
+    os.kill(reaper, signal.SIGCONT)
+    agent = supervisor.agent()
+    agent.ended(0)
+    agent.shell("echo kept", task=2)
+    agent.start(0, task=2)
+
+    assert agent.ended(0, task=2)["output"] == "kept\n"
+    kept = supervisor.directory / "output" / str(JOB) / "2.0.1.out"
+    assert kept.read_text() == "kept\n"
 
 
 def kill_unreaped(pid: int) -> None:

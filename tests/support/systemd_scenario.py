@@ -1,6 +1,6 @@
-"""Runs inside a booted systemd: installs the units, puts load on them, restarts each.
+"""Runs inside a booted systemd: installs the units, loads them, restarts each.
 
-Prints one JSON object of facts; the tests beside this file say what must be true of them.
+Prints one JSON object of facts; tests/systemd says what must be true of them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,18 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROJECT = Path(sys.argv[1])
+sys.path.insert(0, str(PROJECT))
+
+from tests.support.polling import NotReachedError, wait_for  # noqa: E402
+
 VENV = Path(sys.argv[2])
 HPC = VENV / "bin" / "hpc"
 UNITS = ("hpcschedd", "hpc-task-supervisor", "hpc-node-agent")
@@ -36,17 +43,19 @@ def hpc(*arguments: str, check: bool = True) -> str:
     return run(str(HPC), *arguments, check=check)
 
 
-def until(what: str, true: object) -> None:
+def journal(unit: str) -> str:
+    """Return the end of a unit's journal."""
+    return run("journalctl", "-u", unit, "-n", "30", "--no-pager", check=False)
+
+
+def until(what: str, true: Callable[[], object]) -> None:
     """Wait until a condition holds, or say what did not happen."""
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        if true():  # type: ignore[operator]
-            return
-        time.sleep(0.1)
-    for unit in UNITS:
-        print(run("journalctl", "-u", unit, "-n", "15", "--no-pager", check=False), file=sys.stderr)
-    problem = f"{what} did not happen within {DEADLINE_S:g} s"
-    raise RuntimeError(problem)
+    try:
+        wait_for(true, DEADLINE_S, what=what)
+    except NotReachedError:
+        for unit in UNITS:
+            sys.stderr.write(journal(unit))
+        raise
 
 
 def install() -> None:
@@ -63,11 +72,11 @@ def install() -> None:
             extra = Path(f"/etc/systemd/system/{unit}.service.d")
             extra.mkdir()
             (extra / "home.conf").write_text("[Service]\nProtectHome=read-only\n")
-    for kind, tool in (("sysusers", "systemd-sysusers"), ("tmpfiles", "systemd-tmpfiles")):
+    for kind, how in (("sysusers", []), ("tmpfiles", ["--create"])):
         source = PROJECT / "systemd" / f"{kind}.d" / "hpcsched.conf"
         Path(f"/etc/{kind}.d").mkdir(exist_ok=True)
         shutil.copy(source, f"/etc/{kind}.d")
-        run(tool, *(["--create"] if kind == "tmpfiles" else []), f"/etc/{kind}.d/hpcsched.conf")
+        run(f"systemd-{kind}", *how, f"/etc/{kind}.d/hpcsched.conf")
     Path("/etc/hpcsched/hpcschedd.toml").write_text(
         '[listen]\nclients = "127.0.0.1:7470"\nagents = "127.0.0.1:7471"\n'
         "insecure_loopback = true\n[tokens]\n"
@@ -76,7 +85,8 @@ def install() -> None:
     )
     node = (PROJECT / "systemd" / "examples" / "node.toml").read_text()
     node = node.replace("head01:7471", "127.0.0.1:7471")
-    node = node.replace('ca = "/etc/hpcsched/ca.crt"', "insecure_loopback = true\ncores = 4")
+    plain = "insecure_loopback = true\ncores = 4"
+    node = node.replace('ca = "/etc/hpcsched/ca.crt"', plain)
     Path("/etc/hpcsched/node.toml").write_text(node)
     run("systemctl", "daemon-reload")
 
@@ -86,8 +96,7 @@ def start_unit(unit: str) -> None:
     try:
         run("systemctl", "start", unit)
     except RuntimeError:
-        journal = run("journalctl", "-u", unit, "-n", "30", "--no-pager", check=False)
-        print(journal, file=sys.stderr)
+        sys.stderr.write(journal(unit))
         raise
 
 
@@ -103,8 +112,9 @@ def start() -> None:
     start_unit("hpc-task-supervisor")
     start_unit("hpc-node-agent")
     os.environ["HPC_ADDRESS"] = "127.0.0.1:7470"
-    os.environ["HPC_TOKEN_FILE"] = "/var/lib/hpcsched/admin.token"
-    until("the node's first contact", lambda: "Online" in hpc("node", "list", check=False))
+    os.environ["HPC_TOKEN_FILE"] = "/var/lib/hpcsched/admin.token"  # noqa: S105
+    joined = lambda: "Online" in hpc("node", "list", check=False)  # noqa: E731
+    until("the node's first contact", joined)
 
 
 def submit(*arguments: str) -> str:
@@ -159,11 +169,14 @@ def main() -> None:
     ):
         job = sweep(150)
         for number, unit in enumerate(UNITS, start=1):
-            until("progress", lambda job=job, n=number: done(job) >= 20 * n)
+            enough = 20 * number
+            until("progress", lambda job=job, enough=enough: done(job) >= enough)
             strike(unit)
-            until(f"{unit} to be up", lambda: hpc("cluster", "info", check=False))
+            until("the head to answer", lambda: hpc("cluster", "info", check=False))
         facts[name] = outcome(job)
-        facts[f"active_after_{name}"] = [run("systemctl", "is-active", u, check=False) for u in UNITS]
+        facts[f"active_after_{name}"] = [
+            run("systemctl", "is-active", unit, check=False) for unit in UNITS
+        ]
     facts["sleeper_survived"] = Path(f"/proc/{pid}").exists()
     run("systemctl", "stop", "hpc-node-agent")
     facts["sleeper_survived_agent_stop"] = Path(f"/proc/{pid}").exists()
@@ -172,8 +185,9 @@ def main() -> None:
     hpc("job", "wait", sleeper, "--timeout", "30s", check=False)
     facts["sleeper"] = json.loads(hpc("--json", "job", "show", sleeper))
     facts["sleeper_gone"] = not Path(f"/proc/{pid}").exists()
-    facts["output"] = hpc("run", "--workdir", "/tmp", "--", "sh", "-c", "echo it works")  # noqa: S108
-    print(json.dumps(facts))
+    echo = ["--", "sh", "-c", "echo it works"]
+    facts["output"] = hpc("run", "--workdir", "/tmp", *echo)  # noqa: S108
+    sys.stdout.write(json.dumps(facts) + "\n")
 
 
 main()
