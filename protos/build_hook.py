@@ -98,6 +98,8 @@ def _systemd_files(root: Path) -> dict[str, str]:
             "tmpfiles.d",
         }:
             placed[str(file)] = f"lib/{file.parent.name}/{file.name}"
+        elif file.suffix == ".toml":
+            placed[str(file)] = f"share/hpcsched/{file.name}"
     return placed
 
 

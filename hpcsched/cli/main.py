@@ -92,6 +92,8 @@ def root() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line and end the process with its exit status."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    # Before gRPC is loaded: what breaks is told by us, once, and not by its core.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     status = run(argv)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()

@@ -261,7 +261,11 @@ def test_a_reader_that_goes_away_is_no_reason_to_complain(
     for _ in range(3000):
         api.add_job()
     process = subprocess.Popen(
-        [*HPC, "job", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*HPC, "job", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Unbuffered, Python does not write the rest of a write that was cut short.
+        env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
     )
     assert process.stdout is not None
     process.stdout.read(10)

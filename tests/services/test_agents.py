@@ -17,7 +17,6 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.orders import DefineTask, EndJob
 from hpcsched.core.reports import Ended, Started
 from hpcsched.rpc.channel import agent_channel
-from hpcsched.rpc.errors import from_rpc_error
 from hpcsched.rpc.metadata import call_metadata
 from hpcsched.runtime.frames import HeadFrame
 from hpcsched.services.limits import (
@@ -28,7 +27,7 @@ from hpcsched.services.limits import (
 )
 from tests.support.fake_front import NODE, FakeFront, FakeSession
 from tests.support.polling import wait_for_async
-from tests.support.served import PATIENCE_S, Served
+from tests.support.served import PATIENCE_S, Served, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,7 +41,8 @@ HELLO = report_pb2.Hello(
 #: Says Hello on a stream and then does nothing.
 PEER = """
 import sys, grpc
-from hpcsched.agent.v1 import agent_service_pb2 as pb, agent_service_pb2_grpc, report_pb2
+from hpcsched.agent.v1 import agent_service_pb2 as pb
+from hpcsched.agent.v1 import agent_service_pb2_grpc, report_pb2
 import threading
 def frames():
     yield pb.ConnectRequest(hello=report_pb2.Hello(node="n1"))
@@ -74,10 +74,11 @@ async def connected(stream: Any, front: FakeFront) -> FakeSession:
 
 
 async def end_of(stream: Any) -> HpcError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
+    async def read_all() -> None:
         while await stream.read() is not grpc.aio.EOF:
             pass
-    return from_rpc_error(caught.value, address="head")
+
+    return await refusal(read_all())
 
 
 async def gone(session: FakeSession) -> None:
@@ -97,7 +98,7 @@ async def test_a_hello_in_parts_is_joined(stream: Any, front: FakeFront) -> None
     assert session.hello.node == "n1"
     assert [one.task_id for one in session.hello.live] == [1, 2, 3]
     assert {one.core for one in session.hello.live} == {4}
-    assert session.token_node == "n1"
+    assert session.token_node == front.tokens[NODE].user
 
 
 async def test_frames_of_the_head_arrive_in_order(

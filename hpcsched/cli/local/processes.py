@@ -186,7 +186,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     A service manager's socket and watchdog are the caller's, not theirs.
     """
-    dropped = ("HPC_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
+    dropped = ("HPC_", "GRPC_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
     return {k: v for k, v in environ.items() if not k.startswith(dropped)}
 
 
