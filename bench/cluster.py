@@ -22,10 +22,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from rivals import hyperqueue, install_hyperqueue, xargs
-
 from hpcsched.api.v1 import job_pb2, task_pb2, watch_service_pb2
 from hpcsched.client.aio import AsyncClient
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.rivals import hyperqueue, install_hyperqueue, xargs
 
 HPC = Path(sys.executable).with_name("hpc")
 _J = job_pb2.Job

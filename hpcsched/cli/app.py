@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +10,7 @@ from hpcsched.cli import settings
 from hpcsched.cli.settings import Options
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
@@ -78,6 +78,8 @@ class App:
         Raises:
             KeyboardInterrupt: Ctrl-C; the coroutine was cancelled.
         """
+        import asyncio
+
         if self._runner is None:
             self._runner = asyncio.Runner()
         try:

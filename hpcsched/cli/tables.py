@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
 
@@ -24,6 +24,10 @@ STYLES: Final = {
     "Canceled": "magenta",
     "Canceling": "magenta",
 }
+
+
+#: Columns that are cut where a terminal is too narrow.
+FREE_TEXT: Final = frozenset({"NAME", "REASON", "NODES", "MEANING"})
 
 
 @dataclass(slots=True)
@@ -52,35 +56,60 @@ def _clean(text: str) -> str:
 
 def plain(table: Table) -> str:
     """Return a table as columns that are as wide as they need to be."""
+    widths = _widths(table, range(len(table.columns)))
+    lines = [_cells(table, line, widths) for line in [table.columns, *table.rows]]
+    return "\n".join("  ".join(cells).rstrip() for cells in lines)
+
+
+def _widths(table: Table, used: Iterable[int]) -> dict[int, int]:
     lines = [table.columns, *table.rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    texts = []
-    for line in lines:
-        cells = [
-            cell.rjust(widths[i]) if i in table.numbers else cell.ljust(widths[i])
-            for i, cell in enumerate(line)
-        ]
-        texts.append("  ".join(cells).rstrip())
-    return "\n".join(texts)
+    return {index: max(len(line[index]) for line in lines) for index in used}
+
+
+def _cells(table: Table, line: Sequence[str], widths: Mapping[int, int]) -> list[str]:
+    """Return the cells of a line at their widths, cut where they are too long."""
+    cells = []
+    for index, width in widths.items():
+        text = line[index]
+        if len(text) > width:
+            text = text[: max(0, width - 1)] + "…"
+        right = index in table.numbers
+        cells.append(text.rjust(width) if right else text.ljust(width))
+    return cells
 
 
 def draw(table: Table, console: Console) -> None:
-    """Draw a table on a terminal, states in colour, cut to its width."""
-    from rich.table import Table as RichTable
+    """Draw a table on a terminal: states in colour, free text cut to its width.
+
+    Columns without a value are left out; there is no room to waste.
+    """
     from rich.text import Text
 
-    drawn = RichTable(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(table.columns):
-        right = index in table.numbers
-        drawn.add_column(
-            name,
-            justify="right" if right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-        )
+    used = [
+        index
+        for index in range(len(table.columns))
+        if not table.rows or any(row[index] for row in table.rows)
+    ]
+    widths = _widths(table, used)
+    _fit(table, widths, console.width)
+    console.print(Text("  ".join(_cells(table, table.columns, widths)), "bold"))
     for row in table.rows:
-        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    console.print(drawn)
+        drawn = Text(no_wrap=True)
+        for cell in _cells(table, row, widths):
+            drawn.append(cell, STYLES.get(cell.strip(), ""))
+            drawn.append("  ")
+        drawn.rstrip()
+        console.print(drawn, soft_wrap=True)
+
+
+def _fit(table: Table, widths: dict[int, int], room: int) -> None:
+    """Take from the widest columns of free text what a terminal has no room for."""
+    free = [index for index in widths if table.columns[index] in FREE_TEXT]
+    while free and sum(widths.values()) + 2 * (len(widths) - 1) > room:
+        widest = max(free, key=lambda index: widths[index])
+        if widths[widest] <= len(table.columns[widest]):
+            return
+        widths[widest] -= 1
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> str:

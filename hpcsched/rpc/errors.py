@@ -92,7 +92,7 @@ def from_status(status: status_pb2.Status) -> HpcError | None:
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
         try:
-            if not (detail.Is(info.DESCRIPTOR) and detail.Unpack(info)):
+            if not detail.Unpack(info):
                 continue
         except DecodeError:
             continue

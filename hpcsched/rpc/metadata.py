@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from hpcsched.common.errors import HpcError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,9 +36,17 @@ def call_metadata(
         client: Name and version of the program, such as ``hpc/1.2``.
         request_id: Name of the call for logs; it is not the request's idempotency key.
         term: Highest term of a head seen so far.
+
+    Raises:
+        HpcError: UNAUTHENTICATED, the token has a character that no token has; gRPC
+            itself would fail with an error of its inner parts.
     """
+    secret = token.strip()
+    if not (secret.isascii() and secret.isprintable()):
+        problem = "the token is not one line of printable ASCII"
+        raise HpcError("UNAUTHENTICATED", problem=problem)
     pairs = [
-        (AUTHORIZATION, f"Bearer {token.strip()}" if token.strip() else ""),
+        (AUTHORIZATION, f"Bearer {secret}" if secret else ""),
         (CLIENT, client),
         (REQUEST_ID, request_id),
         (TERM, str(term) if term else ""),

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from hpcsched.core.orders import DefineTask, StartTasks, StopTasks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from hpcsched.core.orders import Order
     from hpcsched.core.reports import LiveAttempt, Report
+
+#: Most orders in one frame.
+ORDERS_PER_FRAME: Final = 256
+#: A frame that has grown to so many characters is sent. One order has at most a few
+#: MiB, and gRPC takes 16 MiB.
+CHARACTERS_PER_FRAME: Final = 1024 * 1024
+#: What one entry of the columns of an order counts, characters.
+_ENTRY: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,3 +145,31 @@ class AgentFront(Protocol):
             HpcError: PERMISSION_DENIED, NODE_CONFLICT, PROTOCOL_MISMATCH.
         """
         ...
+
+
+def frame_parts(orders: Sequence[Order]) -> Iterator[tuple[Order, ...]]:
+    """Cut a sequence of orders into frames that are small enough for the wire."""
+    part: list[Order] = []
+    size = 0
+    for order in orders:
+        part.append(order)
+        size += _size(order)
+        if len(part) == ORDERS_PER_FRAME or size >= CHARACTERS_PER_FRAME:
+            yield tuple(part)
+            part, size = [], 0
+    if part:
+        yield tuple(part)
+
+
+def _size(order: Order) -> int:
+    """Return about how many characters an order has."""
+    if isinstance(order, DefineTask):
+        variables = order.environment.items()
+        return (
+            len(order.command_line)
+            + sum(len(one) for one in order.arguments)
+            + sum(len(name) + len(value) for name, value in variables)
+        )
+    if isinstance(order, StartTasks):
+        return _ENTRY * len(order.instances) + sum(len(one) for one in order.lines)
+    return _ENTRY * len(order.instances) if isinstance(order, StopTasks) else _ENTRY

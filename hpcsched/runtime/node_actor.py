@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import EvictNode, LoseNode, SyncNode, TakeReports
 from hpcsched.core.orders import DefineTask, EndJob, StopTasks
-from hpcsched.runtime.frames import HeadFrame
+from hpcsched.runtime.frames import HeadFrame, frame_parts
 from hpcsched.runtime.node_record import NodeState
 from hpcsched.runtime.reading import Readings
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from hpcsched.runtime.world import World
 
 log = logging.getLogger(__name__)
-ORDERS_PER_FRAME: Final = 256
 MISSED: Final = 3
 """Heartbeats whose absence makes a stream suspect."""
 
@@ -324,9 +323,8 @@ class NodeActor:
         orders, self._outbox = self._outbox, []
         if session is None:
             return
-        for start in range(0, len(orders), ORDERS_PER_FRAME):
+        for part in frame_parts(orders):
             session.out_seq += 1
-            part = tuple(orders[start : start + ORDERS_PER_FRAME])
             session.link.send(HeadFrame(seq=session.out_seq, orders=part))
 
     def check(self, limit_s: float) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from hpcsched.runtime.frames import AgentFront, AgentSession, Hello
 
 _log = logging.getLogger(__name__)
-ORDERS_PER_FRAME = 512
 
 
 class Link:

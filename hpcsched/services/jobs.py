@@ -12,10 +12,12 @@ from hpcsched.services.convert_job import is_full, job_message, job_states
 from hpcsched.services.convert_job_spec import new_job, task_spec
 from hpcsched.services.convert_time import seconds_of, seconds_since_epoch
 from hpcsched.services.cursors import Pages
+from hpcsched.services.fitting import fitting
 from hpcsched.services.gate import caller
 from hpcsched.services.limits import MAX_BATCH, MAX_SPEC_BYTES, MAX_WAIT_S
 from hpcsched.services.requests import (
     in_slices,
+    not_negative,
     number,
     numbers,
     page_size,
@@ -120,22 +122,20 @@ class JobService(TaskCalls, job_service_pb2_grpc.JobServiceServicer):
             owner=request.owner,
             since=since,
             labels=dict(request.custom_properties),
-            min_id=request.min_id,
-            max_id=request.max_id,
+            min_id=not_negative(request.min_id, "min_id"),
+            max_id=not_negative(request.max_id, "max_id"),
             ascending=request.ascending,
             after_id=pages.decode_number(request.page_token),
             limit=size + 1,
         )
         views = list(await self._front.list_jobs(caller(), query))
-        more = len(views) > size
-        views = views[:size]
-        jobs = await in_slices(views, lambda _, view: job_message(view), self._clock)
-        token = (
-            pages.encode(str(views[-1].job_id))
-            if more and not request.newest_only
-            else ""
+        jobs = await in_slices(
+            views[:size], lambda _, view: job_message(view), self._clock
         )
-        return pb.ListJobsResponse(jobs=jobs, next_page_token=token)
+        count = fitting(jobs)
+        more = len(views) > count and not request.newest_only
+        token = pages.encode(str(jobs[count - 1].id)) if more else ""
+        return pb.ListJobsResponse(jobs=jobs[:count], next_page_token=token)
 
     async def WaitJob(
         self, request: pb.WaitJobRequest, context: Any
@@ -153,7 +153,7 @@ class JobService(TaskCalls, job_service_pb2_grpc.JobServiceServicer):
         stop = Stop(
             message=request.message, force=request.force, graceful=request.graceful
         )
-        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        ids = numbers(request.job_ids, "job_ids")
         views = await self._front.cancel_jobs(caller(), ids, stop, request_of(request))
         return pb.CancelJobsResponse(jobs=map(job_message, views))
 
@@ -163,21 +163,21 @@ class JobService(TaskCalls, job_service_pb2_grpc.JobServiceServicer):
         stop = Stop(
             message=request.message, force=request.force, graceful=request.graceful
         )
-        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        ids = numbers(request.job_ids, "job_ids")
         views = await self._front.finish_jobs(caller(), ids, stop, request_of(request))
         return pb.FinishJobsResponse(jobs=map(job_message, views))
 
     async def RequeueJobs(
         self, request: pb.RequeueJobsRequest, context: Any
     ) -> pb.RequeueJobsResponse:
-        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        ids = numbers(request.job_ids, "job_ids")
         views = await self._front.requeue_jobs(caller(), ids, request_of(request))
         return pb.RequeueJobsResponse(jobs=map(job_message, views))
 
     async def ConfigureJobs(
         self, request: pb.ConfigureJobsRequest, context: Any
     ) -> pb.ConfigureJobsResponse:
-        ids = numbers(request.job_ids, "job_ids", MAX_BATCH)
+        ids = numbers(request.job_ids, "job_ids")
         views = await self._front.configure_jobs(caller(), ids, request_of(request))
         return pb.ConfigureJobsResponse(jobs=map(job_message, views))
 

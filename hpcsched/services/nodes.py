@@ -9,6 +9,7 @@ from hpcsched.api.v1 import node_service_pb2_grpc
 from hpcsched.common.errors import HpcError
 from hpcsched.services.convert_node import node_message
 from hpcsched.services.cursors import Pages
+from hpcsched.services.fitting import fitting
 from hpcsched.services.gate import caller
 from hpcsched.services.requests import page_size, request_of, texts
 
@@ -33,9 +34,10 @@ class NodeService(node_service_pb2_grpc.NodeServiceServicer):
         after = pages.decode(request.page_token)
         views = await self._front.list_nodes(caller(), tuple(request.names))
         rest = [view for view in views if view.name > after]
-        token = pages.encode(rest[size - 1].name) if len(rest) > size else ""
-        nodes = map(node_message, rest[:size])
-        return pb.ListNodesResponse(nodes=nodes, next_page_token=token)
+        nodes = [node_message(view) for view in rest[:size]]
+        count = fitting(nodes)
+        token = pages.encode(nodes[count - 1].name) if len(rest) > count else ""
+        return pb.ListNodesResponse(nodes=nodes[:count], next_page_token=token)
 
     async def GetNode(
         self, request: pb.GetNodeRequest, context: Any

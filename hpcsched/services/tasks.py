@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.api.v1 import job_service_pb2 as pb
@@ -11,6 +12,7 @@ from hpcsched.runtime.front import Stop, TaskPage
 from hpcsched.services.convert_job import is_full, task_states
 from hpcsched.services.convert_task import task_message
 from hpcsched.services.cursors import Pages
+from hpcsched.services.fitting import fitting
 from hpcsched.services.gate import caller
 from hpcsched.services.limits import MAX_OUTPUT_BYTES
 from hpcsched.services.requests import (
@@ -62,8 +64,14 @@ class TaskCalls:
             token=pages.decode(request.page_token),
             full=is_full(request.view),
         )
-        views, token = await self._front.list_tasks(caller(), job_id, page)
-        tasks = await in_slices(views, lambda _, view: task_message(view), self._clock)
+        while True:
+            views, token = await self._front.list_tasks(caller(), job_id, page)
+            tasks = await in_slices(
+                views, lambda _, view: task_message(view), self._clock
+            )
+            if (count := fitting(tasks)) == len(tasks):
+                break
+            page = replace(page, limit=count)  # only the front door makes its tokens
         return pb.ListTasksResponse(tasks=tasks, next_page_token=pages.encode(token))
 
     async def CancelTasks(

@@ -11,7 +11,7 @@ from hpcsched.runtime.front import WatchQuery
 from hpcsched.services.convert_event import watch_job_responses, watch_responses
 from hpcsched.services.cursors import decode_cursor
 from hpcsched.services.gate import caller
-from hpcsched.services.requests import number
+from hpcsched.services.requests import number, numbers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,9 @@ class WatchService(watch_service_pb2_grpc.WatchServiceServicer):
         wanted = request.filter
         query = WatchQuery(
             after=decode_cursor(request.after) if request.after else None,
-            job_ids=frozenset(wanted.job_ids),
+            job_ids=frozenset(
+                numbers(wanted.job_ids, "filter.job_ids") if wanted.job_ids else ()
+            ),
             owner=wanted.owner,
             jobs_only=wanted.jobs_only,
             nodes=wanted.nodes,

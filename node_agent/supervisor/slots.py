@@ -140,8 +140,8 @@ class Slots:
             self._all[number].close(1)
         used = {slot.number for slot in self._all} - set(self._free)
         for name in os.listdir(self._directory):
-            number, _, _ = name.partition(".")
-            if not (number.isdigit() and int(number) in used):
+            stem, _, _ = name.partition(".")
+            if not (stem.isdigit() and int(stem) in used):
                 os.unlink(os.path.join(self._directory, name))
 
 

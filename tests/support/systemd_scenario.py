@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,8 @@ def install() -> None:
     for folder in [*interpreter.parents, *PROJECT.parents]:
         folder.chmod(0o755)  # the overlay's: a developer's home is closed to daemons
     if interpreter.is_relative_to("/root") or interpreter.is_relative_to("/home"):
-        for unit in UNITS:
-            extra = Path(f"/etc/systemd/system/{unit}.service.d")
+        for name in UNITS:
+            extra = Path(f"/etc/systemd/system/{name}.service.d")
             extra.mkdir()
             (extra / "home.conf").write_text("[Service]\nProtectHome=read-only\n")
     for kind, how in (("sysusers", []), ("tmpfiles", ["--create"])):
@@ -135,6 +136,11 @@ def done(job: str) -> int:
     return int(json.loads(hpc("--json", "job", "show", job))["task_counts"]["finished"])
 
 
+def has_done(job: str, count: int) -> bool:
+    """Have so many elements of a job finished?"""
+    return done(job) >= count
+
+
 def main_pid(unit: str) -> int:
     """Return a unit's main process."""
     return int(run("systemctl", "show", "-p", "MainPID", "--value", unit))
@@ -169,8 +175,7 @@ def main() -> None:
     ):
         job = sweep(150)
         for number, unit in enumerate(UNITS, start=1):
-            enough = 20 * number
-            until("progress", lambda job=job, enough=enough: done(job) >= enough)
+            until("progress", partial(has_done, job, 20 * number))
             strike(unit)
             until("the head to answer", lambda: hpc("cluster", "info", check=False))
         facts[name] = outcome(job)
