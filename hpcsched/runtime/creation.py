@@ -11,6 +11,7 @@ from hpcsched.core.job.decide import decide, new_job
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobType
 from hpcsched.core.job.validation import validate_new, validate_together
+from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.front import NewJob
 from hpcsched.runtime.job_reads import JobReads
@@ -174,6 +175,7 @@ class JobCreation(JobReads):
                 if submitted.refusal is not None:
                     raise submitted.refusal
                 decided.append((submitted, Mail(None)))
+                decided.extend(self._start_at_once(job, len(new), now))
             made.append((job, decided))
             deltas.append(new_job_delta(job, decided, now))
         self._next_job += len(new)
@@ -192,10 +194,25 @@ class JobCreation(JobReads):
             nodes[record.task_id] = actor.record.node_id if actor.session else None
         return c.StartCommand(caller=caller, nodes=nodes)
 
+    def _start_at_once(
+        self, job: Job, others: int, now: float
+    ) -> list[tuple[Decision, Mail]]:
+        """Start a single new job in the commit that makes it, if cores wait for it."""
+        demand = demand_of(job, self._settings, self._world.scheduler.cores)
+        if others > 1 or demand is None:
+            return []
+        cores = self._world.scheduler.give(demand)
+        if not cores:
+            return []
+        started = decide(job, c.GrantCores(cores=cores), now, self._settings)
+        return [(started, Mail(None))]
+
     async def _commit_new(self, deltas: list[Delta], made: Made) -> None:
         future: asyncio.Future[None] = self._world.loop.create_future()
 
         def done(seqs: Sequence[int], error: BaseException | None) -> None:
+            for job, _ in made:
+                self._world.scheduler.given(job.job_id, kept=error is None)
             if error is None:
                 self._begin(seqs, made)
             if future.done():

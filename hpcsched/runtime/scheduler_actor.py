@@ -180,6 +180,27 @@ class SchedulerActor:
 
         self._world.jobs.tell(job_id, GrantCores(cores=grants), answered)
 
+    def give(self, demand: Demand) -> dict[int, tuple[int, ...]]:
+        """Book cores for a job that is about to be made, if nobody waits before it.
+
+        A job that starts at once then needs one commit, not two. Whoever asked tells
+        the outcome with ``given``.
+        """
+        if self._world.stopping or self._demands:
+            return {}
+        nodes = [self._nodes[n].copy() for n in self._ready]
+        grants = plan([demand], nodes, self._held).grants.get(demand.job_id, {})
+        if grants:
+            self._pending[demand.job_id] = grants
+            self._book(demand.job_id, {}, grants)
+        return grants
+
+    def given(self, job_id: int, *, kept: bool) -> None:
+        """A job that was given cores exists now, or could not be made."""
+        if self._pending.pop(job_id, None) is not None and not kept:
+            self._book(job_id, self._held.get(job_id, {}), {})
+            self._wake()
+
     def why(self, job_id: int) -> PendingReason:
         """Return why a queued job has not started."""
         if job_id in self._never:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from hpcsched.common.errors import HpcError
 from hpcsched.core.orders import StartTasks, StopTasks
 from hpcsched.runtime.front import Stop, TaskPage, WatchQuery
-from tests.support.head_bench import ANN, NO_ID, a_job, a_sweep, turns_until
+from hpcsched.store.errors import StoreFullError
+from tests.support.head_bench import ANN, NO_ID, a_job, a_sweep, a_task, turns_until
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
@@ -41,9 +45,9 @@ async def test_no_task_starts_before_the_start_is_durable(bench: Bench) -> None:
     agent = await bench.node()
     assert ordered(agent, StartTasks) == 1  # with a store that answers
 
-    call = bench.begin(bench.submit())
+    call = bench.begin(bench.submit_two())
     await turns_until(call)
-    bench.store.hold()  # the creation is written, the grant is not
+    bench.store.hold()  # the creation is written, the grants are not
     await bench.clock.advance(5)
     starts = [o for o in agent.orders if isinstance(o, StartTasks)]
 
@@ -52,7 +56,39 @@ async def test_no_task_starts_before_the_start_is_durable(bench: Bench) -> None:
     bench.store.release()
     await settle()
     starts = [o for o in agent.orders if isinstance(o, StartTasks)]
-    assert {o.job_id for o in starts} == {job_id, job_id + 1}
+    assert {o.job_id for o in starts} > {job_id}
+
+
+async def test_a_job_for_which_cores_wait_starts_in_the_commit_that_makes_it(
+    bench: Bench,
+) -> None:
+    agent = await bench.node()
+    bench.store.hold()
+    before = bench.store.transactions
+
+    call = bench.begin(bench.submit())
+    await bench.clock.advance(5)
+    assert not ordered(agent, StartTasks)
+    bench.store.release()
+    await turns_until(call)
+
+    assert await bench.state(call.result()) == "Running"
+    assert ordered(agent, StartTasks) == 1
+    assert bench.store.transactions - before <= 2  # the second: its process has started
+
+
+async def test_a_job_that_the_disk_refuses_gives_back_the_cores_that_waited_for_it(
+    bench: Bench,
+) -> None:
+    await bench.node()
+    bench.store.fail_next(StoreFullError("full"))
+
+    with pytest.raises(HpcError, match="disk is full"):
+        await bench.submit()
+
+    job_id = await bench.submit(a_task(min_cores=2))
+    await bench.until_state(job_id, "Finished")
+    bench.check_at_rest()
 
 
 async def test_a_cancel_is_not_answered_nor_sent_before_it_is_durable(

@@ -27,75 +27,72 @@ NEGATIVE = pb.TaskRef(task_id=1, instance_id=-1)
 JOB = job_pb2.JobSpec(tasks=[task_pb2.TaskSpec(command_line="true")])
 UUID = "0198c5a2-7e3b-7c11-9c55-6f3f0c1d2e3f"
 
-REFUSED: list[tuple[str, Any, str, str]] = [
-    ("GetJob", pb.GetJobRequest(), "REQUIRED_FIELD", "job_id"),
-    ("GetJob", pb.GetJobRequest(job_id=-1), "OUT_OF_RANGE", "job_id"),
-    ("SubmitJobs", pb.SubmitJobsRequest(), "REQUIRED_FIELD", "specs"),
-    ("SubmitJob", pb.SubmitJobRequest(), "REQUIRED_FIELD", "job_id"),
-    ("AddTasks", pb.AddTasksRequest(), "REQUIRED_FIELD", "job_id"),
-    ("AddTasks", pb.AddTasksRequest(job_id=1), "REQUIRED_FIELD", "tasks"),
-    ("SubmitTasks", pb.SubmitTasksRequest(job_id=1), "REQUIRED_FIELD", "task_ids"),
+REFUSED: list[tuple[str, Any, tuple[str, str]]] = [
+    ("GetJob", pb.GetJobRequest(), ("REQUIRED_FIELD", "job_id")),
+    ("GetJob", pb.GetJobRequest(job_id=-1), ("OUT_OF_RANGE", "job_id")),
+    ("SubmitJobs", pb.SubmitJobsRequest(), ("REQUIRED_FIELD", "specs")),
+    ("SubmitJob", pb.SubmitJobRequest(), ("REQUIRED_FIELD", "job_id")),
+    ("AddTasks", pb.AddTasksRequest(), ("REQUIRED_FIELD", "job_id")),
+    ("AddTasks", pb.AddTasksRequest(job_id=1), ("REQUIRED_FIELD", "tasks")),
+    ("SubmitTasks", pb.SubmitTasksRequest(job_id=1), ("REQUIRED_FIELD", "task_ids")),
     (
         "SubmitTasks",
         pb.SubmitTasksRequest(job_id=1, task_ids=[1, 0]),
-        "REQUIRED_FIELD",
-        "task_ids[1]",
+        ("REQUIRED_FIELD", "task_ids[1]"),
     ),
-    ("WaitJob", pb.WaitJobRequest(), "REQUIRED_FIELD", "job_id"),
-    ("CancelJobs", pb.CancelJobsRequest(), "REQUIRED_FIELD", "job_ids"),
-    ("CancelJobs", pb.CancelJobsRequest(job_ids=[3, -4]), "OUT_OF_RANGE", "job_ids[1]"),
+    ("WaitJob", pb.WaitJobRequest(), ("REQUIRED_FIELD", "job_id")),
+    ("CancelJobs", pb.CancelJobsRequest(), ("REQUIRED_FIELD", "job_ids")),
+    (
+        "CancelJobs",
+        pb.CancelJobsRequest(job_ids=[3, -4]),
+        ("OUT_OF_RANGE", "job_ids[1]"),
+    ),
     (
         "CancelJobs",
         pb.CancelJobsRequest(job_ids=range(1, MAX_TARGETS + 2)),
-        "OUT_OF_RANGE",
-        "job_ids",
+        ("OUT_OF_RANGE", "job_ids"),
     ),
-    ("FinishJobs", pb.FinishJobsRequest(), "REQUIRED_FIELD", "job_ids"),
-    ("RequeueJobs", pb.RequeueJobsRequest(), "REQUIRED_FIELD", "job_ids"),
-    ("ConfigureJobs", pb.ConfigureJobsRequest(), "REQUIRED_FIELD", "job_ids"),
-    ("CloneJob", pb.CloneJobRequest(), "REQUIRED_FIELD", "job_id"),
-    ("ForgetJobs", pb.ForgetJobsRequest(), "REQUIRED_FIELD", "job_ids"),
-    ("ExplainJob", pb.ExplainJobRequest(), "REQUIRED_FIELD", "job_id"),
+    ("FinishJobs", pb.FinishJobsRequest(), ("REQUIRED_FIELD", "job_ids")),
+    ("RequeueJobs", pb.RequeueJobsRequest(), ("REQUIRED_FIELD", "job_ids")),
+    ("ConfigureJobs", pb.ConfigureJobsRequest(), ("REQUIRED_FIELD", "job_ids")),
+    ("CloneJob", pb.CloneJobRequest(), ("REQUIRED_FIELD", "job_id")),
+    ("ForgetJobs", pb.ForgetJobsRequest(), ("REQUIRED_FIELD", "job_ids")),
+    ("ExplainJob", pb.ExplainJobRequest(), ("REQUIRED_FIELD", "job_id")),
     (
         "ExplainJob",
         pb.ExplainJobRequest(job_id=1, task=NEGATIVE),
-        "OUT_OF_RANGE",
-        "task.instance_id",
+        ("OUT_OF_RANGE", "task.instance_id"),
     ),
-    ("GetTask", pb.GetTaskRequest(job_id=1), "REQUIRED_FIELD", "task.task_id"),
-    ("ListTasks", pb.ListTasksRequest(), "REQUIRED_FIELD", "job_id"),
+    ("GetTask", pb.GetTaskRequest(job_id=1), ("REQUIRED_FIELD", "task.task_id")),
+    ("ListTasks", pb.ListTasksRequest(), ("REQUIRED_FIELD", "job_id")),
     (
         "ListTasks",
         pb.ListTasksRequest(job_id=1, task_id=-1),
-        "OUT_OF_RANGE",
-        "task_id",
+        ("OUT_OF_RANGE", "task_id"),
     ),
     (
         "ListTasks",
         pb.ListTasksRequest(job_id=1, page_size=10_001),
-        "OUT_OF_RANGE",
-        "page_size",
+        ("OUT_OF_RANGE", "page_size"),
     ),
-    ("CancelTasks", pb.CancelTasksRequest(job_id=1), "REQUIRED_FIELD", "tasks"),
+    ("CancelTasks", pb.CancelTasksRequest(job_id=1), ("REQUIRED_FIELD", "tasks")),
     (
         "CancelTasks",
         pb.CancelTasksRequest(job_id=1, tasks=[TASK, NEGATIVE]),
-        "OUT_OF_RANGE",
-        "tasks[1].instance_id",
+        ("OUT_OF_RANGE", "tasks[1].instance_id"),
     ),
-    ("RequeueTasks", pb.RequeueTasksRequest(job_id=1), "REQUIRED_FIELD", "tasks"),
-    ("FinishTasks", pb.FinishTasksRequest(job_id=1), "REQUIRED_FIELD", "tasks"),
-    ("CreateCommand", pb.CreateCommandRequest(), "REQUIRED_FIELD", "nodes"),
+    ("RequeueTasks", pb.RequeueTasksRequest(job_id=1), ("REQUIRED_FIELD", "tasks")),
+    ("FinishTasks", pb.FinishTasksRequest(job_id=1), ("REQUIRED_FIELD", "tasks")),
+    ("CreateCommand", pb.CreateCommandRequest(), ("REQUIRED_FIELD", "nodes")),
     (
         "CreateCommand",
         pb.CreateCommandRequest(nodes=["n1", ""]),
-        "REQUIRED_FIELD",
-        "nodes[1]",
+        ("REQUIRED_FIELD", "nodes[1]"),
     ),
-    ("ListJobs", pb.ListJobsRequest(page_size=-1), "OUT_OF_RANGE", "page_size"),
-    ("ListJobs", pb.ListJobsRequest(page_size=1001), "OUT_OF_RANGE", "page_size"),
-    ("ListJobs", pb.ListJobsRequest(min_id=-1), "OUT_OF_RANGE", "min_id"),
-    ("ListJobs", pb.ListJobsRequest(max_id=-1), "OUT_OF_RANGE", "max_id"),
+    ("ListJobs", pb.ListJobsRequest(page_size=-1), ("OUT_OF_RANGE", "page_size")),
+    ("ListJobs", pb.ListJobsRequest(page_size=1001), ("OUT_OF_RANGE", "page_size")),
+    ("ListJobs", pb.ListJobsRequest(min_id=-1), ("OUT_OF_RANGE", "min_id")),
+    ("ListJobs", pb.ListJobsRequest(max_id=-1), ("OUT_OF_RANGE", "max_id")),
 ]
 
 # Numbers that no enum of ours has.
@@ -122,17 +119,21 @@ NEITHER: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "request_", "reason", "field"), REFUSED)
+@pytest.mark.parametrize(
+    ("method", "request_", "wanted"), REFUSED, ids=map(str, range(len(REFUSED)))
+)
 async def test_a_request_that_lacks_or_exceeds_something_is_refused_by_field(
-    method: str, request_: Any, reason: str, field: str, jobs: Any, front: FakeFront
+    method: str, request_: Any, wanted: tuple[str, str], jobs: Any, front: FakeFront
 ) -> None:
     error = await refusal(getattr(jobs, method)(request_))
 
-    assert (error.reason, error.facts["field"]) == (reason, field)
+    assert (error.reason, error.facts["field"]) == wanted
     assert not front.calls
 
 
-@pytest.mark.parametrize(("method", "request_", "field"), NEITHER)
+@pytest.mark.parametrize(
+    ("method", "request_", "field"), NEITHER, ids=map(str, range(len(NEITHER)))
+)
 async def test_a_number_that_its_enum_does_not_have_is_refused_by_field(
     method: str, request_: Any, field: str, jobs: Any, front: FakeFront
 ) -> None:

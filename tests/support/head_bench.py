@@ -180,6 +180,12 @@ class Bench:
         )
         return job_id
 
+    async def submit_two(self) -> list[int]:
+        """Return the numbers of two new jobs, made together and granted afterwards."""
+        new = [a_job(a_task()), a_job(a_task())]
+        ids = await self.head.submit_jobs(ANN, new, NO_ID, validate_only=False)
+        return list(ids)
+
     async def job(self, job_id: int) -> Any:
         return await self.head.get_job(ANN, job_id, full=False)
 

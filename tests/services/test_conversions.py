@@ -1,0 +1,399 @@
+"""Values and messages say the same."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcsched.agent.v1 import agent_service_pb2, order_pb2, report_pb2
+from hpcsched.api.v1 import cluster_service_pb2, job_pb2, node_pb2, task_pb2
+from hpcsched.common.errors import HpcError
+from hpcsched.core import orders
+from hpcsched.core.caller import Caller
+from hpcsched.core.job.spec import JobSpec
+from hpcsched.core.job.states import JobState, JobType, NodeLoss
+from hpcsched.core.task.spec import TaskSpec
+from hpcsched.core.task.states import EndReason, TaskState, TaskType
+from hpcsched.core.views import ClusterView
+from hpcsched.runtime.frames import HeadFrame, Welcome
+from hpcsched.services.convert_job import job_message
+from hpcsched.services.convert_job_spec import (
+    job_spec,
+    job_spec_message,
+    task_spec,
+    task_spec_message,
+)
+from hpcsched.services.convert_node import cluster_message, node_message, token_message
+from hpcsched.services.convert_order import head_message
+from hpcsched.services.convert_report import agent_value
+from hpcsched.services.convert_task import task_message
+from hpcsched.services.convert_time import (
+    duration,
+    seconds_of,
+    seconds_since_epoch,
+    timestamp,
+)
+from hpcsched.services.cursors import decode_cursor, encode_cursor
+from tests.support.fake_front import token_row
+from tests.support.views import job_view, node_view, task_view
+
+text = st.text(st.characters(codec="utf-8"), max_size=8)
+texts = st.lists(text, max_size=3).map(tuple)
+pairs = st.dictionaries(text, text, max_size=3)
+count = st.integers(-(1 << 31), (1 << 31) - 1)
+natural = st.integers(1, (1 << 31) - 1)
+seconds = st.integers(0, 10**12).map(lambda micros: micros / 1_000_000)
+
+JOB_SPECS = st.builds(
+    JobSpec,
+    name=text,
+    project=text,
+    priority=count,
+    min_cores=st.none() | count,
+    max_cores=st.none() | count,
+    environment=pairs,
+    custom_properties=pairs,
+    runtime=seconds,
+    run_until_canceled=st.booleans(),
+    fail_on_task_failure=st.booleans(),
+    fail_dependent_tasks=st.booleans(),
+    can_preempt=st.booleans(),
+    is_exclusive=st.booleans(),
+    requested_nodes=texts,
+    excluded_nodes=texts,
+    valid_exit_codes=text.filter(bool),
+    retry_limit=count,
+    node_loss=st.sampled_from(NodeLoss),
+    user_name=text,
+    client_source=text,
+)
+TASK_SPECS = st.builds(
+    TaskSpec,
+    name=text,
+    type=st.sampled_from([t for t in TaskType if t is not TaskType.PARAMETRIC_SWEEP]),
+    arguments=texts,
+    command_line=text,
+    max_concurrent=count,
+    work_directory=text,
+    stdin_path=text,
+    stdout_path=text,
+    stderr_path=text,
+    environment=pairs,
+    depends_on=texts,
+    is_rerunnable=st.booleans(),
+    min_cores=natural,
+    max_cores=count,
+    required_nodes=texts,
+    runtime=seconds,
+    valid_exit_codes=text,
+    critical=st.none() | st.booleans(),
+    critical_count=count,
+    grace=st.none() | seconds,
+    custom_properties=pairs,
+)
+RANGES = st.builds(
+    lambda spec, start, end, step: replace(
+        spec, type=TaskType.PARAMETRIC_SWEEP, start=start, end=end, step=step
+    ),
+    TASK_SPECS,
+    natural,
+    natural,
+    natural,
+)
+LINES = st.builds(
+    lambda spec, lines: replace(spec, type=TaskType.PARAMETRIC_SWEEP, lines=lines),
+    TASK_SPECS,
+    st.lists(text, min_size=1, max_size=3).map(tuple),
+)
+
+
+@given(JOB_SPECS)
+def test_the_specification_of_a_job_survives_the_wire(spec: JobSpec) -> None:
+    message = job_pb2.JobSpec.FromString(job_spec_message(spec).SerializeToString())
+
+    assert job_spec(message, "spec") == spec
+
+
+@given(TASK_SPECS | RANGES | LINES)
+def test_the_specification_of_a_task_survives_the_wire(spec: TaskSpec) -> None:
+    message = task_pb2.TaskSpec.FromString(task_spec_message(spec).SerializeToString())
+
+    assert task_spec(message, "task") == spec
+
+
+def test_the_round_trips_cover_every_field_that_a_client_can_give() -> None:
+    full = JobSpec(
+        name="n",
+        min_cores=1,
+        max_cores=2,
+        runtime=1.0,
+        environment={"A": "b"},  # type: ignore[arg-type]
+    )
+    ours = {one.name for one in fields(full)} - {"job_type"}
+    theirs = set(job_pb2.JobSpec.DESCRIPTOR.fields_by_name) - {"tasks"}
+    renamed = {"retry_limit": "task_execution_failure_retry_limit"}
+
+    assert {renamed.get(name, name) for name in ours} == theirs
+    assert full.job_type is JobType.BATCH
+
+
+def test_an_absent_specification_gets_the_documented_defaults() -> None:
+    assert job_spec(job_pb2.JobSpec(), "spec") == JobSpec()
+    assert task_spec(task_pb2.TaskSpec(), "task") == TaskSpec()
+
+
+@pytest.mark.parametrize(
+    "message", [task_pb2.TaskSpec(end_value=3), task_pb2.TaskSpec(lines=["a"])]
+)
+def test_a_task_with_a_range_or_lines_is_a_sweep(message: task_pb2.TaskSpec) -> None:
+    assert task_spec(message, "task").type is TaskType.PARAMETRIC_SWEEP
+
+
+@pytest.mark.parametrize(
+    ("enum", "ours"),
+    [
+        (job_pb2.Job.State, JobState),
+        (task_pb2.Task.State, TaskState),
+        (task_pb2.TaskType, TaskType),
+        (task_pb2.EndReason, EndReason),
+        (job_pb2.NodeLoss, NodeLoss),
+    ],
+)
+def test_numbers_of_states_are_those_of_the_protos(
+    enum: type, ours: type[JobState]
+) -> None:
+    wire = dict(enum.items())  # type: ignore[attr-defined]
+    numbers = {number for name, number in wire.items() if "UNSPECIFIED" not in name}
+
+    assert {int(one) for one in ours} - {0} == numbers
+    for one in ours:
+        if int(one):
+            (name,) = (name for name, number in wire.items() if number == int(one))
+            assert name.endswith(one.name)
+
+
+@given(st.none() | seconds)
+def test_a_time_survives_the_wire_to_the_microsecond(moment: float | None) -> None:
+    message = timestamp(moment)
+
+    if message is None:
+        assert moment is None
+    else:
+        assert seconds_since_epoch(message, "t") == pytest.approx(moment, abs=1e-6)
+
+
+@given(seconds)
+def test_a_duration_survives_the_wire(length: float) -> None:
+    assert seconds_of(duration(length), "d") == pytest.approx(length, abs=1e-6)
+
+
+@pytest.mark.parametrize(("whole", "nanos"), [(0, -1), (0, 10**9), (1 << 60, 0)])
+def test_a_time_that_is_none_is_refused(whole: int, nanos: int) -> None:
+    message = duration(0)
+    message.seconds, message.nanos = whole, nanos
+    moment = timestamp(0.0)
+    assert moment is not None
+    moment.seconds, moment.nanos = whole, nanos
+
+    for read in (
+        lambda: seconds_of(message, "f"),
+        lambda: seconds_since_epoch(moment, "f"),
+    ):
+        with pytest.raises(HpcError) as caught:
+            read()
+        assert caught.value.facts["field"] == "f"
+
+
+@given(st.integers(0, (1 << 63) - 1))
+def test_a_cursor_leads_back_to_its_position(seq: int) -> None:
+    assert decode_cursor(encode_cursor(seq)) == seq
+
+
+@given(st.text(max_size=70))
+def test_any_text_is_a_cursor_of_ours_or_refused(cursor: str) -> None:
+    try:
+        seq = decode_cursor(cursor)
+    except HpcError as error:
+        assert error.reason == "CURSOR_UNKNOWN"
+    else:
+        assert cursor == "0" or encode_cursor(seq) == cursor
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_a_job_in_any_state_can_be_shown(state: JobState) -> None:
+    view = job_view(
+        state=state,
+        counts={int(one): 2 for one in TaskState},
+        allocated_nodes=("a", "b"),
+        spec=JobSpec(name="inner"),
+        start_time=0.0,
+    )
+
+    message = job_message(view)
+
+    assert message.state == int(state)
+    assert message.v1_status
+    assert message.task_counts.total == 2 * len(TaskState)
+    assert message.spec.name == "inner"
+    assert list(message.allocated_nodes) == ["a", "b"]
+    assert message.HasField("start_time")
+    assert not message.HasField("end_time")
+
+
+@pytest.mark.parametrize("state", TaskState)
+def test_a_task_in_any_state_can_be_shown(state: TaskState) -> None:
+    message = task_message(
+        task_view(state=state, exit_code=0, counts={6: 4}, max_rss_kib=2)
+    )
+
+    assert message.state == int(state)
+    assert message.HasField("exit_code")
+    assert message.element_counts.total == 4
+    assert message.max_memory_bytes == 2048
+
+
+def test_a_task_without_an_exit_code_has_none() -> None:
+    assert not task_message(task_view()).HasField("exit_code")
+
+
+def test_a_task_that_its_user_canceled_reads_cancelled_in_v1() -> None:
+    view = task_view(state=TaskState.FAILED, v1_canceled=True)
+
+    assert task_message(view).v1_status == "Cancelled"
+
+
+def test_a_node_the_cluster_and_a_token_can_be_shown() -> None:
+    node = node_message(node_view(groups=("g",), job_ids=(1, 2)))
+    assert node.state == node_pb2.Node.STATE_ONLINE
+    assert list(node.job_ids) == [1, 2]
+    view = ClusterView(
+        name="c",
+        version="1",
+        start_time=1.0,
+        term=2,
+        nodes={"total": 3, "ready": 2},
+        job_counts={int(JobState.RUNNING): 4},
+        last_seq=9,
+    )
+    told = cluster_message(view, Caller(user="ann"))
+    assert (told.nodes_total, told.nodes_ready, told.nodes_offline) == (3, 2, 0)
+    assert dict(told.job_counts) == {"running": 4}
+    assert told.role == cluster_service_pb2.ROLE_USER
+    assert decode_cursor(told.cursor) == 9
+    token = token_message(token_row("ann", "node"))
+    assert (token.user, token.role) == ("ann", cluster_service_pb2.ROLE_NODE)
+    assert not token.HasField("expire_time")
+
+
+def test_every_order_can_be_sent() -> None:
+    every: tuple[orders.Order, ...] = (
+        orders.DefineTask(
+            job_id=1,
+            task_id=1,
+            definition=2,
+            arguments=("a", "\udcff"),
+            environment={"A": "\udcfe"},
+        ),
+        orders.SetGrant(job_id=1, cores=(0, 1)),
+        orders.StartTasks(
+            job_id=1, task_id=1, definition=2, instances=[3], attempts=[1], values=[9]
+        ),
+        orders.StartTasks(
+            job_id=1,
+            task_id=1,
+            definition=2,
+            instances=[3],
+            attempts=[1],
+            values=[3],
+            lines=["\udcff"],
+            retries=[2],
+        ),
+        orders.StopTasks(
+            job_id=1, task_id=1, instances=[3], attempts=[1], grace_ms=15_000
+        ),
+        orders.EndJob(job_id=1),
+        orders.PurgeJob(job_id=1),
+        orders.ReadOutput(read_id=1, job_id=1, task_id=1, instance_id=0, attempt=1),
+        orders.StopReading(read_id=1),
+    )
+    welcome = Welcome(
+        session=1,
+        term=2,
+        heartbeat_ms=3,
+        lease_ms=4,
+        protocol=1,
+        cluster_name="c",
+        node_id=5,
+        output_quota_bytes=1 << 30,
+    )
+
+    message = head_message(HeadFrame(seq=1, orders=every, welcome=welcome))
+
+    kinds = {one.WhichOneof("order") for one in message.orders}
+    assert kinds == {one.name for one in order_pb2.Order.DESCRIPTOR.fields}
+    assert message.orders[0].define.arguments[1] == b"\xff"
+    assert message.orders[0].define.environment["A"] == b"\xfe"
+    assert message.orders[3].start.lines[0] == b"\xff"
+    assert not message.orders[3].start.values
+    assert not message.orders[2].start.retries
+    assert message.welcome.output_quota_bytes == 1 << 30
+
+
+ENDED = st.builds(
+    report_pb2.TasksEnded,
+    job_id=count,
+    task_id=count,
+    instances=st.lists(count, max_size=4),
+    attempts=st.lists(count, max_size=4),
+    reasons=st.lists(count, max_size=4),
+    exit_codes=st.lists(count, max_size=4),
+    start_times=st.lists(st.floats(), max_size=4),
+    end_times=st.lists(st.floats(), max_size=4),
+    user_ms=st.lists(count, max_size=4),
+    cores=st.lists(count, max_size=4),
+    details=st.lists(
+        st.builds(report_pb2.EndDetail, index=count, output=st.binary(max_size=9)),
+        max_size=4,
+    ),
+)
+STARTED = st.builds(
+    report_pb2.TasksStarted,
+    instances=st.lists(count, max_size=4),
+    attempts=st.lists(count, max_size=4),
+    start_times=st.lists(st.floats(), max_size=4),
+    cores=st.lists(count, max_size=4),
+)
+
+
+@given(STARTED, ENDED)
+def test_columns_of_any_report_have_one_length(
+    started: report_pb2.TasksStarted, ended: report_pb2.TasksEnded
+) -> None:
+    reports = [report_pb2.Report(started=started), report_pb2.Report(ended=ended)]
+
+    frame = agent_value(agent_service_pb2.ConnectRequest(reports=reports))
+
+    for value in frame.reports:
+        columns = [
+            getattr(value, one.name)
+            for one in fields(value)
+            if isinstance(getattr(value, one.name), list)
+        ]
+        assert len({len(column) for column in columns}) == 1
+        size = len(columns[0])
+        assert all(0 <= at < size for at in getattr(value, "details", ()))
+
+
+@given(st.binary(max_size=200))
+def test_whatever_can_be_parsed_can_be_read(data: bytes) -> None:
+    from google.protobuf.message import DecodeError
+
+    try:
+        message = agent_service_pb2.ConnectRequest.FromString(data)
+    except DecodeError:
+        return
+
+    agent_value(message)
