@@ -94,9 +94,18 @@ class App:
             self._runner.close()
             self._runner = None
 
+    @property
+    def color(self) -> str:
+        """When to colour: ``auto``, ``always`` or ``never``."""
+        if self.options.color:
+            return self.options.color
+        environ = settings.environment()
+        config = settings.read_config(settings.config_path(environ))
+        return config.get("color", "auto")
+
     def colored(self, *, stderr: bool = False) -> bool:
         """Say whether to colour what is written."""
-        choice = self.options.color or "auto"
+        choice = self.color
         if choice != "auto":
             return choice == "always"
         stream = sys.stderr if stderr else sys.stdout
@@ -110,7 +119,7 @@ class App:
         return Console(
             stderr=stderr,
             no_color=not colored,
-            force_terminal=True if self.options.color == "always" else None,
+            force_terminal=True if self.color == "always" else None,
             highlight=False,
         )
 
@@ -131,7 +140,7 @@ class App:
         """Print a table: drawn on a terminal, plain and untruncated where piped."""
         from hpcsched.cli.tables import draw, plain
 
-        if sys.stdout.isatty() or self.options.color == "always":
+        if sys.stdout.isatty() or self.color == "always":
             draw(table, self.console())
         else:
             self.print(plain(table))

@@ -145,12 +145,14 @@ class Follower:
 
     async def _show(self, name: tuple[int, int]) -> None:
         """Show every attempt of a task that was not shown yet."""
-        task = await self._client.tasks.get(self._job_id, ref(*name))
+        task = await self._client.tasks.get(self._job_id, ref(*name), full=True)
+        spec = task.spec
+        is_merged = spec.stdout_path and spec.stdout_path == spec.stderr_path
         first = self._shown.get(name, 0) + 1
         self._shown[name] = max(task.attempt, first)
         for attempt in range(first, task.attempt + 1):
             async with asyncio.TaskGroup() as streams:
-                for stderr in (False, True):
+                for stderr in (False,) if is_merged else (False, True):
                     streams.create_task(self._copy(name, attempt, stderr=stderr))
 
     async def _copy(self, name: tuple[int, int], attempt: int, *, stderr: bool) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RPC_TIMEOUT_S: Final = 60.0
 
+COLORS: Final = ("auto", "always", "never")
+
 _KEYS: Final = ("address", "token_file", "ca", "cert", "key", "rpc_timeout", "color")
 
 
@@ -151,6 +153,8 @@ def read_config(path: Path) -> Mapping[str, str]:
             raise _malformed(f"{path}: no setting is called {name}; there are {known}")
         if not isinstance(value, str):
             raise _malformed(f"{path}: {name} must be text in quotes")
+    if config.get("color", "auto") not in COLORS:
+        raise _malformed(f"{path}: color must be one of {', '.join(COLORS)}")
     return config
 
 

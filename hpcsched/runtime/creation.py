@@ -17,6 +17,7 @@ from hpcsched.runtime.front import NewJob
 from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.mail import Ledger, Mail
 from hpcsched.runtime.turns import new_job_delta, request_row, turns_views
+from hpcsched.store.errors import DuplicateRequestError
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,7 +81,9 @@ class JobCreation(JobReads):
         async def act(ledger: Ledger | None) -> Any:
             return await self._create(caller, new, ledger, submit=True)
 
-        ids: Sequence[int] = await self._ledgers.once(caller, request, act)
+        ids: Sequence[int] = await self._ledgers.once(
+            caller, request, act, likely_new=True
+        )
         return ids
 
     async def clone_job(self, caller: Caller, job_id: int, request: Request) -> JobView:
@@ -219,6 +222,10 @@ class JobCreation(JobReads):
                 return  # whoever asked has gone; what was committed stands
             if error is None:
                 future.set_result(None)
+            elif isinstance(error, DuplicateRequestError):
+                if self._next_job == made[-1][0].job_id + 1:
+                    self._next_job = made[0][0].job_id  # nobody has seen the numbers
+                future.set_exception(error)  # the ledger knows the answer
             else:
                 future.set_exception(refusal_of(error))
 

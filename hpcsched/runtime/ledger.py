@@ -7,11 +7,13 @@ while the first is still under way waits for it; a caller who goes away stops no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.codec import unpack
 from hpcsched.runtime.mail import Ledger
+from hpcsched.store.errors import DuplicateRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +36,13 @@ class Ledgers:
         self._running: dict[tuple[str, str], tuple[bytes, asyncio.Future[Any]]] = {}
 
     async def once(
-        self, caller: Caller, request: Request, act: Act, part: int = 0
+        self,
+        caller: Caller,
+        request: Request,
+        act: Act,
+        part: int = 0,
+        *,
+        likely_new: bool = False,
     ) -> Any:
         """Return the call's answer: as it was given before, else by doing it.
 
@@ -44,6 +52,9 @@ class Ledgers:
             act: Carries it out, and commits the ledger entry with the change.
             part: Number of the step of a call on several jobs, each with a commit of
                 its own.
+            likely_new: Do not ask the store first: ``act`` raises
+                DuplicateRequestError, without an effect, when the store knows the id.
+                Saves a read where repetitions are rare and latency counts.
 
         Raises:
             HpcError: REQUEST_ID_INVALID, REQUEST_ID_REUSED, or what ``act`` refuses, or
@@ -65,7 +76,8 @@ class Ledgers:
         self._running[key] = (request.digest, future)
         # The head's task, not the caller's: a call that is broken off goes on, and
         # keeps its repetition waiting until its answer is durable.
-        self._world.spawn(self._carry_out(key, request, act, future))
+        call = self._carry_out(key, request, act, future, likely_new=likely_new)
+        self._world.spawn(call)
         return await asyncio.shield(future)
 
     async def _carry_out(
@@ -74,14 +86,11 @@ class Ledgers:
         request: Request,
         act: Act,
         future: asyncio.Future[Any],
+        *,
+        likely_new: bool,
     ) -> None:
         try:
-            row = await self._world.store.find_request(*key)
-            if row is None:
-                answer = await act(Ledger(*key, request.digest))
-            else:
-                _same(row.digest, request)
-                answer = told(row.answer)
+            answer = await self._answer(key, request, act, likely_new=likely_new)
         except Exception as error:  # noqa: BLE001  it is the caller's
             future.set_exception(error)
             future.exception()  # who asked may have gone
@@ -92,6 +101,18 @@ class Ledgers:
             future.set_result(answer)
         finally:
             del self._running[key]
+
+    async def _answer(
+        self, key: tuple[str, str], request: Request, act: Act, *, likely_new: bool
+    ) -> Any:
+        if likely_new:
+            with contextlib.suppress(DuplicateRequestError):
+                return await act(Ledger(*key, request.digest))
+        row = await self._world.store.find_request(*key)
+        if row is None:
+            return await act(Ledger(*key, request.digest))
+        _same(row.digest, request)
+        return told(row.answer)
 
 
 def _same(digest: bytes, request: Request) -> None:

@@ -140,7 +140,9 @@ def test_option_environment_config_and_last_up_are_asked_in_this_order(
     assert api.secrets == {"secret-of-option"}
 
 
-@pytest.mark.parametrize("text", ["nonsense = 1", "adress = 'x'", "address ="])
+@pytest.mark.parametrize(
+    "text", ["nonsense = 1", "adress = 'x'", "address =", "color = 'red'"]
+)
 def test_a_malformed_config_is_a_usage_error(
     hpc: CommandLine, alone: Path, text: str
 ) -> None:

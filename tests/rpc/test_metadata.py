@@ -7,21 +7,24 @@ import pytest
 from hpcsched.common.errors import HpcError
 from hpcsched.rpc.metadata import bearer_token, call_metadata, call_name
 
+SECRET = "tell-nobody"  # noqa: S105
+BLANK = " \n"
+
 
 def test_a_token_comes_back_without_the_white_space_of_its_file() -> None:
-    assert bearer_token(call_metadata(token=" secret\n")) == "secret"
+    assert bearer_token(call_metadata(token=f" {SECRET}\n")) == SECRET
 
 
 def test_what_is_empty_is_left_out() -> None:
     assert call_metadata() == ()
-    assert call_metadata(token=" \n", term=0) == ()
+    assert call_metadata(token=BLANK, term=0) == ()
 
 
 def test_the_rest_goes_along() -> None:
-    pairs = dict(call_metadata(token="t", client="hpc/1", request_id="r", term=3))
+    pairs = dict(call_metadata(token=SECRET, client="hpc/1", request_id="r", term=3))
 
     assert pairs == {
-        "authorization": "Bearer t",
+        "authorization": f"Bearer {SECRET}",
         "x-hpcsched-client": "hpc/1",
         "x-request-id": "r",
         "x-hpcsched-term": "3",
