@@ -10,6 +10,7 @@ from hpcsched.cli.arguments import DURATION, JOB_STATE, JOB_STATES
 from hpcsched.cli.choosing import as_job_states, job_id_of
 from hpcsched.cli.selectors import JOB
 from hpcsched.cli.verbs import Verb, pass_app
+from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
     from hpcsched.api.v1 import job_pb2, job_service_pb2

@@ -185,7 +185,8 @@ async def test_a_head_that_does_not_start_is_told_with_its_logs_end(
 ) -> None:
     def command(program: str, *arguments: str) -> tuple[str, ...]:
         if program == HEAD:
-            return (sys.executable, "-c", "raise SystemExit('the disk is on fire')")
+            dying = "raise SystemExit('the disk is on fire')"
+            return (sys.executable, "-c", dying, program, *arguments)
         return (sys.executable, "-c", SLEEP, program, *arguments)
 
     monkeypatch.setattr(starting, "command_of", command)

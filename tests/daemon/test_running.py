@@ -1,0 +1,226 @@
+"""hpcschedd as a process: start, restart, stop, and what keeps it from starting."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hpcsched.api.v1 import job_pb2, task_pb2
+from tests.support.daemon import Daemon, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOB = job_pb2.JobSpec(name="kept", tasks=[task_pb2.TaskSpec(command_line="true")])
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_ready_file_tells_where_it_serves_and_who(daemon: Daemon) -> None:
+    daemon.start()
+
+    assert daemon.ready["pid"] == daemon.process.pid
+    assert daemon.ready["address"].startswith("127.0.0.1:")
+    assert daemon.ready["address"] != daemon.ready["agent_address"]
+    assert not daemon.ready["address"].endswith(":0")
+    with daemon.client() as client:
+        assert client.cluster.info().user == "root"
+    assert mode(daemon.state) == 0o700
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_within_seconds(number: int, daemon: Daemon) -> None:
+    daemon.start()
+    with daemon.client() as client:
+        client.cluster.info()
+        started = time.monotonic()
+
+        status = daemon.stop(number)
+
+    assert status == 0, daemon.log
+    assert time.monotonic() - started < 5
+    assert "Traceback" not in daemon.log
+
+
+def test_a_second_head_on_the_same_directory_says_who_has_it(daemon: Daemon) -> None:
+    daemon.start()
+
+    second = run(*daemon.arguments)
+
+    assert second.returncode == 75
+    assert str(daemon.process.pid) in second.stderr
+    assert "Traceback" not in second.stderr
+    with daemon.client() as client:
+        client.cluster.info()
+
+
+def test_a_port_that_is_taken_keeps_it_from_starting(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        done = run(*daemon.arguments, "--listen", f"127.0.0.1:{port}")
+
+    assert done.returncode == 75
+    assert str(port) in done.stderr
+    assert not daemon.ready_file.exists()
+    assert not daemon.admin_file.exists()
+
+
+def test_plain_text_beyond_loopback_is_refused_with_status_78(
+    daemon: Daemon,
+) -> None:
+    done = run(*daemon.arguments, "--listen", "192.0.2.1:0")
+
+    assert done.returncode == 78
+    assert "listen.clients" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_tls_files_that_cannot_be_read_are_refused_with_status_78(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[tls]\ncert = '/nowhere/c.pem'\nkey = '/nowhere/c.key'\n")
+
+    done = run(*daemon.arguments, "--config", config)
+
+    assert done.returncode == 78
+    assert "/nowhere/c.pem" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_state_directory_that_cannot_be_made_is_refused(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    done = run(*daemon.arguments, "--state-dir", tmp_path / "file" / "state")
+
+    assert done.returncode in {75, 78}
+    assert str(tmp_path / "file") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_first_tokens_are_secret_files_that_a_restart_uses_again(
+    daemon: Daemon,
+) -> None:
+    daemon.start()
+    admin, node = daemon.admin_file.read_text(), daemon.node_file.read_text()
+
+    assert mode(daemon.admin_file) == mode(daemon.node_file) == 0o600
+    assert admin != node
+    assert len(admin.strip()) >= 43, "256 bits"
+    daemon.stop(signal.SIGTERM)
+    daemon.start()
+
+    assert daemon.admin_file.read_text() == admin
+    assert daemon.node_file.read_text() == node
+    assert admin.strip() not in daemon.log
+    with daemon.client() as client:
+        assert client.cluster.info().user == "root"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "zwölf", "two words"])
+def test_a_token_file_without_a_usable_token_is_refused(
+    content: str, daemon: Daemon
+) -> None:
+    daemon.admin_file.write_text(content)
+
+    done = run(*daemon.arguments)
+
+    assert done.returncode == 78
+    assert str(daemon.admin_file) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_token_file_that_cannot_be_written_is_refused(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone" / "token"
+
+    done = run(*daemon.arguments, "--bootstrap-node-token", gone)
+
+    assert done.returncode == 78
+    assert str(gone) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_restart_keeps_jobs_with_either_event_loop(
+    number: int, loop: str, daemon: Daemon
+) -> None:
+    daemon.start(environment={"HPCSCHED_LOOP": loop})
+    with daemon.client() as client:
+        job_id = client.jobs.submit(JOB)
+        before = client.jobs.get(job_id)
+        term = client.cluster.info().term
+
+    daemon.stop(number)
+    daemon.start(environment={"HPCSCHED_LOOP": loop})
+
+    with daemon.client() as client:
+        after = client.jobs.get(job_id)
+        assert (after.name, after.state) == ("kept", before.state)
+        assert client.jobs.submit(JOB) > job_id
+        assert client.cluster.info().term > term
+
+
+def test_systemd_learns_when_it_serves_and_when_it_stops(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(path))
+        channel.settimeout(10)
+        daemon.start(
+            environment={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"}
+        )
+        said = [channel.recv(4096).decode()]
+        while "READY=1" not in said[-1]:
+            said.append(channel.recv(4096).decode())
+        with daemon.client() as client:
+            client.cluster.info()
+        daemon.stop(signal.SIGTERM)
+        while "STOPPING=1" not in said[-1]:
+            said.append(channel.recv(4096).decode())
+
+    assert any("WATCHDOG=1" in one for one in said)
+    assert not any("READY=1" in one for one in said[said.index(said[-1]) + 1 :])
+
+
+def test_ready_comes_after_the_ready_file_and_that_after_serving(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(path))
+        channel.settimeout(10)
+        daemon.start(environment={"NOTIFY_SOCKET": str(path)})
+
+        assert "READY=1" in channel.recv(4096).decode()
+        ready = json.loads(daemon.ready_file.read_text())
+        host, _, port = ready["address"].partition(":")
+        with socket.create_connection((host, int(port)), timeout=5):
+            pass
+
+
+def test_the_process_never_lets_grpc_support_forks(daemon: Daemon) -> None:
+    daemon.start(environment={"GRPC_ENABLE_FORK_SUPPORT": "1"})
+
+    # What it set for itself is not in /proc, which shows the environment of the start:
+    # that it serves all the same, with one process, is what can be seen from here.
+    children = f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children"
+    with open(os.fspath(children), encoding="ascii") as file:  # noqa: PTH123
+        assert file.read() == ""
