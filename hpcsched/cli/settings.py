@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.cli.local.layout import Layout
 from hpcsched.cli.problems import NOT_ALLOWED, UNREACHABLE, USAGE, ProblemError
 from hpcsched.common.units import UnitError, parse_duration
 
@@ -105,6 +107,15 @@ def resolve(given: Options, environ: Mapping[str, str]) -> Settings:
             code="UNAVAILABLE",
             hint="hpc up starts a cluster on this machine",
         )
+    if not choose("address") and (stopped := _stopped(last_up.get("dir", ""))):
+        raise ProblemError(
+            "NO_CLUSTER",
+            f"the cluster in {stopped} is not running",
+            status=UNREACHABLE,
+            code="UNAVAILABLE",
+            hint=f"hpc up --detach --dir {shlex.quote(str(stopped))}",
+            path=stopped,
+        )
     token = given.token_file or environ.get("HPC_TOKEN_FILE", "")
     if not token and address == up_address:
         token = last_up.get("token_file", "")
@@ -173,6 +184,15 @@ def read_last_up(path: Path) -> Mapping[str, str]:
     if not isinstance(found, dict):
         return {}
     return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def _stopped(directory: str) -> Path | None:
+    """Return the directory of the last ``hpc up`` if ``hpc down`` has stopped it."""
+    if not directory:
+        return None
+    layout = Layout(Path(directory))
+    there = layout.plan_file.exists() and not layout.ready_file.exists()
+    return layout.root if there else None
 
 
 def open_client(settings: Settings) -> AsyncClient:

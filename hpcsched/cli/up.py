@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -108,8 +109,14 @@ async def _up(
     else:
         app.print(f"The cluster takes work at {running.address}.")
         app.print(f"Nodes: {', '.join(running.nodes)}. Logs: {layout.root / 'log'}")
-        app.print("Stop it with hpc down." if detach else "Stop it with Ctrl-C.")
+        app.print(f"Stop it with {_stop_command(layout) if detach else 'Ctrl-C'}.")
     return 0 if detach else await _stay(app, layout, starter.processes)
+
+
+def _stop_command(layout: Layout) -> str:
+    if layout.root == directory_of(None):
+        return "hpc down"
+    return f"hpc down --dir {shlex.quote(str(layout.root))}"
 
 
 async def _stay(app: App, layout: Layout, processes: Processes) -> int:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, get_type_hints
+
+from hpcsched.rpc.addresses import (
+    AGENT_PORT,
+    CLIENT_PORT,
+    Address,
+    AddressError,
+    parse_address,
+)
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -46,6 +55,20 @@ class ListenConfig:
     clients: str = "127.0.0.1:7470"
     agents: str = "127.0.0.1:7471"
     insecure_loopback: bool = False
+
+    def __post_init__(self) -> None:
+        if self.client_address == self.agent_address and self.client_address.port:
+            raise ConfigError("listen.agents: clients and agents need a port each")
+
+    @property
+    def client_address(self) -> Address:
+        """Where clients are served."""
+        return _address("listen.clients", self.clients, CLIENT_PORT)
+
+    @property
+    def agent_address(self) -> Address:
+        """Where agents are served."""
+        return _address("listen.agents", self.agents, AGENT_PORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +149,17 @@ class Config:
                 "listen.insecure_loopback = true, for a cluster that only this "
                 "machine can reach)"
             )
+        if self.tls.cert:
+            return
+        for name, address in (
+            ("clients", self.listen.client_address),
+            ("agents", self.listen.agent_address),
+        ):
+            if not address.is_loopback:
+                raise ConfigError(
+                    f"listen.{name}: {address} is not a loopback address: without TLS "
+                    "a token could be read on the way"
+                )
 
 
 _TABLES: Final = {
@@ -192,5 +226,12 @@ def as_toml(config: Config) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    # A text of JSON is one of TOML, but for the character 127.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _address(name: str, text: str, default_port: int) -> Address:
+    try:
+        return parse_address(text, default_port)
+    except AddressError as error:
+        raise ConfigError(f"{name}: {error}") from None

@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from importlib.metadata import version
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.clock import SystemClock
+from hpcsched.common.errors import HpcError
 from hpcsched.common.rng import SystemIds
 from hpcsched.common.sdnotify import Notifier
-from hpcsched.rpc.addresses import AddressError, parse_address
+from hpcsched.daemon.config import ConfigError
 from hpcsched.rpc.credentials import CredentialsError, TlsFiles
 from hpcsched.runtime.head import Head
 from hpcsched.services.server import PortTakenError, Servers
@@ -39,8 +41,6 @@ _log = logging.getLogger("hpcschedd")
 EX_BROKEN: Final = 74
 EX_TAKEN: Final = 75
 EX_CONFIG: Final = 78
-CLIENT_PORT: Final = 7470
-AGENT_PORT: Final = 7471
 STOP_GRACE_S: Final = 1.0
 SWITCH_S: Final = 0.0005
 
@@ -51,16 +51,21 @@ def run(config: Config, ready_file: Path | None) -> int:
     try:
         prepare_state_directory(state)
         lock = lock_state_directory(state)
-    except (StateDirectoryError, StateLockedError, OSError) as error:
+    except StateLockedError as error:
         _log.error("%s", error)
         return EX_TAKEN
+    except (StateDirectoryError, OSError) as error:
+        _log.error("%s", error)
+        return EX_CONFIG
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)  # of a head that was killed
     # The writer thread drops the interpreter's lock at every step of SQLite; with the
     # default interval a busy loop would make it wait 5 ms each time.
     sys.setswitchinterval(SWITCH_S)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_Daemon(config, state, ready_file).main())
-    except (AddressError, CredentialsError) as error:
+    except (ConfigError, CredentialsError) as error:
         _log.error("%s", error)
         return EX_CONFIG
     except PortTakenError as error:
@@ -103,8 +108,8 @@ class _Daemon:
             self._broken = error
             stop.set()
 
-        clients = parse_address(config.listen.clients, CLIENT_PORT)
-        agents = parse_address(config.listen.agents, AGENT_PORT)
+        clients = config.listen.client_address
+        agents = config.listen.agent_address
         tls = None
         if config.tls.cert:
             files = config.tls
@@ -182,11 +187,24 @@ class _Daemon:
         return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
     def _token_of(self, path: Path, role: str) -> str:
-        """Return a file's secret; makes both if there are none."""
-        if not path.exists():
-            _write(path, self._secret() + "\n", 0o600)
-            _log.info("made a token of role %s in %s", role, path)
-        return path.read_text(encoding="utf-8").strip()
+        """Return a file's secret; makes both if there are none.
+
+        Raises:
+            ConfigError: the file cannot be written or read, or holds no token.
+        """
+        try:
+            if not path.exists():
+                _write(path, self._secret() + "\n", 0o600)
+                _log.info("made a token of role %s in %s", role, path)
+            secret = path.read_bytes().decode("ascii", "replace").strip()
+        except OSError as error:
+            raise ConfigError(f"tokens: {path}: {error.strerror}") from error
+        if not re.fullmatch("[!-~]+", secret):
+            raise ConfigError(
+                f"tokens: {path}: holds no token, which is one word of ASCII; "
+                "delete it to have one made"
+            )
+        return secret
 
     async def _bootstrap(self, head: Head) -> None:
         """Make the first tokens; a file that is there already is taken as it is."""
@@ -199,7 +217,12 @@ class _Daemon:
             if not name:
                 continue
             path = Path(name)
-            await head.adopt_token(user, role, self._token_of(path, role))
+            try:
+                await head.adopt_token(user, role, self._token_of(path, role))
+            except HpcError as error:
+                if error.reason != "UNAUTHENTICATED":
+                    raise
+                _log.warning("%s: %s; delete the file to have one made", path, error)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -55,10 +55,13 @@ _CLIENT: Final[Options] = [
     # The default grows to two minutes, which is what users wait after an outage (G17).
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 10_000),
     # A head is never behind the proxy that a site sets for the web.
     ("grpc.enable_http_proxy", 0),
 ]
+
+#: People wait for what they typed; a thousand agents must not all come back at once.
+CLIENT_BACKOFF_MS: Final = 2_000
+AGENT_BACKOFF_MS: Final = 10_000
 
 
 def client_server_options() -> Options:
@@ -82,13 +85,18 @@ def client_options(*, authority: str = "") -> Options:
         authority: Name that the head's certificate must have, where it is not the
             host of the address (G18); empty: the host.
     """
-    return [*_CLIENT, *_authority(authority)]
+    return [
+        *_CLIENT,
+        ("grpc.max_reconnect_backoff_ms", CLIENT_BACKOFF_MS),
+        *_authority(authority),
+    ]
 
 
 def agent_options(*, authority: str = "") -> Options:
     """Return the options of an agent's channel, which shares no connection (G16)."""
     return [
         *_CLIENT,
+        ("grpc.max_reconnect_backoff_ms", AGENT_BACKOFF_MS),
         ("grpc.use_local_subchannel_pool", 1),
         *_authority(authority),
     ]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 REASON_LIMIT: Final = 320
 USER_LIMIT: Final = 80
 RECONNECT_MS: Final = 100
+#: Before the digests of tokens that came from a file, in names of counters.
+ADOPTED: Final = "adopted "
 ROLES: Final = ("user", "administrator", "node")
 
 
@@ -38,6 +40,7 @@ class ClusterCalls:
     _ledgers: Ledgers
     _texts: dict[str, str]
     _tokens: dict[bytes, TokenRow]
+    _counters: Mapping[str, int]
     _version: str
     _start_time: float
     _term: int
@@ -209,11 +212,19 @@ class ClusterCalls:
         return row, secret
 
     async def adopt_token(self, user: str, role: str, secret: str) -> TokenRow:
-        """Make a secret that exists already (of a file) a token, at the first start."""
+        """Make a secret that exists already (of a file) a token, at the first start.
+
+        Raises:
+            HpcError: UNAUTHENTICATED, it was one and was revoked, which a restart must
+                not undo; DISK_FULL, OUTCOME_UNKNOWN.
+        """
         digest = _digest(secret)
         known = self._tokens.get(digest)
         if known is not None:
             return known
+        mark = f"{ADOPTED}{digest.hex()}"
+        if mark in self._counters:
+            raise HpcError("UNAUTHENTICATED", problem="the token was revoked")
         row = TokenRow(
             token_id=self._world.ids.uuid(),
             digest=digest,
@@ -222,7 +233,7 @@ class ClusterCalls:
             create_time=self._world.clock.wall(),
             expire_time=None,
         )
-        await written(self._world, Delta(tokens=[row]))
+        await written(self._world, Delta(tokens=[row], counters={mark: 1}))
         self._tokens[digest] = row
         return row
 

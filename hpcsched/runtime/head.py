@@ -76,6 +76,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         self._start_time = clock.wall()
         self._texts: dict[str, str] = {}
         self._tokens: dict[bytes, TokenRow] = {}
+        self._counters: dict[str, int] = {}
         self._next_job = 1
         self._order = 0
         self._term = 0
@@ -91,6 +92,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         self._texts = dict(state.parameters)
         world.settings = Settings.from_texts(self._texts)
         self._tokens = {row.digest: row for row in state.tokens}
+        self._counters = dict(state.counters)
         world.feed = Feed(world.store, world.clock, state.last_seq, state.floor_seq)
         world.jobs = JobRegistry(world)
         world.scheduler = SchedulerActor(world)

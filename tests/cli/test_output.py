@@ -263,9 +263,19 @@ def test_a_hint_follows_the_sentence(hpc: CommandLine, api: FakeApi) -> None:
 def test_refusals_have_their_exit_status(
     hpc: CommandLine, api: FakeApi, reason: str, facts: dict[str, Any], status: int
 ) -> None:
-    api.faults["GetJob"].append(HpcError(reason, **facts))
+    api.faults["ExplainJob"].append(HpcError(reason, **facts))
 
-    assert hpc("job", "show", 1, "--json", status=status).error["reason"] == reason
+    assert hpc("job", "why", 1, "--json", status=status).error["reason"] == reason
+
+
+def test_of_anothers_job_what_everybody_may_see_is_shown(
+    hpc: CommandLine, api: FakeApi
+) -> None:
+    api.add_job(owner="bob")
+    refusal = HpcError("PERMISSION_DENIED", user="ada", operation="read job 1")
+    api.faults["GetJob"].append(refusal)
+
+    assert hpc("job", "show", 1, "--json").json["owner"] == "bob"
 
 
 def test_why_prints_a_reason_per_line(hpc: CommandLine, api: FakeApi) -> None:

@@ -29,7 +29,7 @@ def written(folder: Path, text: str) -> Path:
         ("cluster = 3", "cluster: must be a table"),
         ("[cluster]\nnmae = 'x'", "cluster.nmae: no such setting"),
         ("[cluster]\nname = 3", "cluster.name: must be a text"),
-        ("[listen]\ninsecure_loopback = 1", "insecure_loopback: must be true or false"),
+        ("[tokens]\nadmin_file = true", "tokens.admin_file: must be a text"),
         ("[log]\njson = 'yes'", "log.json: must be true or false"),
         ("[cluster]\nname = ''", "cluster.name"),
         (f"[cluster]\nname = '{'x' * 81}'", "cluster.name"),
@@ -53,7 +53,7 @@ def written(folder: Path, text: str) -> Path:
 def test_a_setting_that_cannot_be_used_is_named(
     text: str, problem: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="") as caught:
+    with pytest.raises(ConfigError) as caught:
         read_config(written(tmp_path, text), PLAIN)
 
     assert problem in str(caught.value)

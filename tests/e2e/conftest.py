@@ -1,4 +1,4 @@
-"""One cluster for the tests that leave it whole; one of its own for each that does not."""
+"""One cluster for all tests that leave it whole; others make their own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def shared_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(shared_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(
+    shared_cluster: Cluster, request: pytest.FixtureRequest
+) -> Iterator[Cluster]:
     """The shared cluster, idle, in a working directory of the test's own."""
     shared_cluster.cwd = shared_cluster.base / f"work-{id(request.node):x}"
     shared_cluster.cwd.mkdir()

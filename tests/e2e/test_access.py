@@ -73,9 +73,7 @@ def test_strangers_and_nodes_are_not_let_in(cluster: Cluster) -> None:
 
 def test_a_revoked_token_and_one_that_has_expired_are_void(cluster: Cluster) -> None:
     path = cluster.cwd / "t"
-    made = cluster.hpc(
-        "--json", "token", "create", "--user", "ada", "--out", path
-    ).json
+    made = cluster.hpc("--json", "token", "create", "--user", "ada", "--out", path).json
     cluster.hpc("job", "list", HPC_TOKEN_FILE=path)
     cluster.hpc("token", "revoke", made["id"])
 

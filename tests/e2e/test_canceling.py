@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from tests.support.cluster import Cluster
 
 #: Says that it has started, and goes on until it is told to stop.
-POLITE = "trap 'exit 0' TERM; touch started-$CCP_TASKINSTANCEID; while :; do sleep 0.02; done"
-STUBBORN = "trap '' TERM; touch started-$CCP_TASKINSTANCEID; while :; do sleep 0.02; done"
+POLITE = (
+    "trap 'exit 0' TERM; touch started-$CCP_TASKINSTANCEID; "
+    "while :; do sleep 0.02; done"
+)
+STUBBORN = (
+    "trap '' TERM; touch started-$CCP_TASKINSTANCEID; while :; do sleep 0.02; done"
+)
 
 
 def started(cluster: Cluster, *instances: int) -> None:
@@ -166,7 +171,7 @@ def test_canceling_a_master_cancels_what_waits_and_fails_what_runs(
 
 
 def test_a_cancel_reaches_every_process_of_a_task(cluster: Cluster) -> None:
-    line = "for i in 1 2; do setsid sh -c 'echo $$ >pid; exec sleep 300' & done; touch started-0; wait"
+    line = "for i in 1 2; do setsid sleep 300 & done; touch started-0; wait"
     job_id = cluster.submit("--shell", line)
     started(cluster)
     cluster.hpc("job", "cancel", job_id)

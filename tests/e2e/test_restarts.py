@@ -51,7 +51,7 @@ def cluster(victim: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster
 
 @pytest.fixture
 def patient(cluster: Cluster) -> Cluster:
-    """The cluster with new agents: old ones pause longer, the more heads they saw die."""
+    """The cluster with new agents, which have not learned yet to pause long."""
     cluster.kill("n1.agent", "n2.agent")
     cluster.up()
     return cluster

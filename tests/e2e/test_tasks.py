@@ -58,9 +58,7 @@ def test_a_task_finds_its_place_in_the_cluster_in_its_environment(
 
 
 def test_the_variables_of_a_task_win_over_those_of_its_job(cluster: Cluster) -> None:
-    job_id = int(
-        cluster.hpc("job", "new", "--env", "A=job", "--env", "B=job").out
-    )
+    job_id = int(cluster.hpc("job", "new", "--env", "A=job", "--env", "B=job").out)
     line = "echo $A $B"
     cluster.hpc("job", "add", job_id, "--env", "B=task", "--shell", line)
     cluster.hpc("job", "submit", job_id)
@@ -175,7 +173,9 @@ def test_what_cannot_be_started_fails_with_the_reason_and_without_an_exit_code(
 
 
 def test_a_task_leaves_no_daemon_behind(cluster: Cluster) -> None:
-    line = "setsid sh -c 'echo $$ >pid; exec sleep 300' & while ! [ -s pid ]; do :; done"
+    line = (
+        "setsid sh -c 'echo $$ >pid; exec sleep 300' & while ! [ -s pid ]; do :; done"
+    )
     cluster.hpc("run", "--shell", line)
 
     pid = int((cluster.cwd / "pid").read_text())

@@ -11,6 +11,47 @@ from tests.support.cluster import state_of
 if TYPE_CHECKING:
     from tests.support.cluster import Cluster
 
+JOB_KEYS = frozenset(
+    [
+        "id",
+        "name",
+        "owner",
+        "state",
+        "previous_state",
+        "priority",
+        "task_counts",
+        "error_message",
+        "submit_time",
+        "start_time",
+        "end_time",
+        "requeue_count",
+        "pending_reason",
+    ]
+)
+
+TASK_KEYS = frozenset(
+    [
+        "job_id",
+        "task_id",
+        "instance_id",
+        "name",
+        "state",
+        "exit_code",
+        "attempt",
+        "requeue_count",
+        "error_message",
+        "nodes",
+        "start_time",
+        "end_time",
+        "output",
+        "end_reason",
+    ]
+)
+
+NODE_KEYS = frozenset(
+    ["name", "state", "reachable", "cores", "cores_in_use", "memory_bytes", "groups"]
+)
+
 
 def events(cluster: Cluster, *arguments: object) -> list[Any]:
     done = cluster.hpc("--json", "events", *arguments)
@@ -167,17 +208,9 @@ def test_the_keys_that_scripts_rely_on_are_there(cluster: Cluster) -> None:
     task = cluster.hpc("--json", "task", "show", f"{job_id}.1").json
     node = cluster.hpc("--json", "node", "show", "n1").json
 
-    assert set(
-        "id name owner state previous_state priority task_counts error_message "
-        "submit_time start_time end_time requeue_count pending_reason".split()
-    ) <= set(job)
-    assert set(
-        "job_id task_id instance_id name state exit_code attempt requeue_count "
-        "error_message nodes start_time end_time output end_reason".split()
-    ) <= set(task)
-    assert set(
-        "name state reachable cores cores_in_use memory_bytes groups".split()
-    ) <= set(node)
+    assert set(job) >= JOB_KEYS
+    assert set(task) >= TASK_KEYS
+    assert set(node) >= NODE_KEYS
     assert (job["state"], task["end_reason"]) == (
         "STATE_FINISHED",
         "END_REASON_EXITED",

@@ -100,15 +100,15 @@ async def outcome(served: Served, name: str, secret: str) -> str:
     async with grpc.aio.insecure_channel(str(address)) as channel:
         try:
             if method.client_streaming:
-                both = channel.stream_stream(path)
+                both: Any = channel.stream_stream(path)
                 await drain(
                     both(iter([request.SerializeToString()]), metadata=metadata)
                 )
             elif method.server_streaming:
-                stream = channel.unary_stream(path)
+                stream: Any = channel.unary_stream(path)
                 await drain(stream(request.SerializeToString(), metadata=metadata))
             else:
-                call = channel.unary_unary(path)
+                call: Any = channel.unary_unary(path)
                 await call(request.SerializeToString(), metadata=metadata)
         except grpc.aio.AioRpcError as error:
             return from_rpc_error(error, address="head").reason
@@ -192,7 +192,7 @@ async def test_the_front_door_learns_who_calls(
 
 
 async def test_an_unknown_method_is_unimplemented_for_everybody(served: Served) -> None:
-    call = served.channel.unary_unary("/hpcsched.api.v1.JobService/Explode")
+    call: Any = served.channel.unary_unary("/hpcsched.api.v1.JobService/Explode")
 
     error = await rpc_error(call(b"", metadata=call_metadata(token=USER), timeout=5))
 
@@ -201,7 +201,8 @@ async def test_an_unknown_method_is_unimplemented_for_everybody(served: Served) 
 
 async def test_health_and_reflection_need_no_token(served: Served) -> None:
     health: Any = health_pb2_grpc.HealthStub(served.channel)
-    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(served.channel)
+    kind: Any = reflection_pb2_grpc.ServerReflectionStub
+    reflection = kind(served.channel)
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
 
     told = await health.Check(health_pb2.HealthCheckRequest(), timeout=5)

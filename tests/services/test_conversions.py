@@ -131,7 +131,7 @@ def test_the_round_trips_cover_every_field_that_a_client_can_give() -> None:
         min_cores=1,
         max_cores=2,
         runtime=1.0,
-        environment={"A": "b"},  # type: ignore[arg-type]
+        environment={"A": "b"},
     )
     ours = {one.name for one in fields(full)} - {"job_type"}
     theirs = set(job_pb2.JobSpec.DESCRIPTOR.fields_by_name) - {"tasks"}
@@ -185,12 +185,12 @@ def test_a_time_survives_the_wire_to_the_microsecond(moment: float | None) -> No
     if message is None:
         assert moment is None
     else:
-        assert seconds_since_epoch(message, "t") == pytest.approx(moment, abs=1e-6)
+        assert seconds_since_epoch(message, "t") == moment
 
 
 @given(seconds)
 def test_a_duration_survives_the_wire(length: float) -> None:
-    assert seconds_of(duration(length), "d") == pytest.approx(length, abs=1e-6)
+    assert seconds_of(duration(length), "d") == length
 
 
 @pytest.mark.parametrize(("whole", "nanos"), [(0, -1), (0, 10**9), (1 << 60, 0)])
@@ -201,13 +201,12 @@ def test_a_time_that_is_none_is_refused(whole: int, nanos: int) -> None:
     assert moment is not None
     moment.seconds, moment.nanos = whole, nanos
 
-    for read in (
-        lambda: seconds_of(message, "f"),
-        lambda: seconds_since_epoch(moment, "f"),
-    ):
-        with pytest.raises(HpcError) as caught:
-            read()
-        assert caught.value.facts["field"] == "f"
+    with pytest.raises(HpcError) as caught:
+        seconds_of(message, "f")
+    assert caught.value.facts["field"] == "f"
+    with pytest.raises(HpcError) as caught:
+        seconds_since_epoch(moment, "f")
+    assert caught.value.facts["field"] == "f"
 
 
 @given(st.integers(0, (1 << 63) - 1))

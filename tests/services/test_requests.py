@@ -97,12 +97,14 @@ REFUSED: list[tuple[str, Any, tuple[str, str]]] = [
 
 # Numbers that no enum of ours has.
 UNKNOWN: Any = 99
+NONE: Any = 0
+QUEUED: Any = 5
 NEITHER: list[tuple[str, Any, str]] = [
     ("GetJob", pb.GetJobRequest(job_id=1, view=UNKNOWN), "view"),
     ("GetTask", pb.GetTaskRequest(job_id=1, task=TASK, view=UNKNOWN), "view"),
     ("ListTasks", pb.ListTasksRequest(job_id=1, view=UNKNOWN), "view"),
-    ("ListJobs", pb.ListJobsRequest(states=[5, UNKNOWN]), "states[1]"),
-    ("ListJobs", pb.ListJobsRequest(states=[0]), "states[0]"),
+    ("ListJobs", pb.ListJobsRequest(states=[QUEUED, UNKNOWN]), "states[1]"),
+    ("ListJobs", pb.ListJobsRequest(states=[NONE]), "states[0]"),
     ("ListTasks", pb.ListTasksRequest(job_id=1, states=[UNKNOWN]), "states[0]"),
     (
         "CreateJob",
@@ -252,7 +254,7 @@ async def test_a_message_above_the_limit_of_the_wire_is_refused(
     async with grpc.aio.insecure_channel(
         str(served.clients), options=unlimited
     ) as channel:
-        call = channel.unary_unary(path)
+        call: Any = channel.unary_unary(path)
 
         error = await rpc_error(
             call(bytes(MAX_MESSAGE_BYTES + 1), metadata=call_metadata(token=USER))

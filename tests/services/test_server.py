@@ -110,12 +110,14 @@ async def test_the_stop_of_a_server_ends_open_streams(
 
 async def test_clients_and_agents_have_servers_of_their_own(served: Served) -> None:
     async with client_channel(served.agents, None) as channel:
-        call = channel.unary_unary("/hpcsched.api.v1.JobService/GetJob")
+        call: Any = channel.unary_unary("/hpcsched.api.v1.JobService/GetJob")
         error = await rpc_error(call(b"", metadata=call_metadata(token=USER)))
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
-    call = served.channel.stream_stream("/hpcsched.agent.v1.AgentService/Connect")
-    error = await rpc_error(drain(call(iter([b""]))))
+    streams: Any = served.channel.stream_stream(
+        "/hpcsched.agent.v1.AgentService/Connect"
+    )
+    error = await rpc_error(drain(streams(iter([b""]))))
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -211,9 +211,11 @@ class Cluster:
         self.hpc("down", "--dir", self.dir, "--grace", grace)
 
     def pid(self, name: str) -> int | None:
-        """Return the process id of head, n1.agent, n1.supervisor; None if it is gone."""
+        """Return the process of head, n1.agent or n1.supervisor; None if it is gone."""
         try:
-            pid = int(json.loads((self.dir / "processes.json").read_text())[name]["pid"])
+            pid = int(
+                json.loads((self.dir / "processes.json").read_text())[name]["pid"]
+            )
         except (FileNotFoundError, KeyError):
             return None
         return pid if str(self.dir) in command_line(pid) else None
