@@ -5,21 +5,17 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import pytest
-from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsched.agent.v1 import agent_service_pb2, order_pb2, report_pb2
 from hpcsched.api.v1 import cluster_service_pb2, job_pb2, node_pb2, task_pb2
 from hpcsched.common.errors import HpcError
-from hpcsched.core import orders
 from hpcsched.core.caller import Caller
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType, NodeLoss
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import EndReason, TaskState, TaskType
 from hpcsched.core.views import ClusterView
-from hpcsched.runtime.frames import HeadFrame, Welcome
 from hpcsched.services.convert_job import job_message
 from hpcsched.services.convert_job_spec import (
     job_spec,
@@ -28,8 +24,6 @@ from hpcsched.services.convert_job_spec import (
     task_spec_message,
 )
 from hpcsched.services.convert_node import cluster_message, node_message, token_message
-from hpcsched.services.convert_order import head_message
-from hpcsched.services.convert_report import agent_value
 from hpcsched.services.convert_task import task_message
 from hpcsched.services.convert_time import (
     duration,
@@ -293,112 +287,3 @@ def test_a_node_the_cluster_and_a_token_can_be_shown() -> None:
     token = token_message(token_row("ann", "node"))
     assert (token.user, token.role) == ("ann", cluster_service_pb2.ROLE_NODE)
     assert not token.HasField("expire_time")
-
-
-def test_every_order_can_be_sent() -> None:
-    every: tuple[orders.Order, ...] = (
-        orders.DefineTask(
-            job_id=1,
-            task_id=1,
-            definition=2,
-            arguments=("a", "\udcff"),
-            environment={"A": "\udcfe"},
-        ),
-        orders.SetGrant(job_id=1, cores=(0, 1)),
-        orders.StartTasks(
-            job_id=1, task_id=1, definition=2, instances=[3], attempts=[1], values=[9]
-        ),
-        orders.StartTasks(
-            job_id=1,
-            task_id=1,
-            definition=2,
-            instances=[3],
-            attempts=[1],
-            values=[3],
-            lines=["\udcff"],
-            retries=[2],
-        ),
-        orders.StopTasks(
-            job_id=1, task_id=1, instances=[3], attempts=[1], grace_ms=15_000
-        ),
-        orders.EndJob(job_id=1),
-        orders.PurgeJob(job_id=1),
-        orders.ReadOutput(read_id=1, job_id=1, task_id=1, instance_id=0, attempt=1),
-        orders.StopReading(read_id=1),
-    )
-    welcome = Welcome(
-        session=1,
-        term=2,
-        heartbeat_ms=3,
-        lease_ms=4,
-        protocol=1,
-        cluster_name="c",
-        node_id=5,
-        output_quota_bytes=1 << 30,
-    )
-
-    message = head_message(HeadFrame(seq=1, orders=every, welcome=welcome))
-
-    kinds = {one.WhichOneof("order") for one in message.orders}
-    assert kinds == {one.name for one in order_pb2.Order.DESCRIPTOR.fields}
-    assert message.orders[0].define.arguments[1] == b"\xff"
-    assert message.orders[0].define.environment["A"] == b"\xfe"
-    assert message.orders[3].start.lines[0] == b"\xff"
-    assert not message.orders[3].start.values
-    assert not message.orders[2].start.retries
-    assert message.welcome.output_quota_bytes == 1 << 30
-
-
-ENDED = st.builds(
-    report_pb2.TasksEnded,
-    job_id=count,
-    task_id=count,
-    instances=st.lists(count, max_size=4),
-    attempts=st.lists(count, max_size=4),
-    reasons=st.lists(count, max_size=4),
-    exit_codes=st.lists(count, max_size=4),
-    start_times=st.lists(st.floats(), max_size=4),
-    end_times=st.lists(st.floats(), max_size=4),
-    user_ms=st.lists(count, max_size=4),
-    cores=st.lists(count, max_size=4),
-    details=st.lists(
-        st.builds(report_pb2.EndDetail, index=count, output=st.binary(max_size=9)),
-        max_size=4,
-    ),
-)
-STARTED = st.builds(
-    report_pb2.TasksStarted,
-    instances=st.lists(count, max_size=4),
-    attempts=st.lists(count, max_size=4),
-    start_times=st.lists(st.floats(), max_size=4),
-    cores=st.lists(count, max_size=4),
-)
-
-
-@given(STARTED, ENDED)
-def test_columns_of_any_report_have_one_length(
-    started: report_pb2.TasksStarted, ended: report_pb2.TasksEnded
-) -> None:
-    reports = [report_pb2.Report(started=started), report_pb2.Report(ended=ended)]
-
-    frame = agent_value(agent_service_pb2.ConnectRequest(reports=reports))
-
-    for value in frame.reports:
-        columns = [
-            getattr(value, one.name)
-            for one in fields(value)
-            if isinstance(getattr(value, one.name), list)
-        ]
-        assert len({len(column) for column in columns}) == 1
-        size = len(columns[0])
-        assert all(0 <= at < size for at in getattr(value, "details", ()))
-
-
-@given(st.binary(max_size=200))
-def test_whatever_can_be_parsed_can_be_read(data: bytes) -> None:
-    try:
-        message = agent_service_pb2.ConnectRequest.FromString(data)
-    except DecodeError:
-        return
-
-    agent_value(message)
