@@ -220,7 +220,7 @@ async def measure(
 
 def beside(args: argparse.Namespace, directory: Path) -> Rows:
     """Return HyperQueue's row, if its wheel installs."""
-    python = install_hyperqueue(Path(args.rivals))
+    python = install_hyperqueue(Path(args.rivals).absolute())
     took = None if python is None else hyperqueue(python, args.tasks, directory)
     if took is None:
         return [{"name": "HyperQueue", "ours": "could not be run here"}]
