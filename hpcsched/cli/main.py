@@ -94,12 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     # Before gRPC is loaded: what breaks is told by us, once, and not by its core.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    status = run(argv)
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.flush()
-        raise SystemExit(status)
-    _close_pipe()
-    raise SystemExit(problems.PIPE_CLOSED)
+    try:
+        status = run(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        status = problems.PIPE_CLOSED
+        _close_pipe()
+    except OSError as error:
+        status = problems.REFUSED
+        with contextlib.suppress(OSError):
+            click.echo(f"hpc: OUTPUT_FAILED: {error.strerror}.", err=True)
+        _close_pipe()
+    raise SystemExit(status)
 
 
 def run(argv: Sequence[str]) -> int:

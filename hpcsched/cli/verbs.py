@@ -122,6 +122,13 @@ def command_of(context: click.Context) -> tuple[str, ...] | None:
     return found
 
 
+#: What people type for a verb of `hpc job`.
+OFTEN_MEANT: Final = {
+    name: f"job {name}"
+    for name in ("list", "show", "wait", "watch", "output", "cancel", "requeue", "why")
+}
+
+
 class VerbGroup(click.Group):
     """Verbs by name: (module, attribute, help line); a module is loaded on its use."""
 
@@ -157,7 +164,9 @@ class VerbGroup(click.Group):
             return name, command, args[1:]
         if name.startswith("-"):
             raise click.NoSuchOption(name, ctx=ctx)
-        similar = difflib.get_close_matches(name, self._lazy, n=2, cutoff=0.5)
+        known = [*self._lazy, *OFTEN_MEANT] if ctx.parent is None else [*self._lazy]
+        found = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+        similar = dict.fromkeys(OFTEN_MEANT.get(one, one) for one in found)
         sentence = f"no verb is called {name!r}"
         if similar:
             sentence += f"; did you mean {' or '.join(similar)}?"

@@ -170,7 +170,10 @@ REASONS: Final[Mapping[str, Reason]] = {
         _INVALID, -2147219929, "{field}: no task of this job is called {name}"
     ),
     "DEPENDANT_WITHOUT_NAME": Reason(
-        _INVALID, -2147219928, "{field}: a task that depends on others needs a name"
+        _INVALID,
+        -2147219928,
+        "{field}: a task that depends on others needs a name",
+        "hpc job add JOB --name NAME --depends OTHER -- COMMAND",
     ),
     "TASK_NAME_INVALID": Reason(
         _INVALID,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import math
 import os
 import socket
 from dataclasses import dataclass, replace
@@ -202,12 +203,15 @@ class Starter:
                     if not missing:
                         return
                 for name in plan.nodes:
-                    self._check_alive(f"{name}.supervisor", deadline)
-                    self._check_alive(f"{name}.agent", deadline)
-                self._check_alive("head", deadline)
+                    self._check_alive(f"{name}.supervisor")
+                    self._check_alive(f"{name}.agent")
+                self._check_alive("head")
+                for name in plan.nodes:
+                    if name not in found or not found[name].reachable:
+                        self._check_alive(f"{name}.agent", deadline)
                 await self._clock.sleep(LOOK_S)
 
-    def _check_alive(self, name: str, deadline: float) -> None:
+    def _check_alive(self, name: str, deadline: float = math.inf) -> None:
         """See that a process still runs and that there is still time.
 
         Raises:

@@ -1,0 +1,40 @@
+"""What `hpc` does when its own output cannot be written, and when a verb is misspelt."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HPC = Path(sys.executable).with_name("hpc")
+
+
+def test_output_that_cannot_be_written_is_an_error_and_no_traceback() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [HPC, "--help"], check=False, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == "hpc: OUTPUT_FAILED: No space left on device.\n"
+
+
+def test_a_closed_standard_output_is_no_traceback() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec '{HPC}' --help >&-"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("verb", ["list", "wait", "cancel"])
+def test_a_verb_of_jobs_that_stands_alone_is_suggested(verb: str) -> None:
+    done = subprocess.run([HPC, verb], check=False, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert f"job {verb}" in done.stderr
