@@ -1,4 +1,4 @@
-"""What `hpc` does when its own output cannot be written, and when a verb is misspelt."""
+"""`hpc` when its own output cannot be written, and when a verb is misspelt."""
 
 from __future__ import annotations
 
