@@ -28,6 +28,11 @@ HPC = VENV / "bin" / "hpc"
 UNITS = ("hpcschedd", "hpc-task-supervisor", "hpc-node-agent")
 RAN = Path("/tmp/ran")  # noqa: S108  a tmpfs of this namespace
 DEADLINE_S = 60.0
+#: What a unit must not hide when the checkout or its Python lies there.
+RELAXED = {
+    "ProtectHome=read-only": ("/root", "/home"),
+    "PrivateTmp=no": ("/tmp", "/var/tmp"),  # noqa: S108
+}
 
 
 def run(*command: str, check: bool = True) -> str:
@@ -67,12 +72,18 @@ def install() -> None:
         shutil.copy(unit, "/etc/systemd/system")
     interpreter = Path(sys.executable).resolve()
     for folder in [*interpreter.parents, *PROJECT.parents]:
-        folder.chmod(0o755)  # the overlay's: a developer's home is closed to daemons
-    if interpreter.is_relative_to("/root") or interpreter.is_relative_to("/home"):
-        for name in UNITS:
-            extra = Path(f"/etc/systemd/system/{name}.service.d")
-            extra.mkdir()
-            (extra / "home.conf").write_text("[Service]\nProtectHome=read-only\n")
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o755)  # the overlay's: a home is closed to daemons
+    places = (interpreter, PROJECT, VENV)
+    relaxed = [
+        line
+        for line, folders in RELAXED.items()
+        if any(p.is_relative_to(folder) for p in places for folder in folders)
+    ]
+    for name in UNITS if relaxed else ():
+        extra = Path(f"/etc/systemd/system/{name}.service.d")
+        extra.mkdir()
+        (extra / "here.conf").write_text("\n".join(["[Service]", *relaxed, ""]))
     for kind, how in (("sysusers", []), ("tmpfiles", ["--create"])):
         source = PROJECT / "systemd" / f"{kind}.d" / "hpcsched.conf"
         Path(f"/etc/{kind}.d").mkdir(exist_ok=True)

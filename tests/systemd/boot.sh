@@ -2,8 +2,10 @@
 # boot.sh COMMAND [ARG...]: runs COMMAND beside a real systemd that is PID 1 of namespaces of its
 # own, over a throw-away overlay of this machine's root. The machine's own units stay off, nothing
 # that is written lasts. Exit status: COMMAND's, or 97 when the machine cannot boot one so.
+# KEEP names directories, separated by blanks, that are there read-only even if they lie in /tmp.
 set -euo pipefail
 BOOT_S=${BOOT_S:-60} RUN_S=${RUN_S:-240}
+export KEEP=${KEEP:-}
 give_up() { echo "boot.sh: $*" >&2; exit 97; }
 [[ $EUID == 0 ]] || give_up "root is needed"
 [[ -x /lib/systemd/systemd ]] || give_up "Debian's package systemd is not installed"
@@ -43,6 +45,10 @@ ln -s /proc/self/fd "$1/dev/fd"; ln -s fd/0 "$1/dev/stdin"; ln -s fd/1 "$1/dev/s
 mount -t devpts none "$1/dev/pts" -o newinstance,ptmxmode=0666; ln -s pts/ptmx "$1/dev/ptmx"
 mount -t tmpfs none "$1/dev/shm"
 echo 0 > "$2/cgroup.procs"
+for kept in $KEEP; do
+  [[ -e $1$kept ]] && continue
+  mkdir -p "$1$kept"; mount --bind "$kept" "$1$kept"; mount -o remount,bind,ro "$1$kept"
+done
 # pivot_root and not chroot: units with PrivateUsers need a root that is no chroot
 cd "$1" && mkdir -p .outside && pivot_root . .outside && umount -l .outside
 exec unshare --cgroup sh -c "mount -t cgroup2 none /sys/fs/cgroup && exec env -i container=hpcsched-test \

@@ -34,6 +34,7 @@ def facts() -> dict[str, Any]:
         check=False,
         capture_output=True,
         text=True,
+        env={**os.environ, "KEEP": f"{ROOT} {venv}"},
     )
     if done.returncode == NOT_HERE and not os.environ.get("CI"):
         pytest.skip(done.stderr.strip())
