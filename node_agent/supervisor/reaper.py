@@ -135,9 +135,11 @@ class Reaper:
             return
         for name, *items in packets:
             if name == "sync":
-                self._timers.setdefault(
-                    "sync", (self._clock.boot() + self._config.sync_ms / 1000, items[0])
-                )
+                # A later segment begins with all that the one before says; one that a
+                # dead spawner asked for must not stand in its way.
+                due = self._clock.boot() + self._config.sync_ms / 1000
+                due, _ = self._timers.get("sync", (due, None))
+                self._timers["sync"] = (due, items[0])
             elif name == "acknowledge":
                 self._exits.drop(items[0])
                 self._sent -= items[0]

@@ -233,9 +233,11 @@ class Spawner:
     def _synced(self, path: str, failure: str | None) -> None:
         self._syncing = False
         journal = self._node.journal
-        if failure is None:
+        if path != journal.path:
+            journal.dirty = True  # not this one: it still has to be synced
+        elif failure is None:
             journal.synced(path)
-        elif path == journal.path:
+        else:
             # After a failed sync nobody knows what is on the disk: write it all anew.
             self._node.warn(f"journal: {failure}")
             self._node.timers.after(TICK_S, self._compact)
