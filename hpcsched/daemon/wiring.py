@@ -147,7 +147,7 @@ class _Daemon:
             feeding = tasks.create_task(self._feed_watchdog())
             await servers.start()
             await self._clock.sleep(0)  # lets head.run begin to serve
-            await servers.serving()
+            servers.serving()
             gc.collect()
             gc.freeze()
             self._tell(bound)
@@ -155,7 +155,7 @@ class _Daemon:
             _log.info("stopping")
             self._notifier.stopping()
             head.stopping()
-            await servers.not_serving()
+            servers.not_serving()
             if self._broken is None:
                 await head.drain()
             await servers.stop(STOP_GRACE_S)

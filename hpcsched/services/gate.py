@@ -252,5 +252,14 @@ class _Call:
             if echo:
                 context.set_trailing_metadata(echo)
             return await body(self._gate.admit(self._method, self._metadata))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # the peer is gone, or the server stops
+            # Something that the call waited for was given up. gRPC would send nothing
+            # at all, and the caller would wait for ever.
+            _log.warning("%s: what it waited for was given up", self._method)
+            refusal = HpcError("OUTCOME_UNKNOWN")
+            await self._gate.refuse(refusal, self._method, echo, context)
         except Exception as error:  # noqa: BLE001  every fault becomes a status
             await self._gate.refuse(error, self._method, echo, context)

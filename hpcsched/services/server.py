@@ -25,6 +25,7 @@ from hpcsched.rpc.options import agent_server_options, client_server_options
 from hpcsched.services.agents import AgentService
 from hpcsched.services.cluster import ClusterService
 from hpcsched.services.gate import Gate
+from hpcsched.services.health import Health
 from hpcsched.services.jobs import JobService
 from hpcsched.services.nodes import NodeService
 from hpcsched.services.watch import WatchService
@@ -59,7 +60,7 @@ class Servers:
         gate = Gate(front, clock, ids, lambda: bool(front.serving))
         self._clients = aio.server(interceptors=[gate], options=client_server_options())
         self._agents = aio.server(interceptors=[gate], options=agent_server_options())
-        self._health = health.aio.HealthServicer()
+        self._health = Health(("", *CLIENT_SERVICES, *AGENT_SERVICES))
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
             JobService(front, clock), self._clients
         )
@@ -96,26 +97,21 @@ class Servers:
 
     async def start(self) -> None:
         """Serve; NOT_SERVING until ``serving``."""
-        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._clients.start()
         await self._agents.start()
 
-    async def serving(self) -> None:
+    def serving(self) -> None:
         """Recovery is over."""
-        await self._set(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set_all(health_pb2.HealthCheckResponse.SERVING)
 
-    async def not_serving(self) -> None:
+    def not_serving(self) -> None:
         """No new work is admitted."""
-        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.set_all(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
         """End all calls within the grace."""
         await self._clients.stop(grace_s)
         await self._agents.stop(grace_s)
-
-    async def _set(self, status: int) -> None:
-        for name in ("", *CLIENT_SERVICES, *AGENT_SERVICES):
-            await self._health.set(name, status)
 
 
 def _bind(server: aio.Server, address: Address, tls: TlsFiles | None) -> Address:

@@ -39,7 +39,7 @@ async def served(
     servers = Servers(front, clock, ids)
     clients, agents = servers.bind(ANY, ANY, None)
     await servers.start()
-    await servers.serving()
+    servers.serving()
     try:
         async with client_channel(clients, None) as channel:
             yield Served(

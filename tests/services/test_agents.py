@@ -27,7 +27,7 @@ from hpcsched.services.limits import (
 )
 from tests.support.fake_front import NODE, FakeFront, FakeSession
 from tests.support.polling import wait_for_async
-from tests.support.served import PATIENCE_S, Served, refusal
+from tests.support.served import PATIENCE_S, Served, no_timer_is_left, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -231,7 +231,7 @@ async def test_an_agent_that_says_no_hello_is_let_go(
     error = await end_of(stream)
     assert (error.reason, error.facts["field"]) == ("INVALID_FIELD", "hello")
     assert f"{HELLO_DEADLINE_S:g} s" in str(error)
-    assert clock.waiting == ()
+    await no_timer_is_left(clock)
 
 
 async def test_a_revoked_token_ends_the_stream_of_its_agent(
@@ -244,7 +244,7 @@ async def test_a_revoked_token_ends_the_stream_of_its_agent(
 
     assert (await end_of(stream)).reason == "UNAUTHENTICATED"
     await gone(session)
-    assert clock.waiting == ()
+    await no_timer_is_left(clock)
 
 
 async def test_an_agent_that_reads_nothing_is_let_go(
@@ -266,7 +266,7 @@ async def test_an_agent_that_reads_nothing_is_let_go(
 
     await gone(session)
     assert (await end_of(stream)).reason in {"QUEUE_FULL", "HEAD_UNREACHABLE"}
-    assert clock.waiting == ()
+    await no_timer_is_left(clock)
 
 
 def _define(number: int, text: str) -> Any:

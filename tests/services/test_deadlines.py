@@ -20,7 +20,7 @@ from hpcsched.services.limits import (
 from tests.support.fake_front import USER, FakeFront, token_row
 from tests.support.manual_clock import ManualClock
 from tests.support.polling import wait_for_async
-from tests.support.served import drain, refusal, rpc_error
+from tests.support.served import drain, no_timer_is_left, refusal, rpc_error
 
 ASK = pb.ReadOutputRequest(job_id=1, task=pb.TaskRef(task_id=2))
 
@@ -46,7 +46,7 @@ async def test_a_unary_call_without_a_deadline_gets_one(
     await clock.advance(1.5)
 
     assert (await ended).code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert clock.waiting == ()
+    await no_timer_is_left(clock)
 
 
 async def test_a_call_with_a_deadline_keeps_its_own(
@@ -76,7 +76,7 @@ async def test_a_revoked_token_ends_its_open_streams(
 
     assert (await ended).reason == "UNAUTHENTICATED"
     await asyncio.wait_for(front.stream_ended.wait(), 5)
-    assert clock.waiting == ()
+    await no_timer_is_left(clock)
 
 
 async def test_tokens_of_streams_are_looked_at_often_enough() -> None:
@@ -120,7 +120,7 @@ async def test_a_reader_that_takes_nothing_is_let_go(
 
     with_what = await asyncio.wait_for(refusal(drain(stream)), 10)
     assert with_what.reason in {"QUEUE_FULL", "HEAD_UNREACHABLE"}
-    assert clock.waiting == ()
+    await no_timer_is_left(clock)
 
 
 class Parked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import string
 from typing import Any
@@ -15,6 +16,7 @@ from hpcsched.common.errors import REASONS, HpcError
 from hpcsched.rpc.errors import from_rpc_error
 from hpcsched.rpc.metadata import STATUS_DETAILS, call_metadata
 from tests.support.fake_front import USER, FakeFront
+from tests.support.polling import wait_for_async
 from tests.support.served import drain, refusal, rpc_error
 
 
@@ -153,3 +155,51 @@ async def test_a_request_that_is_no_message_of_its_kind_is_refused(served: Any) 
     )
 
     assert error.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+
+
+async def given_up(**_: object) -> None:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def test_a_call_whose_work_is_given_up_is_answered_at_once(
+    jobs: Any, front: FakeFront
+) -> None:
+    front.answers["get_job"] = given_up
+
+    error = await refusal(jobs.GetJob(pb.GetJobRequest(job_id=1)))
+
+    assert error.reason == "OUTCOME_UNKNOWN"
+
+
+async def test_a_stream_whose_work_is_given_up_is_ended_at_once(
+    jobs: Any, front: FakeFront
+) -> None:
+    front.answers["read_output"] = [asyncio.CancelledError()]
+    request = pb.ReadOutputRequest(job_id=1, task=pb.TaskRef(task_id=2))
+
+    error = await refusal(drain(jobs.ReadOutput(request)))
+
+    assert error.reason == "OUTCOME_UNKNOWN"
+    assert front.ended == ["read_output"]
+
+
+async def test_a_caller_that_goes_away_ends_the_work_for_it(
+    jobs: Any, front: FakeFront
+) -> None:
+    ended = asyncio.Event()
+
+    async def work(**_: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    front.answers["get_job"] = work
+    call = jobs.GetJob(pb.GetJobRequest(job_id=1))
+    await wait_for_async(lambda: front.calls, what="the call")
+
+    call.cancel()
+
+    await asyncio.wait_for(ended.wait(), 5)

@@ -88,9 +88,9 @@ async def test_health_follows_recovery_and_shutdown(
             return {(await stub.Check(one, timeout=5)).status for one in requests}
 
         assert await seen() == {HEALTH.NOT_SERVING}
-        await second.serving()
+        second.serving()
         assert await seen() == {HEALTH.SERVING}
-        await second.not_serving()
+        second.not_serving()
         assert await seen() == {HEALTH.NOT_SERVING}
 
 

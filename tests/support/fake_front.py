@@ -107,7 +107,7 @@ class FakeFront:
     async def _stream(self, name: str, items: Iterator[Any]) -> AsyncIterator[Any]:
         try:
             for item in items:
-                if isinstance(item, Exception):
+                if isinstance(item, BaseException):
                     raise item
                 if item is ...:
                     await asyncio.Event().wait()

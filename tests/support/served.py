@@ -11,6 +11,7 @@ import pytest
 from hpcsched.rpc.errors import from_rpc_error
 from hpcsched.rpc.metadata import call_metadata
 from tests.support.fake_front import USER
+from tests.support.polling import wait_for_async
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hpcsched.common.errors import HpcError
     from hpcsched.rpc.addresses import Address
     from hpcsched.services.server import Servers
+    from tests.support.manual_clock import ManualClock
 
 #: A call in these tests that takes longer hangs, seconds.
 PATIENCE_S = 10.0
@@ -68,3 +70,8 @@ async def rpc_error(call: Awaitable[Any]) -> grpc.aio.AioRpcError:
 async def drain(stream: Any) -> list[Any]:
     """Return everything that a stream sends to its end."""
     return [message async for message in stream]
+
+
+async def no_timer_is_left(clock: ManualClock) -> None:
+    """Wait until the server is done with its calls; a client may learn of it sooner."""
+    await wait_for_async(lambda: clock.waiting, until=lambda left: left == ())
