@@ -318,12 +318,15 @@ def tell(place: Path, instance: int, code: int) -> None:
 
 
 def begin(supervisor: TaskSupervisor, place: Path, count: int = 2) -> AgentEnd:
-    """Start tasks that wait; return when they do."""
+    """Start tasks that wait; return when they do.
+
+    One after the other, so that the lines of ``pids`` are in the order of the tasks.
+    """
     agent = supervisor.agent()
     agent.shell(WAITS, cwd=str(place))
-    agent.start(*range(count))
-    pids_in(place / "pids", count)
     for number in range(count):
+        agent.start(number)
+        pids_in(place / "pids", number + 1)
         agent.started(number)
     return agent
 
