@@ -34,7 +34,7 @@ EXIT_CANNOT_START = 3
 """The spawner's exit status when trying again would not help."""
 
 EXIT_SHUT_DOWN = 4
-"""The spawner's exit status after the agent's ``shutdown``."""
+"""The spawner's exit status after the agent's ``shutdown``, or ``--end-tasks``."""
 
 
 class Config:

@@ -31,6 +31,8 @@ reaper killed          the spawner becomes the reaper (exec in place: its tasks 
 front killed           nothing; the next front attaches
 spawner and reaper     the front starts both again; tasks that end are STATUS_LOST
 killed                 unless the front reaps them
+``--end-tasks``        every task is stopped with its grace period, then the spawner
+                       ends, and reaper and front with it: the machine goes down
 =====================  ==============================================================
 """
 
@@ -51,17 +53,23 @@ from node_agent.supervisor.log import log
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 LOCK_PATIENCE_S = 5.0
 MILLI = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the front; return its exit status.
+    """Run the front, or ask another to end its tasks; return the exit status.
 
-    Exit status: 0 after a stop, 1 if it cannot run, 2 for wrong arguments.
+    Exit status: 0 after a stop, 1 if it cannot run, 2 for wrong arguments; of
+    ``--end-tasks`` 0 when no task is left, 1 if nobody can be asked.
     """
-    config = _parse(sys.argv[1:] if arguments is None else list(arguments))
+    config, options = _parse(sys.argv[1:] if arguments is None else list(arguments))
+    if options.end_tasks:
+        from node_agent.supervisor.retiring import end_tasks  # noqa: PLC0415
+
+        return end_tasks(config, Clock(), options.grace)
     from node_agent.supervisor.front import SIGNALS, Front, lock_file  # noqa: PLC0415
 
     default_signals()
@@ -126,7 +134,7 @@ def _make_directory(config: commands.Config) -> None:
         os.chmod(config.directory, 0o710)  # noqa: S103 - the group may pass, not list
 
 
-def _parse(arguments: list[str]) -> commands.Config:
+def _parse(arguments: list[str]) -> tuple[commands.Config, Any]:
     import argparse  # noqa: PLC0415 - only the front needs it
 
     from node_agent.supervisor.notify import watchdog_s  # noqa: PLC0415
@@ -160,11 +168,24 @@ def _parse(arguments: list[str]) -> commands.Config:
         default="/proc/sys/kernel/random/boot_id",
         help="file that names this boot of the machine",
     )
+    parser.add_argument(
+        "--end-tasks",
+        action="store_true",
+        help="have the supervisor of DIR end its tasks and itself, wait, and return",
+    )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        metavar="SECONDS",
+        help="with --end-tasks: from signal to kill (default: each task's own)",
+    )
     options = parser.parse_args(arguments)
     if options.sync_ms < 0:
         parser.error("--sync-ms: must not be negative")
+    if options.grace is not None and not (options.end_tasks and options.grace >= 0):
+        parser.error("--grace: needs --end-tasks, and must not be negative")
     directory = os.path.abspath(options.dir)
-    return commands.Config(
+    config = commands.Config(
         directory=directory,
         socket=os.path.abspath(
             options.socket or os.path.join(directory, "supervisor.sock")
@@ -176,6 +197,7 @@ def _parse(arguments: list[str]) -> commands.Config:
         boot_id_path=os.path.abspath(options.boot_id_file),
         alive_ms=int(watchdog_s() * MILLI),
     )
+    return config, options
 
 
 def _group(parser: object, name: str | None) -> int | None:

@@ -42,6 +42,7 @@ class Node:
         own: Children of this process.
         foreign: Children of the reaper: what a spawner before this one has started.
         warnings: What the agent must be told after its hello.
+        retiring: The machine goes down: every task is being ended, none is started.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Node:
         self.oom = OomCounter(_oom_counters())
         self.warnings: list[str] = []
         self.stopping_all = False
+        self.retiring = False
         self._fresh: list[bytes] = []
 
     @property

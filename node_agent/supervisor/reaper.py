@@ -56,6 +56,7 @@ class Reaper:
         self._ready = False
         self._childless = False
         self._stopping = False
+        self._retirement: list[Any] | None = None
         self._fronts: dict[int, Channel] = {}
         self._timers: dict[str, tuple[float, Any]] = {}
         self._synced_path = ""
@@ -110,23 +111,28 @@ class Reaper:
             front.close()
             return
         for name, *items in packets:
-            if name == "start":
-                self._command = items[0]
-                self._stopping = False
-                if self._spawner:
-                    self._end_spawner()
-                else:
-                    self._start_spawner()
-            elif name == "attach" and self._ready:
-                front.send("ready", self._spawner)
-            elif name == "stop":
-                self._stop()
-            elif name == "upgrade":
-                self._command = items[0]
-                if self._channel is not None:
-                    self._channel.send("upgrade", self._command)
-            elif name == "ends":  # of tasks that an earlier reaper left to the front
-                self._keep_foreign(items[0])
+            self._obey_front(front, name, items)
+
+    def _obey_front(self, front: Channel, name: str, items: list[Any]) -> None:
+        if name == "start":
+            self._command = items[0]
+            self._stopping = False
+            if self._spawner:
+                self._end_spawner()
+            else:
+                self._start_spawner()
+        elif name == "attach" and self._ready:
+            front.send("ready", self._spawner)
+        elif name == "stop":
+            self._stop()
+        elif name == "retire":
+            self._retire(items)
+        elif name == "upgrade":
+            self._command = items[0]
+            if self._channel is not None:
+                self._channel.send("upgrade", self._command)
+        elif name == "ends":  # of tasks that an earlier reaper left to the front
+            self._keep_foreign(items[0])
 
     def _hear_spawner(self, channel: Channel) -> None:
         packets = channel.receive()
@@ -146,11 +152,24 @@ class Reaper:
             elif name == "ready":
                 self._ready = True
                 self._tell_fronts("ready", self._spawner)
+                if self._retirement is not None:  # a spawner before it has died
+                    channel.send("retire", *self._retirement)
             elif name == "alive":
                 self._tell_fronts("alive")
             elif name == "exits":  # it asks: everything up to now
                 self._send_exits()
                 channel.send("all_exits")
+
+    def _retire(self, terms: list[Any]) -> None:
+        """Have the spawner end all tasks, also if it was told to stop before."""
+        self._retirement = terms
+        if self._channel is not None and self._ready and not self._stopping:
+            self._channel.send("retire", *terms)
+        elif not self._spawner:
+            self._stopping = False
+            self._start_spawner()
+        else:  # it is starting, or about to end
+            self._stopping = False
 
     def _close_channel(self) -> None:
         if self._channel is not None:
@@ -228,6 +247,7 @@ class Reaper:
             self._tell_fronts("failed")
         elif code == commands.EXIT_SHUT_DOWN:
             self._stopping = True
+            self._retirement = None
             self._tell_fronts("bye")
         elif self._stopping:
             self._tell_fronts("stopped")

@@ -29,6 +29,7 @@ from node_agent.supervisor.log import log
 from node_agent.supervisor.opening import open_node, take_lock
 from node_agent.supervisor.orders import Orders
 from node_agent.supervisor.recovery import Recovery
+from node_agent.supervisor.retiring import Retirement
 from node_agent.supervisor.starting import Starter
 from node_agent.supervisor.stopping import Stopper
 
@@ -81,6 +82,7 @@ class Spawner:
             on_upgrade=self._check_new_code,
             on_shutdown=self._shut_down,
         )
+        self._retirement = Retirement(self._node, self._stopper, self._shut_down)
 
     # -- beginning
 
@@ -134,6 +136,7 @@ class Spawner:
             self._reap()
             self._more = self._starter.start_what_fits()
             self._end_turn()
+            self._retirement.look()
         return self._leave()
 
     def _handle(self, descriptor: int, events: int) -> None:
@@ -220,6 +223,8 @@ class Spawner:
                 self._synced(*items)
             elif name == "upgrade":
                 self._check_new_code()
+            elif name == "retire":
+                self._retirement.begin(items[0])
 
     def _take_exits(self, ends: list[Exit]) -> None:
         self._unacknowledged += len(ends)

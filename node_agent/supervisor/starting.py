@@ -41,6 +41,8 @@ class Starter:
         its state, an older one refused.
         """
         node = self._node
+        if node.retiring:  # as if it had been lost on the way: nothing is refused
+            return
         table = node.table
         owner = table.jobs.get(job)
         definition = None if owner is None else owner.definitions.get((task, number))

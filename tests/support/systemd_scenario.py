@@ -1,209 +1,286 @@
-"""Runs inside a booted systemd: installs the units, loads them, restarts each.
+"""Runs inside a booted systemd: installs the site, loads it, strikes each unit.
 
-Prints one JSON object of facts; tests/systemd says what must be true of them.
+Writes a JSON object of facts to the file in its argument; tests/systemd says what must
+be true of them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
+import signal
 import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.support.systemd_site import (
+    AGENT,
+    CONFIG,
+    HEAD,
+    SHUTDOWN,
+    SUPERVISOR,
+    UNITS,
+    hpc,
+    hpc_json,
+    install,
+    main_pid,
+    run,
+    show_journals,
+    spawner,
+    states,
+    submit,
+    systemctl,
+    until,
+    value_of,
+    wait_until_node_is_ready,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-PROJECT = Path(sys.argv[1])
-sys.path.insert(0, str(PROJECT))
+KEPT = Path(sys.argv[1]).parent
+#: Where root and tasks write: /tmp is sticky, and the kernel protects its files.
+SHARED = Path("/srv/shared")
+RAN = SHARED / "ran"
+ELEMENTS = 120
 
-from tests.support.polling import NotReachedError, wait_for  # noqa: E402
-
-VENV = Path(sys.argv[2])
-HPC = VENV / "bin" / "hpc"
-UNITS = ("hpcschedd", "hpc-task-supervisor", "hpc-node-agent")
-RAN = Path("/tmp/ran")  # noqa: S108  a tmpfs of this namespace
-DEADLINE_S = 60.0
-#: What a unit must not hide when the checkout or its Python lies there.
-RELAXED = {
-    "ProtectHome=read-only": ("/root", "/home"),
-    "PrivateTmp=no": ("/tmp", "/var/tmp"),  # noqa: S108
-}
+#: A task that says goodbye, slowly, when it is told to end.
+POLITE = (
+    "trap 'sleep 0.5; echo ended >>{0}; exit 3' TERM; echo up >{0}; "
+    "while :; do sleep 0.05; done"
+)
 
 
-def run(*command: str, check: bool = True) -> str:
-    """Return what a command prints."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if check and done.returncode:
-        problem = f"{command}: status {done.returncode}: {done.stderr[-2000:]}"
-        raise RuntimeError(problem)
-    return done.stdout.strip()
+# -- load
 
 
-def hpc(*arguments: str, check: bool = True) -> str:
-    """Return what ``hpc`` prints."""
-    return run(str(HPC), *arguments, check=check)
-
-
-def journal(unit: str) -> str:
-    """Return the end of a unit's journal."""
-    return run("journalctl", "-u", unit, "-n", "30", "--no-pager", check=False)
-
-
-def until(what: str, true: Callable[[], object]) -> None:
-    """Wait until a condition holds, or say what did not happen."""
-    try:
-        wait_for(true, DEADLINE_S, what=what)
-    except NotReachedError:
-        for unit in UNITS:
-            sys.stderr.write(journal(unit))
-        raise
-
-
-def install() -> None:
-    """Put units, users and configuration in place, as the guide says."""
-    Path("/opt").mkdir(exist_ok=True)
-    Path("/opt/hpcsched").symlink_to(VENV)
-    for unit in (PROJECT / "systemd").glob("*.service"):
-        shutil.copy(unit, "/etc/systemd/system")
-    interpreter = Path(sys.executable).resolve()
-    for folder in [*interpreter.parents, *PROJECT.parents]:
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(0o755)  # the overlay's: a home is closed to daemons
-    places = (interpreter, PROJECT, VENV)
-    relaxed = [
-        line
-        for line, folders in RELAXED.items()
-        if any(p.is_relative_to(folder) for p in places for folder in folders)
-    ]
-    for name in UNITS if relaxed else ():
-        extra = Path(f"/etc/systemd/system/{name}.service.d")
-        extra.mkdir()
-        (extra / "here.conf").write_text("\n".join(["[Service]", *relaxed, ""]))
-    for kind, how in (("sysusers", []), ("tmpfiles", ["--create"])):
-        source = PROJECT / "systemd" / f"{kind}.d" / "hpcsched.conf"
-        Path(f"/etc/{kind}.d").mkdir(exist_ok=True)
-        shutil.copy(source, f"/etc/{kind}.d")
-        run(f"systemd-{kind}", *how, f"/etc/{kind}.d/hpcsched.conf")
-    Path("/etc/hpcsched/hpcschedd.toml").write_text(
-        '[listen]\nclients = "127.0.0.1:7470"\nagents = "127.0.0.1:7471"\n'
-        "insecure_loopback = true\n[tokens]\n"
-        'admin_file = "/var/lib/hpcsched/admin.token"\n'
-        'node_file = "/var/lib/hpcsched/node.token"\n'
-    )
-    node = (PROJECT / "systemd" / "examples" / "node.toml").read_text()
-    node = node.replace("head01:7471", "127.0.0.1:7471")
-    plain = "insecure_loopback = true\ncores = 4"
-    node = node.replace('ca = "/etc/hpcsched/ca.crt"', plain)
-    Path("/etc/hpcsched/node.toml").write_text(node)
-    run("systemctl", "daemon-reload")
-
-
-def start_unit(unit: str) -> None:
-    """Start a unit, or show its journal."""
-    try:
-        run("systemctl", "start", unit)
-    except RuntimeError:
-        sys.stderr.write(journal(unit))
-        raise
-
-
-def start() -> None:
-    """Start the units in the order that a new site would."""
-    run("ip", "link", "set", "lo", "up", check=False)
-    start_unit("hpcschedd")
-    secret = Path("/var/lib/hpcsched/node.token").read_text()
-    token = Path("/etc/hpcsched/node.token")
-    token.write_text(secret)
-    shutil.chown(token, "hpcsched-node")
-    token.chmod(0o400)
-    start_unit("hpc-task-supervisor")
-    start_unit("hpc-node-agent")
-    os.environ["HPC_ADDRESS"] = "127.0.0.1:7470"
-    os.environ["HPC_TOKEN_FILE"] = "/var/lib/hpcsched/admin.token"  # noqa: S105
-    joined = lambda: "Online" in hpc("node", "list", check=False)  # noqa: E731
-    until("the node's first contact", joined)
-
-
-def submit(*arguments: str) -> str:
-    """Return the id of a new job that works in /tmp."""
-    return hpc("submit", "--workdir", "/tmp", *arguments)  # noqa: S108
-
-
-def sweep(count: int) -> str:
+def sweep() -> str:
     """Return the id of a sweep whose elements say that they ran."""
     RAN.write_text("")
     RAN.chmod(0o666)
-    line = f"echo * >> {RAN}; sleep 0.1"
-    return submit("--array", f"1-{count}", "--shell", line)
-
-
-def done(job: str) -> int:
-    """Return how many elements of a job have finished."""
-    return int(json.loads(hpc("--json", "job", "show", job))["task_counts"]["finished"])
+    line = f"echo * >> {RAN}; sleep 0.1; exit $(( CCP_TASKINSTANCEID % 2 ))"
+    exits = ("--valid-exit", "0,1")
+    return submit("--array", f"1-{ELEMENTS}", *exits, "--shell", line)
 
 
 def has_done(job: str, count: int) -> bool:
     """Have so many elements of a job finished?"""
-    return done(job) >= count
-
-
-def main_pid(unit: str) -> int:
-    """Return a unit's main process."""
-    return int(run("systemctl", "show", "-p", "MainPID", "--value", unit))
+    return int(hpc_json("job", "show", job)["task_counts"]["finished"]) >= count
 
 
 def outcome(job: str) -> dict[str, object]:
     """Wait for a sweep and return what became of it."""
     hpc("job", "wait", job, "--timeout", "60s", check=False)
-    tasks = json.loads(hpc("--json", "task", "list", job, "--elements"))["tasks"]
+    tasks = hpc_json("task", "list", job, "--elements")["tasks"]
     ran = Counter(RAN.read_text().split())
+    wrong = [
+        task["instance_id"]
+        for task in tasks
+        if task.get("exit_code") != task["instance_id"] % 2
+    ]
     return {
-        "state": json.loads(hpc("--json", "job", "show", job))["state"],
+        "state": hpc_json("job", "show", job)["state"],
         "states": sorted({task["state"] for task in tasks}),
-        "exit_codes": sorted({task.get("exit_code", -1) for task in tasks}),
+        "wrong_exit_codes": wrong,
         "elements": len(ran),
         "most_runs": max(ran.values(), default=0),
     }
 
 
+def strike(strikes: Iterable[tuple[str, Callable[[], object]]]) -> dict[str, object]:
+    """Strike unit after unit while a sweep runs; return what became of it."""
+    job = sweep()
+    for number, (_, act) in enumerate(strikes, start=1):
+        until("progress", partial(has_done, job, 15 * number))
+        act()
+        until("the head's answer", lambda: hpc("cluster", "info", check=False))
+    facts = outcome(job)
+    until("all units", lambda: set(states().values()) == {"active"})
+    return facts
+
+
+# -- the parts
+
+
+def sleeper_of(job: str) -> int:
+    """Return the process of a job's only task, which is the only sleep of 300 s."""
+    until("the sleeper", lambda: run("pgrep", "-fx", "sleep 300", check=False))
+    if not has_started(job):
+        until("its start", lambda: has_started(job))
+    return int(run("pgrep", "-fx", "sleep 300"))
+
+
+def has_started(job: str) -> bool:
+    """Does a task of the job run?"""
+    return int(hpc_json("job", "show", job)["task_counts"]["running"]) > 0
+
+
+def inherited(pid: int) -> dict[str, Any]:
+    """Return what a task has from the supervisor's unit."""
+    process = Path(f"/proc/{pid}")
+    lines = (process / "status").read_text().splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    limits = (process / "limits").read_text().splitlines()
+    return {
+        "user": run("ps", "-o", "user:32=", "-p", str(pid)),
+        "capabilities": [status[name] for name in ("CapEff", "CapPrm", "CapAmb")],
+        "oom_score_adj": (process / "oom_score_adj").read_text().strip(),
+        "descriptors": next(li for li in limits if "open files" in li).split()[3],
+        "sees_our_mounts": (process / "ns/mnt").readlink()
+        == Path("/proc/1/ns/mnt").readlink(),
+        "variables": sorted(
+            word.partition(b"=")[0].decode()
+            for word in (process / "environ").read_bytes().split(b"\0")
+            if word.startswith((b"NOTIFY", b"WATCHDOG", b"INVOCATION", b"JOURNAL"))
+        ),
+    }
+
+
+def restarts() -> dict[str, object]:
+    """Restart every unit under load, and have the supervisor take on new code."""
+    verbs = [("restart", unit) for unit in UNITS] + [("reload", SUPERVISOR)]
+    return strike((verb[1], partial(systemctl, *verb)) for verb in verbs)
+
+
+def kills() -> dict[str, object]:
+    """Kill every unit's main process under load, and the spawner."""
+    victims: list[tuple[str, Callable[[], int]]] = [
+        (unit, partial(main_pid, unit)) for unit in UNITS
+    ]
+    victims.append(("spawner", spawner))
+    return strike(
+        (name, lambda find=find: os.kill(find(), signal.SIGKILL))  # type: ignore[misc]
+        for name, find in victims
+    )
+
+
+def hang() -> dict[str, object]:
+    """Freeze head, agent and spawner; return how often systemd started each unit."""
+    job = sweep()
+    before = {unit: int(value_of(unit, "NRestarts")) for unit in UNITS}
+    until("progress", partial(has_done, job, 15))
+    for pid in (spawner(), main_pid(AGENT), main_pid(HEAD)):
+        os.kill(pid, signal.SIGSTOP)
+
+    def restarted() -> dict[str, int]:
+        return {u: int(value_of(u, "NRestarts")) - before[u] for u in UNITS}
+
+    until("the watchdogs", lambda: all(restarted().values()))
+    until("all units", lambda: set(states().values()) == {"active"})
+    return {"restarts": restarted(), **outcome(job)}
+
+
+def misconfigure() -> dict[str, object]:
+    """Break the head's configuration and restart it; return what the unit is then."""
+    good = CONFIG.read_text()
+    CONFIG.write_text(good + "[listen]\n")
+    run("systemctl", "restart", HEAD, check=False)
+    found: dict[str, object] = {
+        "state": value_of(HEAD, "ActiveState"),
+        "status": value_of(HEAD, "ExecMainStatus"),
+        "sub_state": value_of(HEAD, "SubState"),
+    }
+    CONFIG.write_text(good)
+    systemctl("restart", HEAD)
+    return found
+
+
+def stop_node(pid: int) -> dict[str, bool]:
+    """Stop agent and supervisor; does the task go on?"""
+    systemctl("stop", AGENT)
+    after_agent = Path(f"/proc/{pid}").exists()
+    systemctl("stop", SUPERVISOR)
+    after_supervisor = Path(f"/proc/{pid}").exists()
+    systemctl("start", SUPERVISOR, AGENT)
+    wait_until_node_is_ready()
+    return {"agent": after_agent, "supervisor": after_supervisor}
+
+
+def outputs() -> dict[str, str]:
+    """Return what the head serves of a private file and of users' files."""
+    found = {"private": hpc("run", "--workdir", "/tmp", "--", "echo", "it works")}  # noqa: S108
+    home = Path("/home/ann")
+    home.mkdir(mode=0o755, parents=True)
+    run("chown", "hpcsched-task", str(home))
+    for path in (home / "out", Path("/tmp/out")):  # noqa: S108
+        job = submit("--stdout", str(path), "--", "echo", str(path))
+        hpc("job", "wait", job, "--timeout", "30s")
+        found[str(path)] = hpc("job", "output", job, check=False)
+    job = submit("--shell", "cd && touch written && pwd")
+    hpc("job", "wait", job, "--timeout", "30s", check=False)
+    found["home"] = hpc("job", "output", job, check=False)
+    return found
+
+
+def polite_task(path: Path) -> str:
+    """Start a task that writes to the file when it is told to end; return its job."""
+    path.write_text("")
+    path.chmod(0o666)
+    job = submit("--no-rerunnable", "--shell", POLITE.format(path))
+    until("the task", path.read_text)
+    until("its start", lambda: has_started(job))
+    return job
+
+
+def go_down() -> dict[str, Any]:
+    """Do to the node what the machine's shutdown does, and look at it from the head."""
+    refused = run("sh", "-c", f"systemctl stop {SHUTDOWN} 2>&1 || true")
+    state = value_of(SHUTDOWN, "ActiveState")
+    told = SHARED / "told"
+    job = polite_task(told)
+    target = Path("/run/systemd/system/going-down.target")
+    target.write_text(f"[Unit]\nConflicts={SHUTDOWN}.service\n")
+    systemctl("daemon-reload")
+    systemctl("start", target.name)
+    until("the task's end", lambda: "ended" in told.read_text())
+    hpc("job", "wait", job, "--timeout", "30s", check=False)
+    task = hpc_json("task", "show", f"{job}.1")
+    # The supervisor has ended itself and is started again, with the unit that it wants.
+    until(
+        "the units",
+        lambda: {*states().values(), value_of(SHUTDOWN, "ActiveState")} == {"active"},
+    )
+    wait_until_node_is_ready()
+    return {
+        "refused": refused,
+        "state_before": state,
+        "told": told.read_text().split(),
+        "reason": task.get("end_reason"),
+        "exit_code": task.get("exit_code"),
+        "state": task["state"],
+    }
+
+
 def main() -> None:
-    """Do all of it."""
+    """Do all of it; the machine goes down after it, with a task on it."""
     facts: dict[str, object] = {}
     install()
-    start()
+    SHARED.mkdir()
+    wait_until_node_is_ready()
     sleeper = submit("--", "sleep", "300")
-    until("the sleeper", lambda: run("pgrep", "-x", "sleep", check=False))
-    pid = run("pgrep", "-ox", "sleep")
-    facts["task_user"] = run("ps", "-o", "user:32=", "-p", pid)
-    for name, strike in (
-        ("restart", lambda unit: run("systemctl", "restart", unit)),
-        ("kill", lambda unit: os.kill(main_pid(unit), 9)),
-    ):
-        job = sweep(150)
-        for number, unit in enumerate(UNITS, start=1):
-            until("progress", partial(has_done, job, 20 * number))
-            strike(unit)
-            until("the head to answer", lambda: hpc("cluster", "info", check=False))
-        facts[name] = outcome(job)
-        facts[f"active_after_{name}"] = [
-            run("systemctl", "is-active", unit, check=False) for unit in UNITS
-        ]
-    facts["sleeper_survived"] = Path(f"/proc/{pid}").exists()
-    run("systemctl", "stop", "hpc-node-agent")
-    facts["sleeper_survived_agent_stop"] = Path(f"/proc/{pid}").exists()
-    run("systemctl", "start", "hpc-node-agent")
+    pid = sleeper_of(sleeper)
+    facts["inherited"] = inherited(pid)
+    facts["restart"] = restarts()
+    facts["kill"] = kills()
+    facts["hang"] = hang()
+    facts["misconfigured"] = misconfigure()
+    facts["survived"] = {"all": Path(f"/proc/{pid}").exists(), **stop_node(pid)}
     hpc("job", "cancel", sleeper, "--message", "enough")
     hpc("job", "wait", sleeper, "--timeout", "30s", check=False)
-    facts["sleeper"] = json.loads(hpc("--json", "job", "show", sleeper))
+    facts["sleeper"] = hpc_json("job", "show", sleeper)
     facts["sleeper_gone"] = not Path(f"/proc/{pid}").exists()
-    echo = ["--", "sh", "-c", "echo it works"]
-    facts["output"] = hpc("run", "--workdir", "/tmp", *echo)  # noqa: S108
-    sys.stdout.write(json.dumps(facts) + "\n")
+    facts["outputs"] = outputs()
+    facts["going_down"] = go_down()
+    polite_task(KEPT / "last")
+    Path(sys.argv[1]).write_text(json.dumps(facts))
 
 
-main()
+try:
+    main()
+except BaseException:
+    show_journals()
+    raise

@@ -5,70 +5,111 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.sources import ROOT
+
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
 BOOT = Path(__file__).with_name("boot.sh")
 NOT_HERE = 97
 LIMITS = {
     "hpcschedd.service": 1.5,
     "hpc-node-agent.service": 1.5,
+    "hpc-node-shutdown.service": 1.5,
     "hpc-task-supervisor.service": 6.5,
 }
+#: What a wheel is built from.
+SOURCES = ("hpcsched", "node_agent", "protos", "systemd")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
 pytestmark = pytest.mark.timeout(240)
 
 
+def wheel(place: Path) -> Path:
+    """Build the wheel from a copy of the sources; return its directory."""
+    copy = place / "checkout"
+    for name in SOURCES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    for name in FILES:
+        shutil.copy(ROOT / name, copy)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    subprocess.run([*build, "-d", place / "wheels"], cwd=copy, check=True)
+    return place / "wheels"
+
+
 @pytest.fixture(scope="module")
-def facts() -> dict[str, Any]:
-    """Boot, install, put load on the units, restart and kill each."""
-    scenario = ROOT / "tests" / "support" / "systemd_scenario.py"
-    venv = Path(sys.prefix)
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Boot, install by the guide, put load on the units, strike each, go down."""
+    place = tmp_path_factory.mktemp("systemd")
+    kept = place / "results"
+    kept.mkdir()
+    version = "python{}.{}".format(*sys.version_info)
+    mounts = [
+        *("--bind", f"{sys.base_prefix}:/opt/python"),
+        *("--bind", f"{sysconfig.get_path('purelib')}:/opt/packages"),
+        *("--bind", f"{wheel(place)}:/opt/wheels"),
+        *("--bind", f"{ROOT}:/opt/project"),
+        *("--keep", f"{kept}:/opt/results"),
+    ]
+    scenario = "/opt/project/tests/support/systemd_scenario.py"
+    program = [f"/opt/python/bin/{version}", scenario, "/opt/results/facts.json"]
     done = subprocess.run(
-        [BOOT, venv / "bin" / "python", scenario, ROOT, venv],
+        [BOOT, *mounts, "env", "PYTHONDONTWRITEBYTECODE=1", *program],
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, "KEEP": f"{ROOT} {venv}"},
     )
     if done.returncode == NOT_HERE and not os.environ.get("CI"):
         pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stderr[-4000:]
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    assert done.returncode == 0, done.stderr[-20_000:]
+    return kept
+
+
+@pytest.fixture(scope="module")
+def facts(results: Path) -> Any:
+    return json.loads((results / "facts.json").read_text())
+
+
+ONCE = {
+    "state": "STATE_FINISHED",
+    "states": ["STATE_FINISHED"],
+    "wrong_exit_codes": [],
+    "elements": 120,
+    "most_runs": 1,
+}
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])
 def test_every_element_runs_once_while_each_unit_is_restarted_or_killed(
     facts: dict[str, Any], how: str
 ) -> None:
-    assert facts[how] == {
-        "state": "STATE_FINISHED",
-        "states": ["STATE_FINISHED"],
-        "exit_codes": [0],
-        "elements": 150,
-        "most_runs": 1,
+    assert facts[how] == ONCE
+
+
+def test_a_daemon_that_hangs_is_replaced_and_nothing_runs_twice(
+    facts: dict[str, Any],
+) -> None:
+    assert facts["hang"] == {
+        "restarts": {
+            "hpcschedd": 1,
+            "hpc-task-supervisor": 1,
+            "hpc-node-agent": 1,
+        },
+        **ONCE,
     }
 
 
-@pytest.mark.parametrize("how", ["restart", "kill"])
-def test_units_are_active_again_after_each(facts: dict[str, Any], how: str) -> None:
-    assert facts[f"active_after_{how}"] == ["active"] * 3
-
-
-def test_a_task_outlives_restarts_and_kills_of_every_unit(
+def test_a_task_outlives_restarts_kills_and_stops_of_every_unit(
     facts: dict[str, Any],
 ) -> None:
-    assert facts["sleeper_survived"]
-
-
-def test_stopping_the_agent_leaves_tasks_alone(facts: dict[str, Any]) -> None:
-    assert facts["sleeper_survived_agent_stop"]
+    assert facts["survived"] == {"all": True, "agent": True, "supervisor": True}
 
 
 def test_a_task_that_outlived_them_can_still_be_canceled(facts: dict[str, Any]) -> None:
@@ -77,12 +118,63 @@ def test_a_task_that_outlived_them_can_still_be_canceled(facts: dict[str, Any]) 
     assert facts["sleeper_gone"]
 
 
-def test_no_task_runs_as_root(facts: dict[str, Any]) -> None:
-    assert facts["task_user"] == "hpcsched-task"
+def test_a_wrong_configuration_fails_the_head_at_once_and_for_good(
+    facts: dict[str, Any],
+) -> None:
+    assert facts["misconfigured"] == {
+        "state": "failed",
+        "sub_state": "failed",
+        "status": "78",
+    }
 
 
-def test_output_is_served_across_accounts(facts: dict[str, Any]) -> None:
-    assert facts["output"] == "it works"
+def test_a_task_inherits_nothing_of_the_unit_that_it_would_miss(
+    facts: dict[str, Any],
+) -> None:
+    none = "0" * 16
+
+    assert facts["inherited"] == {
+        "user": "hpcsched-task",
+        "capabilities": [none, none, none],
+        "oom_score_adj": "0",
+        "descriptors": "1024",
+        "sees_our_mounts": True,
+        "variables": [],
+    }
+
+
+def test_output_is_served_across_accounts_wherever_tasks_write_it(
+    facts: dict[str, Any],
+) -> None:
+    assert facts["outputs"] == {
+        "private": "it works",
+        "/home/ann/out": "/home/ann/out",
+        "/tmp/out": "/tmp/out",  # noqa: S108
+        "home": "/var/lib/hpcsched-task/home",
+    }
+
+
+def test_at_shutdown_tasks_end_with_grace_while_the_head_is_told(
+    facts: dict[str, Any],
+) -> None:
+    down = facts["going_down"]
+
+    assert down["state_before"] == "active"
+    assert down["told"] == ["up", "ended"]
+    assert down["reason"] == "END_REASON_NODE_SHUTDOWN"
+    assert down["exit_code"] == 3
+
+
+def test_nobody_ends_tasks_by_stopping_the_unit_of_the_shutdown(
+    facts: dict[str, Any],
+) -> None:
+    assert "refused" in facts["going_down"]["refused"]
+
+
+def test_a_machine_that_goes_down_gives_its_tasks_their_grace(
+    facts: dict[str, Any], results: Path
+) -> None:
+    assert (results / "last").read_text().split() == ["up", "ended"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
