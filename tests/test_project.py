@@ -74,7 +74,7 @@ def test_there_is_a_unit_for_each_daemon() -> None:
 def test_units_start_programs_that_the_project_installs(
     project: dict[str, Any],
 ) -> None:
-    start = re.compile(r"^ExecStart=[-@:+!]*(\S+)", re.MULTILINE)
+    start = re.compile(r"^ExecSt(?:art|op)=[-@:+!]*(\S+)", re.MULTILINE)
 
     for unit in units():
         programs = start.findall(unit.read_text())

@@ -8,7 +8,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.settings import PARAMETERS, Settings, find, parse
+from hpcsched.core.parameters import PARAMETERS, find, parse
+from hpcsched.core.settings import Settings
 from hpcsched.core.views import ClusterView
 from hpcsched.runtime.durable import written
 from hpcsched.runtime.node_record import NodeState

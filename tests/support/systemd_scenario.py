@@ -203,7 +203,7 @@ def stop_node(pid: int) -> dict[str, bool]:
 def outputs() -> dict[str, str]:
     """Return what the head serves of a private file and of users' files."""
     found = {"private": hpc("run", "--workdir", "/tmp", "--", "echo", "it works")}  # noqa: S108
-    home = Path("/home/ann")
+    home = Path("/home/user")
     home.mkdir(mode=0o755, parents=True)
     run("chown", "hpcsched-task", str(home))
     for path in (home / "out", Path("/tmp/out")):  # noqa: S108

@@ -148,7 +148,7 @@ def test_output_is_served_across_accounts_wherever_tasks_write_it(
 ) -> None:
     assert facts["outputs"] == {
         "private": "it works",
-        "/home/ann/out": "/home/ann/out",
+        "/home/user/out": "/home/user/out",
         "/tmp/out": "/tmp/out",  # noqa: S108
         "home": "/var/lib/hpcsched-task/home",
     }

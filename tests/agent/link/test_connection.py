@@ -277,6 +277,7 @@ async def test_a_lost_supervisor_ends_the_stream_until_it_is_back(
         first = await head.stream()
         supervisor.ran((7, 1, 0, 1))
         await wait_for_async(lambda: first.finished)
+        await wait_for_async(lambda: not supervisor.journal)
         await supervisor.close()
         await asyncio.wait_for(first.ended.wait(), 5)
         assert len(head.streams) == 1

@@ -1,0 +1,66 @@
+"""Cluster parameters: each has a value of its kind, a default and a range."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.parameters import PARAMETERS, Parameter, find, parse
+from hpcsched.core.settings import Settings
+
+BY_KIND = {
+    "int": ("1.5", "many", "", "--1", "1e3"),
+    "bool": ("yes", "1", ""),
+    "choice": ("Sometimes",),
+    "signal": ("STOP", "15", ""),
+    "text": ("two\nlines", "x" * 1025),
+}
+
+
+def test_each_parameter_has_a_field_and_each_field_a_parameter() -> None:
+    names = [parameter.field for parameter in PARAMETERS]
+
+    assert sorted(names) == sorted(field.name for field in fields(Settings))
+    assert len({parameter.name.lower() for parameter in PARAMETERS}) == len(PARAMETERS)
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda p: p.name)
+def test_the_default_text_is_the_default_value(parameter: Parameter) -> None:
+    assert parse(parameter, parameter.default) == getattr(Settings(), parameter.field)
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda p: p.name)
+def test_a_text_of_another_kind_is_refused_with_the_name(parameter: Parameter) -> None:
+    for text in BY_KIND[parameter.kind]:
+        with pytest.raises(HpcError) as refusal:
+            parse(parameter, text)
+        assert refusal.value.reason == "PARAMETER_INVALID"
+        assert parameter.name in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "parameter", [p for p in PARAMETERS if p.kind == "int"], ids=lambda p: p.name
+)
+def test_a_number_outside_its_range_is_refused_and_the_ends_are_not(
+    parameter: Parameter,
+) -> None:
+    for good in (parameter.low, parameter.high):
+        assert parse(parameter, str(good)) == good
+    for bad in (parameter.low - 1, parameter.high + 1):
+        with pytest.raises(HpcError, match=f"from {parameter.low} to"):
+            parse(parameter, str(bad))
+
+
+def test_names_and_choices_are_found_in_any_case() -> None:
+    assert find("preemptiontype").name == "PreemptionType"
+    assert Settings.from_texts({"PREEMPTIONTYPE": "immediate"}).preemption == (
+        "Immediate"
+    )
+    assert Settings.from_texts({"MyOwnName": "x"}) == Settings()
+
+
+def test_an_unknown_name_is_no_parameter() -> None:
+    with pytest.raises(HpcError, match="Preemption"):
+        find("Preemption")
