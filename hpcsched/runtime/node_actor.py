@@ -294,6 +294,8 @@ class NodeActor:
             record.cores,
             record.memory_bytes,
             ready=self.ready,
+            sockets=record.sockets,
+            groups=frozenset(record.groups),
         )
 
     def send(self, order: Order) -> None:

@@ -44,12 +44,27 @@ class SchedulerActor:
         self._scheduled = False
 
     def set_node(
-        self, node_id: int, name: str, cores: int, memory_bytes: int, *, ready: bool
+        self,
+        node_id: int,
+        name: str,
+        cores: int,
+        memory_bytes: int,
+        *,
+        ready: bool,
+        sockets: int = 1,
+        groups: frozenset[str] = frozenset(),
     ) -> None:
         """A node is there, has changed, or takes no work now."""
         known = self._nodes.get(node_id)
         self._cores += cores - (0 if known is None else known.cores)
-        self._nodes[node_id] = NodeFree(node_id, name, cores, memory_bytes)
+        self._nodes[node_id] = NodeFree(
+            node_id,
+            name,
+            cores,
+            memory_bytes,
+            sockets=max(1, min(sockets, cores)),
+            groups=groups,
+        )
         if ready:
             self._ready.add(node_id)
         else:

@@ -17,6 +17,8 @@ class NodeFree:
         free: Core ids that nobody holds, ascending.
         jobs: Jobs that hold cores there.
         exclusive: The job that has it alone, or 0.
+        sockets: Its core ids are spread over them in order, as evenly as can be.
+        groups: Names of its node groups.
     """
 
     node_id: int
@@ -26,6 +28,8 @@ class NodeFree:
     free: list[int] = field(default_factory=list)
     jobs: set[int] = field(default_factory=set)
     exclusive: int = 0
+    sockets: int = 1
+    groups: frozenset[str] = frozenset()
 
     def copy(self) -> NodeFree:
         """Return one that a plan may use up."""
