@@ -48,11 +48,11 @@ def info(app: App) -> None:
     if app.quiet:
         app.print(found.name)
         return
-    from hpcsched.api.v1 import cluster_service_pb2
+    from hpcsched.cli.shapes import role_text
     from hpcsched.cli.tables import facts
     from hpcsched.cli.times import shown
 
-    role = cluster_service_pb2.Role.Name(found.role).removeprefix("ROLE_").lower()
+    role = role_text(found.role)
     jobs = ", ".join(
         f"{n} {state}" for state, n in sorted(found.job_counts.items()) if n
     )

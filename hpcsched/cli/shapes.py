@@ -50,6 +50,14 @@ def _name(enum: Any, number: int) -> str:
     return str(enum.Name(number)) if number in enum.values() else str(number)
 
 
+def role_text(number: int) -> str:
+    """Return a role as ``token create --role`` takes it."""
+    from hpcsched.api.v1 import cluster_service_pb2
+
+    name = _name(cluster_service_pb2.Role, number)
+    return name.removeprefix("ROLE_").replace("_", "").lower()
+
+
 def short(name: str) -> str:
     """Return a state for people: ``STATE_RUNNING`` becomes ``Running``."""
     words = name.removeprefix("STATE_").split("_")

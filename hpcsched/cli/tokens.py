@@ -25,6 +25,13 @@ _VERBS: Final = {
     "list": (_HERE, "list_tokens", "List tokens, without their secrets."),
     "revoke": (_HERE, "revoke", "Void tokens."),
 }
+_ROLES: Final = {
+    "user": "ROLE_USER",
+    "joboperator": "ROLE_JOB_OPERATOR",
+    "jobadministrator": "ROLE_JOB_ADMINISTRATOR",
+    "administrator": "ROLE_ADMINISTRATOR",
+    "node": "ROLE_NODE",
+}
 
 
 @click.command("token", cls=VerbGroup, lazy=_VERBS)
@@ -36,7 +43,7 @@ def token() -> None:
 @click.option("--user", required=True, metavar="U", help="Whom it stands for.")
 @click.option(
     "--role",
-    type=click.Choice(["user", "administrator", "node"]),
+    type=click.Choice(list(_ROLES)),
     default="user",
     help="What its holder may do (user).",
 )
@@ -53,6 +60,13 @@ def create(app: App, *, user: str, role: str, expires: float | None, out: Path) 
     """Make a token; its secret goes to FILE and nowhere else.
 
     \b
+    Roles: user              own jobs
+           joboperator       also read, cancel, finish and requeue any job
+           jobadministrator  also change and submit the jobs of others
+           administrator     everything
+           node              the agent of the node --user (* for any), nothing else
+
+    \b
       hpc token create --user ada --expires 90d --out ada.token
       hpc --token-file ada.token job list
     """
@@ -62,7 +76,7 @@ def create(app: App, *, user: str, role: str, expires: float | None, out: Path) 
     ) -> cluster_service_pb2.CreateTokenResponse:
         from hpcsched.api.v1 import cluster_service_pb2
 
-        number = cluster_service_pb2.Role.Value(f"ROLE_{role.upper()}")
+        number = cluster_service_pb2.Role.Value(_ROLES[role])
         return await client.cluster.create_token(user, role=number, lifetime_s=expires)
 
     # The file is opened first: a secret that cannot be kept is not asked for.
@@ -103,17 +117,16 @@ def list_tokens(app: App) -> None:
         for one in found:
             app.print(one.id)
         return
-    from hpcsched.api.v1 import cluster_service_pb2
+    from hpcsched.cli.shapes import role_text
     from hpcsched.cli.tables import Table
     from hpcsched.cli.times import shown
 
     table = Table(columns=("ID", "USER", "ROLE", "CREATED", "EXPIRES"))
     for one in found:
-        role = cluster_service_pb2.Role.Name(one.role).removeprefix("ROLE_").lower()
         table.add(
             one.id,
             one.user,
-            role,
+            role_text(one.role),
             shown(one, "create_time"),
             shown(one, "expire_time") or "never",
         )

@@ -1,9 +1,7 @@
-"""Use cases of nodes, parameters and tokens."""
+"""Use cases of nodes and parameters."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +12,7 @@ from hpcsched.core.views import ClusterView
 from hpcsched.runtime.durable import written
 from hpcsched.runtime.node_record import NodeState
 from hpcsched.runtime.turns import request_row
-from hpcsched.store.base import Delta, TokenRow
+from hpcsched.store.base import Delta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,21 +25,15 @@ if TYPE_CHECKING:
     from hpcsched.runtime.world import World
 
 REASON_LIMIT: Final = 320
-USER_LIMIT: Final = 80
 RECONNECT_MS: Final = 100
-#: Before the digests of tokens that came from a file, in names of counters.
-ADOPTED: Final = "adopted "
-ROLES: Final = ("user", "administrator", "node")
 
 
 class ClusterCalls:
-    """``runtime.front.ClusterFront``."""
+    """The part of ``runtime.front.ClusterFront`` about nodes and parameters."""
 
     _world: World
     _ledgers: Ledgers
     _texts: dict[str, str]
-    _tokens: dict[bytes, TokenRow]
-    _counters: Mapping[str, int]
     _version: str
     _start_time: float
     _term: int
@@ -174,98 +166,3 @@ class ClusterCalls:
         if before.heartbeat_s != settings.heartbeat_s:
             # Agents learn their interval when they connect.
             self._world.nodes.goodbye(retry_ms=RECONNECT_MS)
-
-    async def create_token(
-        self, caller: Caller, user: str, role: str, lifetime_s: float | None
-    ) -> tuple[TokenRow, str]:
-        """Return a new token's row and its secret, which is not kept."""
-        caller.require_administrator("create tokens")
-        if role not in ROLES:
-            problem = f"{role!r} is not one of {', '.join(ROLES)}"
-            raise HpcError("INVALID_FIELD", field="role", problem=problem)
-        if not user:
-            raise HpcError("REQUIRED_FIELD", field="user")
-        if len(user) > USER_LIMIT:
-            raise HpcError(
-                "TEXT_TOO_LONG", field="user", length=len(user), limit=USER_LIMIT
-            )
-        if lifetime_s is not None and lifetime_s <= 0:
-            value = f"{lifetime_s:g} s"
-            raise HpcError(
-                "OUT_OF_RANGE", field="lifetime", value=value, limit="above 0 s"
-            )
-        secret = (
-            base64.urlsafe_b64encode(self._world.ids.token_bytes(32))
-            .decode()
-            .rstrip("=")
-        )
-        now = self._world.clock.wall()
-        row = TokenRow(
-            token_id=self._world.ids.uuid(),
-            digest=_digest(secret),
-            user=user,
-            role=role,
-            create_time=now,
-            expire_time=None if lifetime_s is None else now + lifetime_s,
-        )
-        await written(self._world, Delta(tokens=[row]))
-        self._tokens[row.digest] = row
-        return row, secret
-
-    async def adopt_token(self, user: str, role: str, secret: str) -> TokenRow:
-        """Make a secret that exists already (of a file) a token, at the first start.
-
-        Raises:
-            HpcError: UNAUTHENTICATED, it was one and was revoked, which a restart must
-                not undo; DISK_FULL, OUTCOME_UNKNOWN.
-        """
-        digest = _digest(secret)
-        known = self._tokens.get(digest)
-        if known is not None:
-            return known
-        mark = f"{ADOPTED}{digest.hex()}"
-        if mark in self._counters:
-            raise HpcError("UNAUTHENTICATED", problem="the token was revoked")
-        row = TokenRow(
-            token_id=self._world.ids.uuid(),
-            digest=digest,
-            user=user,
-            role=role,
-            create_time=self._world.clock.wall(),
-            expire_time=None,
-        )
-        await written(self._world, Delta(tokens=[row], counters={mark: 1}))
-        self._tokens[digest] = row
-        return row
-
-    async def list_tokens(self, caller: Caller) -> Sequence[TokenRow]:
-        """Return all tokens, oldest first."""
-        caller.require_administrator("list tokens")
-        return sorted(self._tokens.values(), key=lambda row: row.create_time)
-
-    async def revoke_tokens(self, caller: Caller, ids: Sequence[str]) -> None:
-        """Make tokens void, all or none."""
-        caller.require_administrator("revoke tokens")
-        if not ids:
-            raise HpcError("REQUIRED_FIELD", field="ids")
-        known = {row.token_id: row for row in self._tokens.values()}
-        for token_id in ids:
-            if token_id not in known:
-                raise HpcError("TOKEN_NOT_FOUND", token_id=token_id)
-        await written(self._world, Delta(revoked_tokens=list(ids)))
-        for token_id in ids:
-            self._tokens.pop(known[token_id].digest, None)
-
-    def authenticate(self, secret: str) -> TokenRow | None:
-        """Return the token of a secret, or None."""
-        row = self._tokens.get(_digest(secret))
-        if row is None:
-            return None
-        expired = (
-            row.expire_time is not None and row.expire_time <= self._world.clock.wall()
-        )
-        return None if expired else row
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()

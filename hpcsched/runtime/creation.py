@@ -140,7 +140,7 @@ class JobCreation(JobReads):
         spec = new.spec
         validate_new(spec, new.tasks, self._settings)
         if spec.user_name and spec.user_name != caller.user:
-            caller.require_administrator(f"run tasks as {spec.user_name}")
+            caller.require_job_administrator(f"run tasks as {spec.user_name}")
         if submit:
             validate_together(spec, new.tasks, self._settings)
             self._check_nodes(spec)

@@ -7,7 +7,7 @@ method raises ``HpcError`` for a refusal. Mutations return when the change is du
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hpcsched.core.caller import Caller as Caller  # noqa: PLC0414  services get it here
 
@@ -37,6 +37,9 @@ class Request:
 
     request_id: str = ""
     digest: bytes = b""
+
+
+NO_REQUEST: Final = Request()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +252,12 @@ class ClusterFront(Protocol):
         self, caller: Caller, values: Mapping[str, str], request: Request
     ) -> Sequence[tuple[str, str, str, str]]: ...
     async def create_token(
-        self, caller: Caller, user: str, role: str, lifetime_s: float | None
+        self,
+        caller: Caller,
+        user: str,
+        role: str,
+        lifetime_s: float | None,
+        request: Request = NO_REQUEST,
     ) -> tuple[TokenRow, str]:
         """Return the token's row and its secret, which is not kept."""
         ...
@@ -258,4 +266,8 @@ class ClusterFront(Protocol):
     async def revoke_tokens(self, caller: Caller, ids: Sequence[str]) -> None: ...
     def authenticate(self, secret: str) -> TokenRow | None:
         """Return the token of a secret, or None when it is unknown or has expired."""
+        ...
+
+    def admits(self, caller: Caller) -> bool:
+        """May this caller connect now (AllowNewUserConnections)?"""
         ...

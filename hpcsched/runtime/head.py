@@ -19,6 +19,7 @@ from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.outputs import Outputs
 from hpcsched.runtime.registry import JobRegistry, decode_stored
 from hpcsched.runtime.scheduler_actor import SchedulerActor
+from hpcsched.runtime.token_calls import TokenCalls
 from hpcsched.runtime.watching import Watching
 from hpcsched.runtime.world import World
 from hpcsched.store.base import Delta
@@ -39,7 +40,7 @@ GOODBYE_MS: Final = 500
 PURGE_BATCH: Final = 100
 
 
-class Head(JobCalls, Watching, Outputs, ClusterCalls):
+class Head(JobCalls, Watching, Outputs, ClusterCalls, TokenCalls):
     """See the module. Made, then ``recover``, then ``run`` for as long as it lives.
 
     Args:
@@ -76,6 +77,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls):
         self._start_time = clock.wall()
         self._texts: dict[str, str] = {}
         self._tokens: dict[bytes, TokenRow] = {}
+        self._token_lock = asyncio.Lock()
         self._counters: dict[str, int] = {}
         self._next_job = 1
         self._order = 0

@@ -62,11 +62,11 @@ class JobReads:
         return view
 
     async def get_job(self, caller: Caller, job_id: int, *, full: bool) -> JobView:
-        """Return one job; its specification only for owner and administrators."""
+        """Return one job; its specification only for those who may operate it."""
 
         def look(job: Job) -> JobView:
             if full:
-                caller.require_owner(
+                caller.require_operator(
                     job.owner, f"read the specification of job {job_id}"
                 )
             return self._view(job, full=full)
@@ -99,7 +99,7 @@ class JobReads:
 
         def look(job: Job) -> tuple[str, Sequence[str]]:
             if task is not None:
-                caller.require_owner(job.owner, f"read the tasks of job {job_id}")
+                caller.require_operator(job.owner, f"read the tasks of job {job_id}")
                 return self._why_task(job, task)
             return self._why_job(job)
 
@@ -180,7 +180,7 @@ class JobReads:
         """Return one task with the beginning of its output."""
 
         def look(job: Job) -> tuple[TaskView, bool]:
-            caller.require_owner(job.owner, f"read the tasks of job {job_id}")
+            caller.require_operator(job.owner, f"read the tasks of job {job_id}")
             view = self._task(job, task, full=full)
             record = job.tasks[task[0] - 1]
             if record.has_elements and not task[1]:
@@ -211,7 +211,7 @@ class JobReads:
         self, caller: Caller, job_id: int, keys: Sequence[TaskKey]
     ) -> Sequence[TaskView]:
         def look(job: Job) -> list[TaskView]:
-            caller.require_owner(job.owner, f"read the tasks of job {job_id}")
+            caller.require_operator(job.owner, f"read the tasks of job {job_id}")
             return [self._task(job, key, full=False) for key in keys]
 
         views: Sequence[TaskView] = await self._world.jobs.look(job_id, look)
@@ -226,7 +226,7 @@ class JobReads:
         elements = page.elements or bool(states)
 
         def look(job: Job) -> tuple[list[TaskView], str]:
-            caller.require_owner(job.owner, f"read the tasks of job {job_id}")
+            caller.require_operator(job.owner, f"read the tasks of job {job_id}")
             if page.task_id and job.task(page.task_id) is None:
                 name = show(job_id, (page.task_id, 0))
                 raise HpcError("TASK_NOT_FOUND", job_id=job_id, task=name)

@@ -161,7 +161,7 @@ class Outputs(JobReads):
         """Return where the current attempt writes, or would."""
 
         def look(job: Job) -> _Place:
-            caller.require_owner(job.owner, f"read the output of job {job_id}")
+            caller.require_operator(job.owner, f"read the output of job {job_id}")
             record, _ = find_elements(job, task)
             if record.has_elements and not task[1]:
                 name = show(job_id, task)

@@ -48,12 +48,15 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
     async def CreateToken(
         self, request: pb.CreateTokenRequest, context: Any
     ) -> pb.CreateTokenResponse:
-        request_of(request)
         lifetime = None
         if request.HasField("lifetime"):
             lifetime = seconds_of(request.lifetime, "lifetime")
         row, secret = await self._front.create_token(
-            caller(), request.user, role_name(request.role), lifetime
+            caller(),
+            request.user,
+            role_name(request.role),
+            lifetime,
+            request_of(request),
         )
         return pb.CreateTokenResponse(token=token_message(row), secret=secret)
 

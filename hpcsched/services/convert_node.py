@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Final, cast
 from hpcsched.api.v1 import cluster_service_pb2 as cluster_pb2
 from hpcsched.api.v1 import node_pb2
 from hpcsched.common.errors import HpcError
+from hpcsched.core.caller import (
+    ADMINISTRATOR,
+    JOB_ADMINISTRATOR,
+    JOB_OPERATOR,
+    NODE,
+    USER,
+)
 from hpcsched.core.job.states import JobState
 from hpcsched.services.convert_time import timestamp
 from hpcsched.services.cursors import encode_cursor
@@ -18,9 +25,11 @@ if TYPE_CHECKING:
 
 #: Roles as the store names them, and on the wire.
 ROLES: Final = {
-    "user": cluster_pb2.ROLE_USER,
-    "administrator": cluster_pb2.ROLE_ADMINISTRATOR,
-    "node": cluster_pb2.ROLE_NODE,
+    USER: cluster_pb2.ROLE_USER,
+    JOB_OPERATOR: cluster_pb2.ROLE_JOB_OPERATOR,
+    JOB_ADMINISTRATOR: cluster_pb2.ROLE_JOB_ADMINISTRATOR,
+    ADMINISTRATOR: cluster_pb2.ROLE_ADMINISTRATOR,
+    NODE: cluster_pb2.ROLE_NODE,
 }
 _ROLE_NAMES: Final = {int(number): name for name, number in ROLES.items()}
 
@@ -54,13 +63,12 @@ def cluster_message(
     view: ClusterView, caller: Caller
 ) -> cluster_pb2.GetClusterInfoResponse:
     """Return the cluster as this caller sees it."""
-    administrator = cluster_pb2.ROLE_ADMINISTRATOR
     nodes = view.nodes
     return cluster_pb2.GetClusterInfoResponse(
         name=view.name,
         version=view.version,
         user=caller.user,
-        role=administrator if caller.administrator else cluster_pb2.ROLE_USER,
+        role=ROLES[caller.role],
         start_time=timestamp(view.start_time),
         term=view.term,
         nodes_total=nodes.get("total", 0),
@@ -104,7 +112,7 @@ def role_name(value: int) -> str:
         HpcError: INVALID_FIELD, the number is no role.
     """
     if value == cluster_pb2.ROLE_UNSPECIFIED:
-        return "user"
+        return USER
     name = _ROLE_NAMES.get(value)
     if name is None:
         raise HpcError("INVALID_FIELD", field="role", problem=f"{value} is no role")

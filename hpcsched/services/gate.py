@@ -16,6 +16,7 @@ from hpcsched.core.caller import Caller
 from hpcsched.rpc.errors import status_code, to_status
 from hpcsched.rpc.metadata import REQUEST_ID, STATUS_DETAILS, bearer_token, call_name
 from hpcsched.services.cursors import with_cursors
+from hpcsched.services.denials import DenialLog
 from hpcsched.services.interrupting import after, interruptible, too_slow
 from hpcsched.services.limits import (
     ABORT_DEADLINE_S,
@@ -42,7 +43,7 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 def caller() -> Caller:
     """Return who makes the present call."""
     row = _token.get()
-    return Caller(user=row.user, administrator=row.role == "administrator")
+    return Caller.of(row.user, row.role)
 
 
 def node_of_token() -> str:
@@ -93,6 +94,7 @@ class Gate(aio.ServerInterceptor):
         self.clock = clock
         self._ids = ids
         self._is_serving = is_serving
+        self._denials = DenialLog(clock)
 
     async def intercept_service(
         self,
@@ -173,6 +175,9 @@ class Gate(aio.ServerInterceptor):
             raise HpcError("PERMISSION_DENIED", user=row.user, operation=operation)
         if not self._is_serving():
             raise HpcError("HEAD_STOPPING")
+        if not for_agents and not self._front.admits(Caller.of(row.user, row.role)):
+            operation = "connect while AllowNewUserConnections is False"
+            raise HpcError("PERMISSION_DENIED", user=row.user, operation=operation)
         _token.set(row)
         return secret
 
@@ -187,6 +192,8 @@ class Gate(aio.ServerInterceptor):
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, details, echo)
         if isinstance(error, HpcError):
             refusal = with_cursors(error)
+            name = dict(echo).get(REQUEST_ID, "")
+            self._denials.note(refusal, method, context.peer(), name)
         else:
             incident = self._ids.uuid()
             _log.error(

@@ -102,7 +102,7 @@ class TokenRow:
     """A token by the SHA-256 of its secret; the secret itself is never kept.
 
     Attributes:
-        role: "user", "administrator" or "node".
+        role: One of core.caller.ROLES.
         expire_time: Seconds since 1970, UTC; None: it does not end.
     """
 

@@ -43,6 +43,24 @@ def test_users_act_on_their_own_jobs_and_administrators_on_all(
     assert state_of(cluster.job(job_id)) == "CANCELED"
 
 
+def test_an_operator_stops_and_reads_the_jobs_of_others_and_changes_none(
+    cluster: Cluster,
+) -> None:
+    ada = token_of(cluster, "ada")
+    operator = token_of(cluster, "oscar", "--role", "joboperator")
+    line = ("submit", "--cores", "99", "--", "echo", "mine")
+    job_id = int(cluster.hpc(*line, HPC_TOKEN_FILE=ada).out)
+
+    cluster.hpc("task", "list", job_id, HPC_TOKEN_FILE=operator)
+    cluster.hpc("job", "configure", job_id, status=4, HPC_TOKEN_FILE=operator)
+    cluster.hpc("job", "cancel", job_id, HPC_TOKEN_FILE=operator)
+
+    assert state_of(cluster.job(job_id)) == "CANCELED"
+    info = cluster.hpc("--json", "cluster", "info", HPC_TOKEN_FILE=operator).json
+    assert (info["user"], info["role"]) == ("oscar", "ROLE_JOB_OPERATOR")
+    cluster.hpc("cluster", "set", "TaskRetryCount=9", status=4, HPC_TOKEN_FILE=operator)
+
+
 def test_users_do_not_administer_the_cluster(cluster: Cluster) -> None:
     ada = token_of(cluster, "ada")
     for command in (

@@ -103,6 +103,10 @@ async def test_users_are_kept_out_when_they_are_not_allowed(bench: Bench) -> Non
     assert refusal.value.reason == "PERMISSION_DENIED"
 
     assert await bench.submit(caller=ROOT)
+    assert not bench.head.admits(ANN)
+    assert bench.head.admits(ROOT)
+    await put(bench, AllowNewUserConnections="True")
+    assert bench.head.admits(ANN)
 
 
 async def test_a_token_is_worth_its_user_until_it_ends(bench: Bench) -> None:
@@ -131,6 +135,38 @@ async def test_a_revoked_token_is_worth_nothing_for_ever(bench: Bench) -> None:
     assert bench.head.authenticate(secret) is None
     await bench.crash()
     assert bench.head.authenticate(secret) is None
+    assert await bench.head.list_tokens(ROOT) == []
+
+
+async def test_a_repeated_request_makes_no_second_token_and_voids_the_lost_secret(
+    bench: Bench,
+) -> None:
+    asked = (ROOT, "ann", "user", 100.0, once("r1"))
+    row, lost = await bench.head.create_token(*asked)
+    await bench.crash()
+
+    again, secret = await bench.head.create_token(*asked)
+
+    assert again.token_id == row.token_id
+    assert bench.head.authenticate(lost) is None
+    assert bench.head.authenticate(secret) == again
+    await bench.crash()
+    assert bench.head.authenticate(lost) is None
+    assert bench.head.authenticate(secret) == again
+    assert len(await bench.head.list_tokens(ROOT)) == 1
+
+
+async def test_a_repeated_request_does_not_bring_a_revoked_token_back(
+    bench: Bench,
+) -> None:
+    asked = (ROOT, "ann", "user", None, once("r1"))
+    row, _ = await bench.head.create_token(*asked)
+    await bench.head.revoke_tokens(ROOT, [row.token_id])
+
+    with pytest.raises(HpcError) as refusal:
+        await bench.head.create_token(*asked)
+
+    assert refusal.value.reason == "TOKEN_NOT_FOUND"
     assert await bench.head.list_tokens(ROOT) == []
 
 

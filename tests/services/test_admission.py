@@ -18,14 +18,18 @@ from hpcsched.api.v1 import (
     watch_service_pb2,
 )
 from hpcsched.api.v1 import job_service_pb2 as pb
+from hpcsched.common.errors import HpcError
 from hpcsched.rpc.errors import from_rpc_error
 from hpcsched.rpc.metadata import call_metadata
+from hpcsched.services.denials import LINES, WINDOW_S, DenialLog
 from hpcsched.services.server import AGENT_SERVICES, CLIENT_SERVICES
 from tests.support.fake_front import ADMINISTRATOR, NODE, USER, FakeFront
 from tests.support.served import Served, drain, refusal, rpc_error
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
+
+    from tests.support.manual_clock import ManualClock
 
 #: May call it with which tokens. Owners and administrators are told apart behind the
 #: front door, which knows whose job it is.
@@ -189,6 +193,55 @@ async def test_the_front_door_learns_who_calls(
 
     caller = front.last["caller"]
     assert (caller.user, caller.administrator) == (user, administrator)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+async def test_while_users_are_not_admitted_only_administrators_and_nodes_are(
+    name: str, served: Served, front: FakeFront
+) -> None:
+    front.admits_users = False
+    for secret in ALLOWED[name]:
+        reason = await outcome(served, name, secret)
+
+        assert (reason == "PERMISSION_DENIED") == (secret == USER)
+
+
+async def test_a_denial_is_logged_with_who_what_and_from_where(
+    jobs: Any, front: FakeFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    denied = HpcError("PERMISSION_DENIED", user="ann", operation="read job 1")
+    front.answers["get_job"] = denied
+    await refusal(
+        jobs.GetJob(pb.GetJobRequest(job_id=1), metadata=call_metadata(token=USER))
+    )
+    front.answers["get_job"] = HpcError("JOB_NOT_FOUND", job_id=1)
+    await refusal(
+        jobs.GetJob(pb.GetJobRequest(job_id=1), metadata=call_metadata(token=USER))
+    )
+
+    (line,) = [r for r in caplog.records if r.name == "hpcsched.services.denials"]
+    text = line.getMessage()
+    assert "ann may not read job 1" in text
+    assert "JobService/GetJob" in text
+    assert "127.0.0.1" in text
+    assert vars(line)["user"] == "ann"
+
+
+async def test_whoever_tries_secrets_fills_no_disk(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = DenialLog(clock)
+    denied = HpcError("UNAUTHENTICATED", problem="the token is unknown")
+    for _ in range(LINES + 50):
+        log.note(denied, "/x", "peer", "")
+    assert len(caplog.records) == LINES
+
+    await clock.advance(WINDOW_S)
+    log.note(denied, "/x", "peer", "")
+
+    texts = [record.getMessage() for record in caplog.records[LINES:]]
+    assert texts[0] == "denied: 50 more calls"
+    assert len(texts) == 2
 
 
 async def test_an_unknown_method_is_unimplemented_for_everybody(served: Served) -> None:

@@ -12,6 +12,7 @@ from hpcsched.store.base import TokenRow
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from hpcsched.core.caller import Caller
     from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
 
 STREAMS = ("watch", "watch_job", "read_output")
@@ -66,6 +67,7 @@ class FakeFront:
 
     def __init__(self) -> None:
         self.serving = True
+        self.admits_users = True
         self.answers: dict[str, Any] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.ended: list[str] = []
@@ -118,6 +120,9 @@ class FakeFront:
 
     def authenticate(self, secret: str) -> TokenRow | None:
         return self.tokens.get(secret)
+
+    def admits(self, caller: Caller) -> bool:
+        return caller.administrator or self.admits_users
 
     async def connect(
         self, hello: Hello, link: AgentLink, *, token_node: str

@@ -68,7 +68,7 @@ def cancel_job(turn: Turn, command: CancelJob) -> None:
     job = turn.job
     if job.spec.job_type is JobType.ADMIN:
         command.caller.require_administrator(f"cancel command {job.job_id}")
-    command.caller.require_owner(job.owner, f"cancel job {job.job_id}")
+    command.caller.require_operator(job.owner, f"cancel job {job.job_id}")
     check_stop(command.message, force=command.force, graceful=command.graceful)
     replaces = job.state is JobState.CANCELING and job.pending_end is JobState.QUEUED
     if not replaces:
@@ -152,7 +152,7 @@ def finish_job(turn: Turn, command: FinishJob) -> None:
     job = turn.job
     if job.spec.job_type is JobType.ADMIN:
         command.caller.require_administrator(f"finish command {job.job_id}")
-    command.caller.require_owner(job.owner, f"finish job {job.job_id}")
+    command.caller.require_operator(job.owner, f"finish job {job.job_id}")
     check_stop(command.message, force=command.force, graceful=command.graceful)
     trigger = JobTrigger.FORCE_FINISH if command.force else JobTrigger.FINISH
     require(job.state, trigger, job.job_id)

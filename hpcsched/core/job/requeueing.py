@@ -94,7 +94,7 @@ def requeue_job(turn: Turn, command: RequeueJob) -> HpcError | None:
             TASK_NOT_RERUNNABLE.
     """
     job = turn.job
-    command.caller.require_owner(job.owner, f"requeue job {job.job_id}")
+    command.caller.require_operator(job.owner, f"requeue job {job.job_id}")
     require(job.state, JobTrigger.REQUEUE, job.job_id)
     if job.spec.job_type is JobType.ADMIN:
         raise HpcError("COMMAND_NOT_RERUNNABLE", job_id=job.job_id)

@@ -32,7 +32,7 @@ def cancel_tasks(turn: Turn, command: CancelTasks) -> HpcError | None:
     job = turn.job
     if job.spec.job_type is JobType.ADMIN:
         command.caller.require_administrator(f"cancel tasks of command {job.job_id}")
-    command.caller.require_owner(job.owner, f"cancel tasks of job {job.job_id}")
+    command.caller.require_operator(job.owner, f"cancel tasks of job {job.job_id}")
     check_message(command.message)
     for number, key in enumerate(command.tasks):
         try:
@@ -91,7 +91,7 @@ def finish_tasks(turn: Turn, command: FinishTasks) -> HpcError | None:
     job = turn.job
     if job.spec.job_type is JobType.ADMIN:
         command.caller.require_administrator(f"finish tasks of command {job.job_id}")
-    command.caller.require_owner(job.owner, f"finish tasks of job {job.job_id}")
+    command.caller.require_operator(job.owner, f"finish tasks of job {job.job_id}")
     check_message(command.message)
     for number, key in enumerate(command.tasks):
         try:

@@ -54,7 +54,7 @@ def requeue_tasks(turn: Turn, command: RequeueTasks) -> HpcError | None:
         HpcError: the first task was refused, so nothing has changed.
     """
     job = turn.job
-    command.caller.require_owner(job.owner, f"requeue tasks of job {job.job_id}")
+    command.caller.require_operator(job.owner, f"requeue tasks of job {job.job_id}")
     require(job.state, JobTrigger.REQUEUE_TASKS, job.job_id)
     if job.spec.job_type is JobType.ADMIN:
         raise HpcError("COMMAND_NOT_RERUNNABLE", job_id=job.job_id)
