@@ -60,6 +60,8 @@ class JobView:
     excluded_nodes: tuple[str, ...]
     user_name: str
     spec: JobSpec | None = None
+    user_ms: int = 0
+    kernel_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,4 +59,6 @@ def stored_view(row: JobRow, name_of: Callable[[int], str]) -> JobView:
         custom_properties=row.labels,
         excluded_nodes=tuple(body["excluded"]),
         user_name=user_name or row.owner,
+        user_ms=body.get("user_ms", 0),
+        kernel_ms=body.get("kernel_ms", 0),
     )

@@ -52,6 +52,7 @@ PLAIN: Final = (
     ),
     *("submit_order", "requeued", "error_code", "error_message", "forced", "graceful"),
     *("requeue_count", "auto_requeue_count", "excluded", "last_nodes", "front"),
+    *("user_ms", "kernel_ms", "memory_kib"),
 )
 """Fields of a job that are stored as they are."""
 ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {

@@ -55,7 +55,11 @@ class _Way(NamedTuple):
 
 
 class Ending:
-    """Sorts the ends of one report into groups that go the same way."""
+    """Sorts the ends of one report into groups that go the same way.
+
+    Attributes:
+        used: Sums over its attempts: user and kernel time in ms, memory in KiB.
+    """
 
     def __init__(
         self, turn: Turn, report: Ended, node_id: int, seen: set[tuple[int, int]]
@@ -66,6 +70,7 @@ class Ending:
         self._node_id = node_id
         self._groups: dict[_Way, list[tuple[int, int]]] = {}
         self._seen = seen
+        self.used = [0, 0, 0]
 
     def moves(self) -> list[TaskMove]:
         """Return the moves; an attempt that is not the current one has none."""
@@ -86,6 +91,7 @@ class Ending:
             else:
                 continue
             self._seen.add((report.task_id, instance))
+            self._count(position)
             self._groups.setdefault(way, []).append((instance, position))
         if record is None:
             return []
@@ -148,6 +154,14 @@ class Ending:
         origin = table.get("origin", row)
         to = stopped_state(table.get("pending", row), origin, started=started)
         return _Way(S.CANCELING, (to,), fresh=origin == CancelOrigin.REQUEUE)
+
+    def _count(self, position: int) -> None:
+        """Add up what attempts used, those that run again included."""
+        report = self._report
+        for at, column in enumerate(
+            (report.user_ms, report.kernel_ms, report.max_rss_kib)
+        ):
+            self.used[at] += min(max(0, column[position]), UINT32)
 
     def _learn(self, position: int) -> None:
         start = _time(self._report.starts[position])

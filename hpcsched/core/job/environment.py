@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hpcsched.core.job.states import JobType
@@ -32,20 +32,38 @@ class Scene:
 def definition_of(
     job: Job, record: TaskRecord, settings: Settings, scene: Scene
 ) -> DefineTask:
-    """Return a task's definition; kept with the job while nothing changes it."""
+    """Return a task's definition; kept with the job while nothing changes it.
+
+    A change of what it is made of (a cluster parameter, say) makes the next version,
+    which attempts that start from then on name.
+    """
     known = job.definitions.get(record.task_id)
-    if known is not None:
-        return known
+    made_of = (job.spec, record.spec, settings, scene)
+    if known is not None and all(
+        old is new for old, new in zip(known[0], made_of, strict=True)
+    ):
+        return known[1]
+    number = 1 if known is None else known[1].definition
+    definition = _definition(job, record, settings, scene, number)
+    if known is not None and definition != known[1]:
+        definition = replace(definition, definition=number + 1)
+    job.definitions[record.task_id] = (made_of, definition)
+    return definition
+
+
+def _definition(
+    job: Job, record: TaskRecord, settings: Settings, scene: Scene, number: int
+) -> DefineTask:
     spec = record.spec
     limit = spec.runtime
     if spec.type is TaskType.NODE_RELEASE:
         limit = min(limit or settings.release_s, settings.release_s)
     grace = settings.grace_s if spec.grace is None else spec.grace
     release = spec.type is TaskType.NODE_RELEASE
-    definition = DefineTask(
+    return DefineTask(
         job_id=job.job_id,
         task_id=record.task_id,
-        definition=1,
+        definition=number,
         arguments=spec.arguments,
         command_line=spec.command_line,
         environment=environment_of(job, record, scene),
@@ -62,8 +80,6 @@ def definition_of(
         output_limit=settings.output_limit,
         substitute=spec.type is not TaskType.BASIC,
     )
-    job.definitions[record.task_id] = definition
-    return definition
 
 
 def pins(job: Job, settings: Settings) -> bool:

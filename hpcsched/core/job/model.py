@@ -168,10 +168,12 @@ class Job:
         "front",
         "graceful",
         "job_id",
+        "kernel_ms",
         "last_nodes",
         "marked",
         "masters",
         "mean_run",
+        "memory_kib",
         "note_ids",
         "notes",
         "open_names",
@@ -194,6 +196,7 @@ class Job:
         "tasks",
         "uniform",
         "unready",
+        "user_ms",
         "uses",
         "widest",
     )
@@ -224,6 +227,10 @@ class Job:
         self.auto_requeue_count = 0
         self.excluded: tuple[str, ...] = ()
         self.last_nodes: tuple[int, ...] = ()
+        # Sums over every attempt that ever ended on a node, reruns included:
+        self.user_ms = 0
+        self.kernel_ms = 0
+        self.memory_kib = 0
         self.tasks: list[TaskRecord] = []
         self.tables: dict[int, ElementTable] = {}
         self.uses: dict[int, NodeUse] = {}
@@ -232,7 +239,7 @@ class Job:
         # Derived, rebuilt when loaded:
         self.counts = [0] * STATES
         self.note_ids: dict[tuple[int, str], int] = {(0, ""): 0}
-        self.definitions: dict[int, DefineTask] = {}
+        self.definitions: dict[int, tuple[tuple[object, ...], DefineTask]] = {}
         self.exit_codes: dict[int, ExitCodes] = {}
         self.masters: list[TaskRecord] = []
         self.per_node: dict[TaskType, TaskRecord] = {}

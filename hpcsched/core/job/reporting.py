@@ -44,10 +44,14 @@ def take_reports(turn: Turn, command: TakeReports) -> None:
         turn.emit(EventName.TASKS_STARTED, moves=moves)
     moves = []
     seen: set[tuple[int, int]] = set()
+    used = [turn.job.user_ms, turn.job.kernel_ms, turn.job.memory_kib]
     for end in ended:
-        moves.extend(Ending(turn, end, command.node_id, seen).moves())
+        ending = Ending(turn, end, command.node_id, seen)
+        moves.extend(ending.moves())
+        used = [total + more for total, more in zip(used, ending.used, strict=True)]
     if moves:
         patch = queued_front(turn.job, moves)
+        patch |= zip(("user_ms", "kernel_ms", "memory_kib"), used, strict=True)
         turn.emit(EventName.TASKS_ENDED, moves=moves, patch=patch)
     _preparations(turn, moves, command)
 

@@ -63,6 +63,8 @@ def job_view(job: Job, name_of: Callable[[int], str], *, full: bool = False) -> 
         custom_properties=job.spec.custom_properties,
         excluded_nodes=tuple(dict.fromkeys((*job.spec.excluded_nodes, *job.excluded))),
         user_name=job.spec.user_name or job.owner,
+        user_ms=job.user_ms,
+        kernel_ms=job.kernel_ms,
         spec=job.spec if full else None,
     )
 

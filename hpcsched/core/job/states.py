@@ -66,6 +66,19 @@ class JobType(IntEnum):
     ADMIN = 2
 
 
+class UnitType(IntEnum):
+    """Unit of a job's and its tasks' minimum and maximum; the reference's numbers."""
+
+    CORE = 0
+    SOCKET = 1
+    NODE = 2
+
+    @property
+    def label(self) -> str:
+        """The reference's spelling."""
+        return self.name.capitalize()
+
+
 class CancelRequest(IntEnum):
     """Why something is being stopped; the reference's numbers (RequestCancel)."""
 

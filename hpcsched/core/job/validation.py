@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
 from hpcsched.core.job.dependencies import check_dependencies
+from hpcsched.core.job.sizes import check_size, check_task_size
 from hpcsched.core.job.states import JobType, NodeLoss
 from hpcsched.core.task.states import TaskType
 
@@ -46,7 +47,7 @@ def validate_new(spec: JobSpec, tasks: Sequence[TaskSpec], settings: Settings) -
         raise HpcError(
             "PRIORITY_OUT_OF_RANGE", field="spec.priority", value=spec.priority
         )
-    _sizes("spec", spec.min_cores, spec.max_cores)
+    check_size("spec", "cores", spec.min_cores, spec.max_cores)
     _seconds("spec.runtime", spec.runtime)
     _count("spec.task_execution_failure_retry_limit", spec.retry_limit, 0, INT32)
     _properties("spec.custom_properties", spec.custom_properties)
@@ -146,13 +147,8 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
     if task.node and job.job_type is not JobType.ADMIN:
         problem = "only the tasks of a command name their node"
         raise HpcError("INVALID_FIELD", field=f"{field}.node", problem=problem)
-    if task.required_nodes:
-        problem = "tasks that span nodes are not supported by this version"
-        raise HpcError(
-            "INVALID_FIELD", field=f"{field}.required_nodes", problem=problem
-        )
     _command(field, task)
-    _sizes(field, task.min_cores, task.max_cores or None)
+    check_task_size(field, task)
     _seconds(f"{field}.runtime", task.runtime)
     if job.runtime and task.runtime > job.runtime:
         raise HpcError(
@@ -281,21 +277,6 @@ def _per_node(field: str, task: TaskSpec, settings: Settings) -> None:
 def _text(field: str, text: str) -> None:
     if len(text) > NAME_LIMIT:
         raise HpcError("TEXT_TOO_LONG", field=field, length=len(text), limit=NAME_LIMIT)
-
-
-def _sizes(field: str, least: int | None, most: int | None) -> None:
-    for name, value in (("min_cores", least), ("max_cores", most)):
-        if value is not None and not 1 <= value <= INT32:
-            raise HpcError(
-                "OUT_OF_RANGE", field=f"{field}.{name}", value=value, limit="at least 1"
-            )
-    if least is not None and most is not None and least > most:
-        raise HpcError(
-            "MIN_GREATER_THAN_MAX",
-            field=f"{field}.min_cores",
-            minimum=least,
-            maximum=most,
-        )
 
 
 def _seconds(field: str, value: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hpcsched.core.job.states import UnitType
 from hpcsched.core.task.states import TaskType
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ class TaskSpec:
         max_concurrent: Elements at once; 0: no limit.
         runtime: Wall-clock limit of one process in seconds; 0: none.
         min_cores, max_cores: Cores of one process; ``max_cores`` 0 means ``min_cores``.
+        min_sockets, max_sockets, min_nodes, max_nodes: The same in sockets and nodes;
+            those in another unit than the job's are ignored.
+        required_nodes: It gets cores on each of them.
+        requested_node_group: It gets cores on nodes of this group only; empty: any.
+        is_exclusive: No other task of its job on its nodes.
         critical: fail_job_on_failure; None: not given.
         critical_count: fail_job_on_failure_count; 0: not given.
         grace: Seconds between signal and kill; None: the cluster's.
@@ -47,7 +53,13 @@ class TaskSpec:
     is_rerunnable: bool = True
     min_cores: int = 1
     max_cores: int = 0
+    min_sockets: int = 1
+    max_sockets: int = 0
+    min_nodes: int = 1
+    max_nodes: int = 0
     required_nodes: tuple[str, ...] = ()
+    requested_node_group: str = ""
+    is_exclusive: bool = False
     runtime: float = 0.0
     valid_exit_codes: str = ""
     critical: bool | None = None
@@ -55,6 +67,16 @@ class TaskSpec:
     grace: float | None = None
     custom_properties: Mapping[str, str] = field(default_factory=dict)
     node: str = ""
+
+    def bounds(self, unit: UnitType) -> tuple[int, int]:
+        """Return the least and the most that one process takes, in a unit."""
+        match unit:
+            case UnitType.SOCKET:
+                return self.min_sockets, self.max_sockets or self.min_sockets
+            case UnitType.NODE:
+                return self.min_nodes, self.max_nodes or self.min_nodes
+            case _:
+                return self.min_cores, self.max_cores or self.min_cores
 
     @property
     def is_sweep(self) -> bool:
