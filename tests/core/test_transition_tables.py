@@ -89,6 +89,7 @@ JOB_EVENTS: dict[JobTrigger, tuple[c.Command, set[JobState]]] = {
     JobTrigger.START: (c.GrantCores(cores={9: (0,)}), {J.QUEUED}),
     JobTrigger.RESIZE: (c.GrantCores(cores={9: (0,)}), {J.RUNNING}),
     JobTrigger.TIME_OUT: (c.Tick(), {J.RUNNING}),
+    JobTrigger.PREEMPT: (c.PreemptCores(cores={}, whole=True), {J.RUNNING}),
 }
 ONLY_INSIDE = {
     *(JobTrigger.END_EMPTY, JobTrigger.CLOSE, JobTrigger.FAIL_FAST),

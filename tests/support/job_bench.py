@@ -158,6 +158,9 @@ class Bench:
     def evict(self, node: int, *, drain: bool = False) -> Decision:
         return self.do(c.EvictNode(node_id=node, node=f"n{node}", drain=drain))
 
+    def preempt(self, cores: Mapping[int, int] | None = None, **how: Any) -> Decision:
+        return self.do(c.PreemptCores(cores=cores or {}, **how))
+
     def sync(
         self, node: int, live: Sequence[LiveAttempt] = (), *, rebooted: bool = False
     ) -> Any:

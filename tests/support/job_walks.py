@@ -136,6 +136,13 @@ class Walk:
     def step_lose(self) -> None:
         self.bench.lose(self.node())
 
+    def step_preempt(self) -> None:
+        whole, cores = self.die.random() < 0.3, {}
+        for use in self.bench.job.uses.values():
+            cores[use.node_id] = self.die.randint(0, len(use.cores) + 1)
+        command = c.PreemptCores(cores=cores, immediate=self.flag(), whole=whole)
+        self.bench.do(command)
+
     def step_evict(self) -> None:
         self.bench.evict(self.node(), drain=self.flag())
 

@@ -19,6 +19,7 @@ from hpcsched.core.job.model import (
     UsePhase,
 )
 from hpcsched.core.job.readiness import note_closed, note_queued
+from hpcsched.core.job.states import JobState
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.states import (
@@ -98,6 +99,10 @@ def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:
         job.previous_state, job.state = job.state, state
         for record in per_node:
             _settle_record(job, record, (), changes)
+    if job.state is not JobState.RUNNING:
+        # What the scheduler asks of a running job is void with its run.
+        job.owing, job.is_backfill = {}, False
+        job.preempted_now = job.yields_all = False
 
 
 def _add_task(job: Job, spec: Any) -> None:
@@ -122,6 +127,8 @@ def _apply_uses(job: Job, event: Event) -> None:
     for node_id, encoded in event.uses.items():
         if encoded is None:
             job.uses.pop(node_id, None)
+            if node_id in job.owing:
+                job.owing = {n: k for n, k in job.owing.items() if n != node_id}
             continue
         cores, phase, prepared = encoded
         use = job.uses.get(node_id)

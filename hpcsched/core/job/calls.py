@@ -266,9 +266,9 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
         use = job.uses.get(node_id)
         if use is None:
             uses[node_id] = (cores, int(UsePhase.NEW), False)
-        elif use.phase not in _GIVEN_BACK:
+        elif use.phase not in _GIVEN_BACK and node_id not in job.owing:
             uses[node_id] = (cores, int(use.phase), use.prepared)
-    if not uses:
+    if not uses or job.yields_all:
         return
     if job.state is JobState.QUEUED:
         turn.emit(
@@ -277,6 +277,7 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
             patch={
                 "start_time": turn.now,
                 "last_nodes": (),
+                "is_backfill": command.backfill,
                 "error_code": 0,
                 "error_message": "",
                 "failure_reason": FailureReason.NONE,

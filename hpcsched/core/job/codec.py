@@ -53,6 +53,7 @@ PLAIN: Final = (
     *("submit_order", "requeued", "error_code", "error_message", "forced", "graceful"),
     *("requeue_count", "auto_requeue_count", "excluded", "last_nodes", "front"),
     *("user_ms", "kernel_ms", "memory_kib"),
+    *("is_backfill", "owing", "preempted_now", "yields_all"),
 )
 """Fields of a job that are stored as they are."""
 ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {

@@ -122,9 +122,36 @@ class GrantCores:
 
     Attributes:
         cores: By node; replaces what the job holds there.
+        backfill: The job starts ahead of one that waits before it (IsBackfill).
     """
 
     cores: Mapping[int, tuple[int, ...]]
+    backfill: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreemptCores:
+    """The scheduler's word: the job is to give cores back (J23, T26, section 3.5).
+
+    It replaces what was asked of the job before, so that it may be said again, and be
+    taken back.
+
+    Attributes:
+        cores: Node to the number of cores to give up there; empty: nothing any more.
+        immediate: Tasks are stopped for it; else the job waits for them to end.
+        whole: It gives up everything, and is queued again.
+        text: For whom, in words.
+    """
+
+    cores: Mapping[int, int]
+    immediate: bool = False
+    whole: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndBackfill:
+    """The scheduler's word: nobody waits before the job any more (IsBackfill)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +217,8 @@ Command = (
     | FinishTasks
     | StartCommand
     | GrantCores
+    | PreemptCores
+    | EndBackfill
     | TakeReports
     | LoseNode
     | EvictNode

@@ -10,6 +10,7 @@ from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_ou
 from hpcsched.core.job.commandjob import start_command
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.nodes import evict_node, lose_node, sync_node
+from hpcsched.core.job.preempting import end_backfill, preempt_cores
 from hpcsched.core.job.reporting import take_reports
 from hpcsched.core.job.requeueing import configure_job, requeue_job
 from hpcsched.core.job.settle import settle
@@ -104,6 +105,8 @@ _HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.FinishTasks: finish_tasks,
     c.StartCommand: start_command,
     c.GrantCores: grant_cores,
+    c.PreemptCores: preempt_cores,
+    c.EndBackfill: end_backfill,
     c.TakeReports: take_reports,
     c.LoseNode: lose_node,
     c.EvictNode: evict_node,

@@ -20,7 +20,7 @@ from hpcsched.core.job.states import (
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState, TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hpcsched.common.exitcodes import ExitCodes
     from hpcsched.core.job.spec import JobSpec
@@ -167,6 +167,7 @@ class Job:
         "forced",
         "front",
         "graceful",
+        "is_backfill",
         "job_id",
         "kernel_ms",
         "last_nodes",
@@ -177,10 +178,12 @@ class Job:
         "note_ids",
         "notes",
         "open_names",
+        "owing",
         "owner",
         "pending_end",
         "pending_reason",
         "per_node",
+        "preempted_now",
         "previous_state",
         "ready",
         "request_cancel",
@@ -199,6 +202,7 @@ class Job:
         "user_ms",
         "uses",
         "widest",
+        "yields_all",
     )
 
     def __init__(self, job_id: int, owner: str, spec: JobSpec, now: float) -> None:
@@ -235,6 +239,11 @@ class Job:
         self.tables: dict[int, ElementTable] = {}
         self.uses: dict[int, NodeUse] = {}
         self.front: tuple[tuple[int, int, int], ...] = ()
+        self.is_backfill = False
+        # Preemption: cores to give up by node; at once, not as tasks end; all of them.
+        self.owing: Mapping[int, int] = {}
+        self.preempted_now = False
+        self.yields_all = False
         self.notes: list[tuple[int, str]] = [(0, "")]
         # Derived, rebuilt when loaded:
         self.counts = [0] * STATES

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.states import CancelRequest, JobState
 from hpcsched.core.task.elements import SENT
 from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
-    from hpcsched.core.job.model import TaskRecord
+    from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.job.turn import Turn
 
 
@@ -51,8 +52,7 @@ def release(turn: Turn) -> None:
     """Leaving nodes: wait for what runs there, run the release task, give them back."""
     job = turn.job
     record = job.typed(TaskType.NODE_RELEASE)
-    wanted = record is not None and not record.canceled and not job.forced
-    wanted = wanted and turn.settings.release_s > 0
+    wanted = wants_release(job) and turn.settings.release_s > 0
     start: list[int] = []
     uses: dict[int, tuple[Any, ...] | None] = {}
     for use in job.uses.values():
@@ -66,6 +66,15 @@ def release(turn: Turn) -> None:
     if uses:
         moves = _per_node(record, start) if record is not None and start else []
         turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
+
+
+def wants_release(job: Job) -> bool:
+    """Does its node release run: not by force, not where it is preempted at once?"""
+    record = job.typed(TaskType.NODE_RELEASE)
+    if record is None or record.canceled or job.forced:
+        return False
+    ends = job.state is JobState.CANCELING and job.pending_end is JobState.QUEUED
+    return not (ends and job.request_cancel is CancelRequest.PREEMPTION)
 
 
 def drop_abandoned(turn: Turn) -> bool:

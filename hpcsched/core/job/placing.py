@@ -75,7 +75,10 @@ def _fill(job: Job, uses: list[NodeUse], source: _InOrder | _Front) -> _Placer:
     for ahead in (False, True):
         for use in uses:
             room = len(use.cores) - use.busy - placer.booked.get(use.node_id, 0)
-            if ahead:
+            owed = job.owing.get(use.node_id, 0)
+            if owed:
+                room -= owed
+            elif ahead:
                 room += lookahead(job, len(use.cores))
             if room > 0 and not placer.fill(use, room, source):
                 break

@@ -33,7 +33,7 @@ def lack_resources(turn: Turn) -> bool:
     well, so that it gets other nodes; that is no error and is not counted.
     """
     job = turn.job
-    if job.spec.job_type is JobType.ADMIN or job.on_nodes():
+    if job.spec.job_type is JobType.ADMIN or job.on_nodes() or job.yields_all:
         return False
     if any(use.phase in _UNSETTLED for use in job.uses.values()):
         return False

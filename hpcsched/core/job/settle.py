@@ -12,8 +12,9 @@ from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.model import Job, TaskRecord, UsePhase
 from hpcsched.core.job.nodes import give_up_lost
-from hpcsched.core.job.pernode import drop_abandoned, prepare, release
+from hpcsched.core.job.pernode import drop_abandoned, prepare, release, wants_release
 from hpcsched.core.job.placing import place
+from hpcsched.core.job.preempting import give_up, go_back_empty, requeue_preempted
 from hpcsched.core.job.requeueing import requeue_now
 from hpcsched.core.job.resources import lack_resources
 from hpcsched.core.job.shrinking import shrink
@@ -53,9 +54,10 @@ def _run(turn: Turn) -> None:
         return
     if _fail_dependents(turn) or _fail_fast(turn) or _close(turn):
         return
-    if lack_resources(turn):
+    if go_back_empty(turn) or lack_resources(turn):
         return
     prepare(turn)
+    give_up(turn)
     place(turn)
     shrink(turn)
     release(turn)
@@ -201,13 +203,16 @@ def _wind_down(turn: Turn) -> None:
         if use.phase not in {UsePhase.LEAVING, UsePhase.RELEASING}
     }
     task = job.typed(TaskType.NODE_RELEASE)
-    if leaving and task is not None and not job.forced:
+    if leaving and wants_release(job):
         turn.emit(EventName.NODE_RELEASING, uses=leaving)
     release(turn)
     if task is not None and task.open:
         return
     if job.pending_end is JobState.QUEUED:
-        requeue_now(turn)
+        if job.request_cancel is not CancelRequest.PREEMPTION:
+            requeue_now(turn)
+        elif not _fail_fast(turn):
+            requeue_preempted(turn)
     else:
         end = job.pending_end
         by_itself = end is None or end is JobState.FINISHING

@@ -32,7 +32,7 @@ def shrink(turn: Turn) -> None:
     for use in sorted(job.uses.values(), key=lambda use: use.busy):
         if spare <= 0 or use.phase is not UsePhase.READY:
             continue
-        kept = _kept(job, use, spare)
+        kept = kept_cores(job, use, spare)
         spare -= len(use.cores) - len(kept)
         if not kept:
             uses[use.node_id] = (use.cores, int(UsePhase.LEAVING), use.prepared)
@@ -42,8 +42,8 @@ def shrink(turn: Turn) -> None:
         turn.emit(EventName.JOB_RESIZED, uses=uses)
 
 
-def _kept(job: Job, use: NodeUse, spare: int) -> tuple[int, ...]:
-    """Return the cores to keep on a node: those in use, and what the minimum needs."""
+def kept_cores(job: Job, use: NodeUse, spare: int) -> tuple[int, ...]:
+    """Return what is left of a node's cores when up to ``spare`` idle ones go."""
     if use.busy >= len(use.cores):
         return use.cores
     used = _cores_used(job, use) if use.live else frozenset()

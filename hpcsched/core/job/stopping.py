@@ -177,7 +177,7 @@ def begin_stop(
         patch["failure_reason"] = failure
     turn.emit(
         name,
-        path=(state,),
+        path=() if turn.job.state is state else (state,),
         patch=patch,
         moves=stop_all(turn, how),
         message=error[1] if error else "",
@@ -188,6 +188,8 @@ def stopped_state(pending: int, origin: int, *, started: bool) -> TaskState:
     """Return where a Canceling element ends (T13 to T15, T21, T25, D12)."""
     if pending == TaskState.QUEUED:
         return TaskState.QUEUED
+    if not started and origin == CancelOrigin.PREEMPTION:
+        return TaskState.QUEUED  # nothing of it has run, so nothing runs again
     if not started and origin != CancelOrigin.NODE:
         return TaskState.CANCELED
     return TaskState.FINISHED if pending == TaskState.FINISHED else TaskState.FAILED

@@ -33,6 +33,7 @@ class JobTrigger(StrEnum):
     FINISH = "finish"
     FORCE_FINISH = "forced finish"
     LOSE_RESOURCES = "system error"
+    PREEMPT = "preempted"
     REQUEUE = "requeue"
     REQUEUE_TASKS = "requeue tasks"
     CONFIGURE = "configure"
@@ -74,6 +75,7 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
     _row("J11", (S.RUNNING,), _T.RESIZE, ()),
     _row("J12 J13", (S.RUNNING,), _T.CLOSE, (S.FINISHING,)),
     _row("J14", (S.RUNNING,), _T.FAIL_FAST, (S.CANCELING,)),
+    _row("J14 preempted", (S.CANCELING,), _T.FAIL_FAST, ()),
     _row("J16", (S.RUNNING,), _T.TIME_OUT, (S.CANCELING,)),
     _row("J20 limit", (S.CANCELING, S.FINISHING), _T.TIME_OUT, ()),
     _row("J17", _WAITING, _T.CANCEL, (S.CANCELED,)),
@@ -86,6 +88,14 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
     _row("J22 forced", (S.QUEUED,), _T.FORCE_FINISH, (S.FINISHING, S.FINISHED)),
     _row("J22 running, forced", (S.RUNNING,), _T.FORCE_FINISH, (S.FINISHING,)),
     _row("J22 escalation", (S.FINISHING,), _T.FORCE_FINISH, ()),
+    _row(
+        "J23",
+        (S.RUNNING,),
+        _T.PREEMPT,
+        (),
+        (S.CANCELING,),
+        (S.CANCELING, S.QUEUED),
+    ),
     _row("J24 J25", (S.RUNNING,), _T.LOSE_RESOURCES, (S.QUEUED,), (S.FAILED,)),
     _row("J26 running", (S.RUNNING,), _T.REQUEUE, (S.CANCELING,)),
     _row("J26", (S.FAILED, S.CANCELED), _T.REQUEUE, _IN, _REJECTED),
@@ -111,6 +121,7 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
         _T.STOPPED,
         (S.CANCELED,),
         (S.FAILED,),
+        (S.QUEUED,),
         _IN,
         _REJECTED,
     ),

@@ -27,6 +27,7 @@ class TaskTrigger(StrEnum):
     TIME_OUT = "run time exceeded"
     SWEEP = "its job stops"
     LOSE = "node lost"
+    PREEMPT = "preempted"
     STOPPED = "attempt has ended"
     REQUEUE = "requeue"
     CONFIGURE = "configure"
@@ -88,6 +89,7 @@ TASK_TABLE: Final[tuple[Row, ...]] = (
     _row("T20", _WAITING, _T.SWEEP, (S.CANCELED,)),
     _row("T21", (S.RUNNING,), _T.FINISH, (S.CANCELING,)),
     _row("T22 T23", (S.RUNNING, S.DISPATCHING), _T.LOSE, (S.QUEUED,), (S.FAILED,)),
+    _row("T26", (S.RUNNING, S.DISPATCHING), _T.PREEMPT, (S.CANCELING,)),
     _row(
         "5.5",
         (S.CANCELING,),
