@@ -129,6 +129,8 @@ class Delta:
         notes: Texts that element columns refer to: note number to encoded text.
         requests: Answers to the calls that caused it.
         nodes: Rows of nodes that changed.
+        entries: What administrators have defined: (kind, name) to its encoded body,
+            opaque here; None deletes one.
         parameters: Cluster parameters to set; None deletes one.
         tokens: To add or replace.
         revoked_tokens: Ids of tokens to delete.
@@ -145,6 +147,7 @@ class Delta:
     notes: Mapping[int, bytes] = field(default_factory=dict)
     requests: Sequence[RequestRow] = ()
     nodes: Sequence[NodeRow] = ()
+    entries: Mapping[tuple[str, str], bytes | None] = field(default_factory=dict)
     parameters: Mapping[str, str | None] = field(default_factory=dict)
     tokens: Sequence[TokenRow] = ()
     revoked_tokens: Sequence[str] = ()
@@ -185,6 +188,7 @@ class ClusterState:
     tokens: Sequence[TokenRow]
     last_seq: int
     floor_seq: int
+    entries: Mapping[tuple[str, str], bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,7 @@ class MemoryStore:
             tokens=[state.tokens[key] for key in sorted(state.tokens)],
             last_seq=state.last_seq,
             floor_seq=state.floor_seq,
+            entries=dict(state.entries),
         )
 
     async def load_active(self) -> Iterable[StoredJob]:

@@ -54,6 +54,7 @@ class MemoryState:
     jobs: dict[int, MemoryJob] = field(default_factory=dict)
     requests: dict[tuple[str, str], RequestRow] = field(default_factory=dict)
     nodes: dict[int, NodeRow] = field(default_factory=dict)
+    entries: dict[tuple[str, str], bytes] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, TokenRow] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class MemoryState:
             jobs={job_id: replace(job) for job_id, job in self.jobs.items()},
             requests=dict(self.requests),
             nodes=dict(self.nodes),
+            entries=dict(self.entries),
             parameters=dict(self.parameters),
             tokens=dict(self.tokens),
             counters=dict(self.counters),
@@ -165,6 +167,11 @@ class MemoryState:
     def _apply_cluster(self, delta: Delta) -> None:
         for node in delta.nodes:
             self.nodes[node.node_id] = node
+        for key, body in delta.entries.items():
+            if body is None:
+                self.entries.pop(key, None)
+            else:
+                self.entries[key] = body
         for name, value in delta.parameters.items():
             if value is None:
                 self.parameters.pop(name, None)

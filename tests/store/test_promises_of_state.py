@@ -131,6 +131,18 @@ async def test_the_cluster_is_loaded_as_it_was_left(kit: StoreKit) -> None:
     assert (cluster.last_seq, cluster.floor_seq) == (1, 0)
 
 
+async def test_what_is_defined_is_kept_by_kind_and_name_until_it_is_deleted(
+    kit: StoreKit,
+) -> None:
+    one, two, other = ("group", "a"), ("group", "b"), ("pool", "a")
+    await kit.commit(Delta(entries={one: b"1", two: b"2", other: b""}))
+    await kit.commit(Delta(entries={one: b"3", two: None, ("group", "never"): None}))
+    await kit.reopen()
+
+    cluster = await kit.store.load_cluster()
+    assert dict(cluster.entries) == {one: b"3", other: b""}
+
+
 async def test_the_output_of_a_later_attempt_replaces_the_earlier(
     kit: StoreKit,
 ) -> None:

@@ -66,6 +66,7 @@ class Batch:
         self._outputs: dict[tuple[int, int, int], Row] = {}
         self._requests: list[Row] = []
         self._nodes: dict[int, Row] = {}
+        self._entries: dict[tuple[str, str], bytes | None] = {}
         self._parameters: dict[str, str | None] = {}
         self._tokens: dict[str, Row | None] = {}
         self._counters: dict[str, int] = {}
@@ -160,6 +161,7 @@ class Batch:
     def _add_cluster(self, delta: Delta) -> None:
         for n in delta.nodes:
             self._nodes[n.node_id] = (n.node_id, n.name, n.blob)
+        self._entries.update(delta.entries)
         self._parameters.update(delta.parameters)
         for t in delta.tokens:
             self._tokens[t.token_id] = (
@@ -253,6 +255,10 @@ class Batch:
     def _write_cluster(self, run: Cursor, s: Statements) -> None:
         if self._nodes:
             s.put_nodes.run(run, list(self._nodes.values()))
+        if self._entries:
+            bodies = {k: v for k, v in self._entries.items() if v is not None}
+            s.put_entries.run(run, [(*k, v) for k, v in bodies.items()])
+            s.delete_entries.run(run, [k for k in self._entries if k not in bodies])
         if self._parameters:
             kept = {k: v for k, v in self._parameters.items() if v is not None}
             s.put_parameters.run(run, list(kept.items()))

@@ -72,6 +72,7 @@ class Reads:
         counts = sa.select(job.c.state, sa.func.count()).group_by(job.c.state)
         self._counts = Query(counts, dialect)
         self._counters = Query(sa.select(schema.counter), dialect)
+        self._entries = Query(sa.select(schema.entry), dialect)
         self._parameters = Query(sa.select(schema.parameter), dialect)
         self._nodes = Query(
             sa.select(schema.node).order_by(schema.node.c.node_id), dialect
@@ -104,6 +105,7 @@ class Reads:
             ],
             last_seq=self.last_seq(connection),
             floor_seq=self.floor(connection),
+            entries={row[:2]: row[2] for row in _all(connection, self._entries)},
         )
 
     def last_seq(self, connection: sqlite3.Connection) -> int:

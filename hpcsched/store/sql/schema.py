@@ -15,7 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 #: The newest migration (migrations/versions); a new file is made at it directly.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 #: "HPCS": the application id in the header of our SQLite files.
 APPLICATION_ID: Final = 0x48504353
@@ -137,6 +137,16 @@ node: Final = sa.Table(
     sa.Column("node_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("blob", sa.LargeBinary, nullable=False),
+)
+
+#: What administrators have defined, such as node groups, by kind and name.
+entry: Final = sa.Table(
+    "entry",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 parameter: Final = sa.Table(

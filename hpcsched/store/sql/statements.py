@@ -119,6 +119,8 @@ class Statements:
         self.put_outputs = self._upsert(schema.output)
         self.add_requests = self._insert(schema.request)
         self.put_nodes = self._upsert(schema.node)
+        self.put_entries = self._upsert(schema.entry)
+        self.delete_entries = self._delete(schema.entry.c.kind, schema.entry.c.name)
         self.put_parameters = self._upsert(schema.parameter)
         self.delete_parameters = self._delete(schema.parameter.c.name)
         self.put_tokens = self._upsert(schema.token)
