@@ -14,6 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hpcsched.store.history import (
+        AllocationRow,
+        HistoryQuery,
+        JobHistoryRow,
+        UsageQuery,
+        UsageRow,
+    )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
@@ -135,7 +143,12 @@ class Delta:
         tokens: To add or replace.
         revoked_tokens: Ids of tokens to delete.
         counters: Named integers to set (next job id, term, …).
-        purge_job: Delete every trace of this job, events included.
+        sums: What is added to other such integers; one that there is not begins at 0.
+        history: Jobs that ended, to add.
+        allocations: Cores that were given back, to add.
+        usage: Use, added to what is kept of the same day, owner and project.
+        purge_job: Delete every trace of this job, events included; its accounting
+            stays.
     """
 
     events: Sequence[EventRow] = ()
@@ -152,6 +165,10 @@ class Delta:
     tokens: Sequence[TokenRow] = ()
     revoked_tokens: Sequence[str] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
+    sums: Mapping[str, int] = field(default_factory=dict)
+    history: Sequence[JobHistoryRow] = ()
+    allocations: Sequence[AllocationRow] = ()
+    usage: Sequence[UsageRow] = ()
     purge_job: int | None = None
 
 
@@ -264,6 +281,24 @@ class Store(Protocol):
 
     async def forget_requests(self, before: float) -> None:
         """Drop answers to request ids from before a time."""
+
+    async def forget_history(self, before: float) -> None:
+        """Drop job history, sums of use and events of nodes from before a time."""
+
+    async def forget_allocations(self, before: float) -> None:
+        """Drop allocations that ended before a time."""
+
+    async def job_history(self, query: HistoryQuery) -> Sequence[JobHistoryRow]:
+        """Return rows in the order of their times."""
+
+    async def allocations(self, query: HistoryQuery) -> Sequence[AllocationRow]:
+        """Return rows in the order of their end times."""
+
+    async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
+        """Return sums, in the order of what they are told apart by."""
+
+    async def node_events(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        """Return up to ``limit`` events of nodes above ``after``."""
 
     async def job_counts(self) -> Mapping[int, int]:
         """Return how many jobs there are per state number."""

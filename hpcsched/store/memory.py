@@ -32,6 +32,13 @@ if TYPE_CHECKING:
         StoredJob,
         TaskOutput,
     )
+    from hpcsched.store.history import (
+        AllocationRow,
+        HistoryQuery,
+        JobHistoryRow,
+        UsageQuery,
+        UsageRow,
+    )
 
 log = logging.getLogger(__name__)
 
@@ -177,11 +184,32 @@ class MemoryStore:
         return [job_id for _, job_id in sorted(ended)[:limit]]
 
     async def forget_requests(self, before: float) -> None:
-        if self._closed:
-            raise StoreClosedError("the store has been closed")
+        self._check_open()
         requests = self._state.requests
         for key in [key for key, row in requests.items() if row.time < before]:
             del requests[key]
+
+    async def forget_history(self, before: float) -> None:
+        self._check_open()
+        self._state.books.forget_history(before)
+        self._state.forget_node_events(before)
+
+    async def forget_allocations(self, before: float) -> None:
+        self._check_open()
+        self._state.books.forget_allocations(before)
+
+    async def job_history(self, query: HistoryQuery) -> Sequence[JobHistoryRow]:
+        return self._state.books.job_history(query)
+
+    async def allocations(self, query: HistoryQuery) -> Sequence[AllocationRow]:
+        return self._state.books.allocations(query)
+
+    async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
+        return self._state.books.usage(query)
+
+    async def node_events(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        events = self._state.events_after(after, len(self._state.events), 0)
+        return [event for event in events if not event.job_id][:limit]
 
     async def job_counts(self) -> Mapping[int, int]:
         counts: dict[int, int] = {}
@@ -196,6 +224,10 @@ class MemoryStore:
         self._closed = True
 
     # How it is done.
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the store has been closed")
 
     def _wake(self) -> None:
         if self._queue and not self._scheduled and not self._held:

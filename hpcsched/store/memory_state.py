@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpcsched.store.base import StoredEvent, StoredJob
 from hpcsched.store.errors import DuplicateRequestError, StaleRevisionError
+from hpcsched.store.memory_books import MemoryBooks
 from hpcsched.store.step import Step, begins, step_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class MemoryState:
     parameters: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, TokenRow] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    books: MemoryBooks = field(default_factory=MemoryBooks)
     last_seq: int = 0
     floor_seq: int = 0
 
@@ -71,6 +73,7 @@ class MemoryState:
             nodes=dict(self.nodes),
             entries=dict(self.entries),
             parameters=dict(self.parameters),
+            books=self.books.copy(),
             tokens=dict(self.tokens),
             counters=dict(self.counters),
         )
@@ -182,6 +185,22 @@ class MemoryState:
         for token_id in delta.revoked_tokens:
             self.tokens.pop(token_id, None)
         self.counters.update(delta.counters)
+        for name, amount in delta.sums.items():
+            self.counters[name] = self.counters.get(name, 0) + amount
+        self.books.add(delta)
+
+    def forget_node_events(self, before: float) -> None:
+        """Drop the oldest events of nodes, up to the first that is young enough."""
+        gone: list[int] = []
+        for event in self.events:
+            if not event.job_id:
+                if event.time >= before:
+                    break
+                gone.append(event.seq)
+        if gone:
+            dropped = set(gone)
+            self.events = [one for one in self.events if one.seq not in dropped]
+            self.floor_seq = max(self.floor_seq, gone[-1])
 
     def _purge(self, job_id: int) -> None:
         self.jobs.pop(job_id, None)

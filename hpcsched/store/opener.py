@@ -71,10 +71,11 @@ def open_store(
     except OSError as error:
         raise StoreBrokenError(f"{path}: {error}") from error
     dialect = sqlite.dialect()
+    statements = Statements(dialect)
     writer = Writer(
         session,
-        Statements(dialect),
-        Chores(dialect),
+        statements,
+        Chores(dialect, statements.put_meta),
         last_seq=last_seq,
         loop=loop,
         on_broken=on_broken,

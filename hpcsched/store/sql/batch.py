@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hpcsched.store.errors import StaleRevisionError
 from hpcsched.store.sql import schema
+from hpcsched.store.sql.books import Books
 from hpcsched.store.step import Step, begins, step_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Batch:
         self._parameters: dict[str, str | None] = {}
         self._tokens: dict[str, Row | None] = {}
         self._counters: dict[str, int] = {}
+        self._books = Books()
         self._purged: list[int] = []
 
     @property
@@ -83,6 +85,7 @@ class Batch:
             + len(self._notes)
             + len(self._outputs)
             + len(self._requests)
+            + self._books.rows
         )
 
     @property
@@ -109,6 +112,8 @@ class Batch:
                 (r.principal, r.request_id, r.digest, r.answer, r.time)
             )
         self._add_cluster(delta)
+        if delta.history or delta.allocations or delta.usage or delta.sums:
+            self._books.add(delta)
         if delta.purge_job is not None:
             self._purge(delta.purge_job)
         return first
@@ -206,6 +211,7 @@ class Batch:
         s.put_outputs.run(run, list(self._outputs.values()))
         s.add_requests.run(run, self._requests)
         self._write_cluster(run, s)
+        self._books.write(run, s)
         for job_id in self._purged:
             self._write_purge(job_id, session, s)
 

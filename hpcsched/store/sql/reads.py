@@ -15,6 +15,7 @@ from hpcsched.store.base import (
     TokenRow,
 )
 from hpcsched.store.sql import schema
+from hpcsched.store.sql.accounts import Accounts
 from hpcsched.store.sql.query import Query
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Reads:
         self._events = Query(events, dialect)
         self._events_of_job = Query(events.where(event.c.job_id == job_id), dialect)
         self._newest = Query(sa.select(sa.func.max(event.c.seq)), dialect)
+        of_nodes = events.where(event.c.job_id == 0)
+        self._node_events = Query(of_nodes, dialect)
+        self.books = Accounts(dialect)
         self._floor = Query(
             sa.select(schema.meta.c.value).where(schema.meta.c.name == schema.FLOOR),
             dialect,
@@ -123,20 +127,15 @@ class Reads:
     ) -> Sequence[StoredEvent]:
         """Return events above a number, of one job or (0) of all."""
         query = self._events_of_job if job_id else self._events
-        rows = connection.execute(
-            *query.with_values(after=after, room=room, job_id=job_id)
-        )
-        return [
-            StoredEvent(
-                seq=row[0],
-                job_id=row[1],
-                revision=row[2],
-                time=row[3],
-                owner=row[4],
-                body=row[5],
-            )
-            for row in rows
-        ]
+        values = query.with_values(after=after, room=room, job_id=job_id)
+        return [_event(row) for row in connection.execute(*values)]
+
+    def node_events(
+        self, connection: sqlite3.Connection, after: int, room: int
+    ) -> Sequence[StoredEvent]:
+        """Return events of nodes above a number."""
+        values = self._node_events.with_values(after=after, room=room)
+        return [_event(row) for row in connection.execute(*values)]
 
     def output(
         self,
@@ -185,6 +184,17 @@ class Reads:
     def counts(self, connection: sqlite3.Connection) -> Mapping[int, int]:
         """Return the number of jobs by state."""
         return {row[0]: row[1] for row in _all(connection, self._counts)}
+
+
+def _event(row: tuple[Any, ...]) -> StoredEvent:
+    return StoredEvent(
+        seq=row[0],
+        job_id=row[1],
+        revision=row[2],
+        time=row[3],
+        owner=row[4],
+        body=row[5],
+    )
 
 
 def _all(

@@ -15,7 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 #: The newest migration (migrations/versions); a new file is made at it directly.
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 #: "HPCS": the application id in the header of our SQLite files.
 APPLICATION_ID: Final = 0x48504353
@@ -172,6 +172,52 @@ counter: Final = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", BIG, nullable=False),
+)
+
+# Accounting outlives its job. The database numbers the rows.
+
+job_history: Final = sa.Table(
+    "job_history",
+    metadata,
+    sa.Column("history_id", BIG, primary_key=True),
+    sa.Column("job_id", sa.Integer, nullable=False),
+    sa.Column("requeue_id", sa.Integer, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("state", sa.Integer, nullable=False),
+    sa.Column("event_time", sa.Float(53), nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("job_history_by_job", "job_id"),
+    sa.Index("job_history_by_time", "event_time"),
+)
+
+allocation: Final = sa.Table(
+    "allocation",
+    metadata,
+    sa.Column("history_id", BIG, primary_key=True),
+    sa.Column("job_id", sa.Integer, nullable=False),
+    sa.Column("requeue_id", sa.Integer, nullable=False),
+    sa.Column("node_id", sa.Integer, nullable=False),
+    sa.Column("cores", sa.Text, nullable=False),
+    sa.Column("start_time", sa.Float(53), nullable=False),
+    sa.Column("end_time", sa.Float(53), nullable=False),
+    sa.Index("allocation_by_job", "job_id"),
+    sa.Index("allocation_by_time", "end_time"),
+)
+
+usage: Final = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("core_ms", BIG, nullable=False),
+    sa.Column("user_ms", BIG, nullable=False),
+    sa.Column("kernel_ms", BIG, nullable=False),
+    sa.Column("finished", BIG, nullable=False),
+    sa.Column("failed", BIG, nullable=False),
+    sa.Column("canceled", BIG, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 purge: Final = sa.Table(

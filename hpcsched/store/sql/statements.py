@@ -126,6 +126,11 @@ class Statements:
         self.put_tokens = self._upsert(schema.token)
         self.delete_tokens = self._delete(schema.token.c.token_id)
         self.put_counters = self._upsert(schema.counter)
+        self.add_counters = self._upsert(schema.counter, add=True)
+        numbered = ("history_id",)
+        self.add_history = self._insert(schema.job_history, numbered)
+        self.add_allocations = self._insert(schema.allocation, numbered)
+        self.add_usage = self._upsert(schema.usage, add=True)
         self.put_meta = self._upsert(schema.meta)
         self.put_purges = self._upsert(schema.purge)
         self.delete_jobs = self._delete(job.c.id)
@@ -137,8 +142,9 @@ class Statements:
         floor = sa.select(meta.value).where(meta.name == schema.FLOOR)
         self.floor = Query(floor, dialect)
 
-    def _insert(self, table: sa.Table) -> BulkStatement:
-        row = _placeholders(table)
+    def _insert(self, table: sa.Table, numbered: Sequence[str] = ()) -> BulkStatement:
+        """Add rows; the database gives the columns ``numbered`` their values."""
+        row = {k: v for k, v in _placeholders(table).items() if k not in numbered}
         return BulkStatement(
             self._dialect, len(row), lambda n: sa.insert(table).values([row] * n)
         )
@@ -149,7 +155,9 @@ class Statements:
         *,
         keep: Sequence[str] = (),
         where: sa.ColumnElement[bool] | None = None,
+        add: bool = False,
     ) -> BulkStatement:
+        """Put rows in the place of those of their key, or ``add`` to those."""
         row = _placeholders(table)
         key = [column.name for column in table.primary_key]
         rest = [name for name in row if name not in key and name not in keep]
@@ -157,7 +165,12 @@ class Statements:
         def build(n: int) -> sa.ClauseElement:
             insert = _insert_of(self._dialect)(table).values([row] * n)
             if rest:
-                changes = {name: insert.excluded[name] for name in rest}
+                changes = {
+                    name: table.c[name] + insert.excluded[name]
+                    if add
+                    else insert.excluded[name]
+                    for name in rest
+                }
                 done: sa.ClauseElement = insert.on_conflict_do_update(
                     index_elements=key, set_=changes, where=where
                 )

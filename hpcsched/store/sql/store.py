@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.store.errors import StoreClosedError
+from hpcsched.store.sql import chores
 from hpcsched.store.sql.listing import list_jobs
 from hpcsched.store.sql.writer import Unit, WriterStats
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
         StoredEvent,
         StoredJob,
         TaskOutput,
+    )
+    from hpcsched.store.history import (
+        AllocationRow,
+        HistoryQuery,
+        JobHistoryRow,
+        UsageQuery,
+        UsageRow,
     )
     from hpcsched.store.sql.loading import JobLoader
     from hpcsched.store.sql.readers import Readers
@@ -153,10 +161,42 @@ class SqlStore:
         Raises:
             StoreError: the disk or the database would not have it.
         """
-        while not await self._forget_slice(before):
+        await self._forget(chores.REQUESTS, before)
+
+    async def forget_history(self, before: float) -> None:
+        """Delete it in slices, as ``forget_requests`` does.
+
+        Raises:
+            StoreError: the disk or the database would not have it.
+        """
+        for what in (chores.HISTORY, chores.USAGE, chores.NODE_EVENTS):
+            await self._forget(what, before)
+
+    async def forget_allocations(self, before: float) -> None:
+        """Delete them in slices, as ``forget_requests`` does.
+
+        Raises:
+            StoreError: the disk or the database would not have it.
+        """
+        await self._forget(chores.ALLOCATIONS, before)
+
+    async def job_history(self, query: HistoryQuery) -> Sequence[JobHistoryRow]:
+        return await self._readers.read(self._reads.books.job_history, query)
+
+    async def allocations(self, query: HistoryQuery) -> Sequence[AllocationRow]:
+        return await self._readers.read(self._reads.books.allocations, query)
+
+    async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
+        return await self._readers.read(self._reads.books.usage, query)
+
+    async def node_events(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        return await self._readers.read(self._reads.node_events, after, limit)
+
+    async def _forget(self, what: str, before: float) -> None:
+        while not await self._forget_slice(what, before):
             pass
 
-    async def _forget_slice(self, before: float) -> bool:
+    async def _forget_slice(self, what: str, before: float) -> bool:
         if self._closed:
             raise StoreClosedError("the store has been closed")
         answer: asyncio.Future[bool] = self._loop.create_future()
@@ -169,7 +209,7 @@ class SqlStore:
             else:
                 answer.set_exception(error)
 
-        self._writer.forget_slice(before, done)
+        self._writer.forget_slice(what, before, done)
         return await answer
 
     async def job_counts(self) -> Mapping[int, int]:

@@ -118,9 +118,12 @@ class Writer:
         self._queue.put(lambda: self._break(error))
 
     def forget_slice(
-        self, before: float, done: Callable[[bool, BaseException | None], None]
+        self,
+        what: str,
+        before: float,
+        done: Callable[[bool, BaseException | None], None],
     ) -> None:
-        """Delete some old answers to requests; say whether those were all."""
+        """Delete some old rows (sql.chores.OLD); say whether those were all."""
 
         def work() -> None:
             all_gone = False
@@ -128,7 +131,7 @@ class Writer:
             try:
                 self._check_broken()
                 self._session.begin()
-                all_gone = self._chores.forget_slice(self._session, before)
+                all_gone = self._chores.forget_slice(self._session, what, before)
                 self._session.commit()
             except Exception as fault:  # noqa: BLE001 - told to the caller
                 error = self._told(fault, self._undo(fault))
