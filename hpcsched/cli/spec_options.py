@@ -155,8 +155,9 @@ TASK_ONLY: Final[Sequence[_Option]] = (
     (
         ("--type", "kind"),
         {
-            "type": click.Choice(["basic", "sweep", "prep", "release"]),
-            "help": "Kind of the task.",
+            "type": click.Choice(["basic", "sweep", "prep", "release", "service"]),
+            "help": "Kind of the task. A service starts an instance whenever cores "
+            "are free, until it is concluded.",
         },
     ),
     (
@@ -183,7 +184,7 @@ TASK_ONLY: Final[Sequence[_Option]] = (
         {
             "type": CRITICAL,
             "metavar": "[=COUNT]",
-            "help": "A failure of it (COUNT failed elements) fails the job.",
+            "help": "A failure of it (COUNT failed elements, instances) fails the job.",
         },
     ),
     (

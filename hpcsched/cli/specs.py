@@ -21,6 +21,7 @@ KINDS: Final = {
     "sweep": task_pb2.TASK_TYPE_PARAMETRIC_SWEEP,
     "prep": task_pb2.TASK_TYPE_NODE_PREP,
     "release": task_pb2.TASK_TYPE_NODE_RELEASE,
+    "service": task_pb2.TASK_TYPE_SERVICE,
 }
 
 CLIENT_SOURCE: Final = "hpc"
@@ -123,8 +124,8 @@ def task_spec(
     kind = given.get("kind")
     if kind is not None:
         spec.type = KINDS[kind]
-    is_sweep = _set_range(spec, given)
-    _set_cores(spec, given.get("cores"), each_gets_minimum=of_submit and is_sweep)
+    is_many = _set_range(spec, given)
+    _set_cores(spec, given.get("cores"), each_gets_minimum=of_submit and is_many)
     rerunnable = given.get("rerunnable")
     if rerunnable is not None:
         spec.is_rerunnable = rerunnable
@@ -144,7 +145,7 @@ def task_spec(
 
 
 def _set_range(spec: task_pb2.TaskSpec, given: Given) -> bool:
-    """Make it a sweep, if it is one; return whether it is."""
+    """Make it a sweep, if it is one; return whether it has elements."""
     array = given.get("array")
     if array is not None:
         spec.start_value = array.start
@@ -155,7 +156,8 @@ def _set_range(spec: task_pb2.TaskSpec, given: Given) -> bool:
     if lines is not None:
         found = (line.rstrip("\r\n") for line in lines)
         spec.lines.extend(line for line in found if line.strip())
-    return array is not None or lines is not None or given.get("kind") == "sweep"
+    many = given.get("kind") in {"sweep", "service"}
+    return array is not None or lines is not None or many
 
 
 def _set_cores(

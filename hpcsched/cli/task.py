@@ -35,6 +35,7 @@ _VERBS: Final = {
     "cancel": (_HERE, "cancel", "Cancel tasks."),
     "finish": (_HERE, "finish", "End running tasks as Finished."),
     "requeue": (_HERE, "requeue", "Queue tasks again."),
+    "conclude": (_HERE, "conclude", "Let services start no more instances."),
     "why": (_HERE, "why", "Why a task waits, or ended so."),
 }
 
@@ -249,3 +250,36 @@ def finish(app: App, names: Names, *, message: str) -> int:
 def requeue(app: App, names: Names) -> int:
     """Queue tasks again, in the order given; stop at the first refusal."""
     return _run(app, names, lambda c, job_id, refs: c.tasks.requeue(job_id, refs))
+
+
+@click.command("conclude", cls=Verb)
+@_several
+@click.option("--cancel", is_flag=True, help="Cancel their instances; they end Failed.")
+@pass_app
+def conclude(app: App, names: Names, *, cancel: bool) -> int:
+    """Let service tasks start no more instances, in the order given.
+
+    A job ends when the instances that there are have ended. To have those that run
+    end as Finished: hpc task finish.
+    """
+
+    async def act(
+        client: AsyncClient, job_id: int, refs: Sequence[job_service_pb2.TaskRef]
+    ) -> None:
+        from hpcsched.common.errors import HpcError
+
+        for done, one in enumerate(refs):
+            try:
+                await client.tasks.conclude(
+                    job_id, one.task_id, cancel_sub_tasks=cancel
+                )
+            except HpcError as refusal:
+                refusal.facts["done"] = str(done)
+                raise
+
+    for group in names:
+        for name in group:
+            if name.instance_id:
+                text = f"{name.task_id}.{name.instance_id} is one instance; "
+                raise click.UsageError(text + "a service is concluded as a whole")
+    return _run(app, names, act)

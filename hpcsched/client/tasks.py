@@ -161,6 +161,24 @@ class Tasks:
         answer = await self._connection.call(lambda s: s.jobs.FinishTasks, request)
         return answer.tasks
 
+    async def conclude(
+        self,
+        job_id: int,
+        task_id: int,
+        *,
+        cancel_sub_tasks: bool = False,
+        request_id: str = "",
+    ) -> task_pb2.Task:
+        """Let a service start no more instances; cancel those there are, if asked."""
+        request = job_service_pb2.ConcludeServiceRequest(
+            job_id=job_id,
+            task_id=task_id,
+            cancel_sub_tasks=cancel_sub_tasks,
+            request_id=self._id(request_id),
+        )
+        answer = await self._connection.call(lambda s: s.jobs.ConcludeService, request)
+        return answer.task
+
     async def explain(
         self, job_id: int, task: Ref | None = None
     ) -> job_service_pb2.ExplainJobResponse:

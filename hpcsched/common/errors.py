@@ -106,6 +106,16 @@ REASONS: Final[Mapping[str, Reason]] = {
         -2147220910,
         "a {type} task can only be added while job {job_id} is Configuring",
     ),
+    "NOT_A_SERVICE_TASK": Reason(
+        _STATE,
+        -2147220778,
+        "task {task} is a {type} task; only a Service task can be concluded",
+    ),
+    "SERVICE_NOT_CONCLUDABLE": Reason(
+        _STATE,
+        -2147220778,
+        "task {task} is {state} in a job that is {job_state} and cannot be concluded",
+    ),
     # Permission
     "PERMISSION_DENIED": Reason(_DENIED, -2147220981, "{user} may not {operation}"),
     "UNAUTHENTICATED": Reason(
@@ -207,6 +217,16 @@ REASONS: Final[Mapping[str, Reason]] = {
         _INVALID,
         -2147219892,
         "{field}: the limit of {value} is longer than NodeReleaseTaskTimeout {limit}",
+    ),
+    "SERVICE_NOT_ALONE": Reason(
+        _INVALID,
+        -2147219887,
+        "{field}: a service must be the job's only task beside preparation and release",
+    ),
+    "TASK_BESIDE_SERVICE": Reason(
+        _INVALID,
+        -2147220909,
+        "{field}: the job has a service task and takes no other beside preparation and release",
     ),
     "RUN_UNTIL_CANCELED_WITHOUT_SIZE": Reason(
         _INVALID,

@@ -71,6 +71,7 @@ class TaskView:
     Attributes:
         instance_id: 0 for a plain task and for the master of a sweep.
         counts: Elements per TaskState number; only on masters.
+        concluded: A service that makes no new instances.
         v1_canceled: A Failed one that its user canceled (reads Cancelled in V1, D2).
         output: First 4 KB; only where it was asked for.
     """
@@ -100,6 +101,7 @@ class TaskView:
     request_cancel: CancelRequest
     v1_canceled: bool
     pending_reason: str = ""
+    concluded: bool = False
     counts: Mapping[int, int] | None = None
     output: str = ""
     spec: TaskSpec | None = None

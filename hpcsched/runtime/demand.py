@@ -33,7 +33,10 @@ def demand_of(job: Job, settings: Settings, cores: int) -> Demand | None:
         return _demand(job, least, most, running=False)
     if job.state is not JobState.RUNNING or not settings.grow:
         return None
-    if not job.counts[TaskState.QUEUED]:
+    if job.service is not None:
+        if job.service.strikes:
+            return None  # what it starts ends at once
+    elif not job.counts[TaskState.QUEUED]:
         return None
     held = sum(len(use.cores) for use in job.uses.values())
     most = wanted_cores(job, max(cores, held + 1))
@@ -46,6 +49,8 @@ def wanted_cores(job: Job, enough: int) -> int:
     Counting stops at ``enough``: going through ten thousand tasks would tell nothing.
     """
     total = sum(use.busy for use in job.uses.values())
+    if job.service is not None:
+        return min(job.max_cores(), max(total, enough))
     for task_id in reversed(ready_tasks(job)):
         record = job.tasks[task_id - 1]
         count = record.counts[TaskState.QUEUED]
@@ -64,6 +69,8 @@ def _demand(job: Job, least: int, most: int, *, running: bool) -> Demand:
     ready = ready_tasks(job)
     following = job.front[0][0] if job.front else ready[-1] if ready else 0
     width = job.tasks[following - 1].spec.min_cores if following else 1
+    if job.service is not None:
+        width = job.service.spec.min_cores
     return Demand(
         job_id=job.job_id,
         order=job.order,

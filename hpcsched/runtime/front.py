@@ -196,6 +196,15 @@ class JobFront(Protocol):
         stop: Stop,
         request: Request,
     ) -> Sequence[TaskView]: ...
+    async def conclude_service(
+        self,
+        caller: Caller,
+        job_id: int,
+        task_id: int,
+        request: Request,
+        *,
+        cancel_sub_tasks: bool,
+    ) -> TaskView: ...
     def read_output(
         self,
         caller: Caller,

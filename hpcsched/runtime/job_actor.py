@@ -17,11 +17,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.calls import deadline_of
 from hpcsched.core.job.commands import SyncNode, Tick
 from hpcsched.core.job.decide import decide
 from hpcsched.core.job.effects import effects_of_turn, effects_on_node, held_cores
 from hpcsched.core.job.states import JobType
+from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.orders import EndJob
 from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.durable import refusal_of
@@ -263,13 +263,13 @@ class JobActor:
             exclusive=job.spec.is_exclusive,
         )
 
-    # The run-time limit
+    # What time brings
 
     def _arm(self) -> None:
-        """Set the timer of the run-time limit."""
+        """Set the timer of the run-time limit, or of what comes before it."""
         if self.job is None:
             return
-        deadline = deadline_of(self.job, self._world.settings.release_s)
+        deadline = next_tick(self.job, self._world.settings, self._world.clock.wall())
         if deadline == self._deadline:
             return
         self._disarm()

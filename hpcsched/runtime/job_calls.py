@@ -142,6 +142,22 @@ class JobCalls(JobCreation):
         await self._once(caller, job_id, command, request)
         return await self._tasks(caller, job_id, tasks)
 
+    async def conclude_service(
+        self,
+        caller: Caller,
+        job_id: int,
+        task_id: int,
+        request: Request,
+        *,
+        cancel_sub_tasks: bool,
+    ) -> TaskView:
+        """Let a service start no more instances."""
+        command = c.ConcludeService(
+            caller=caller, task_id=task_id, cancel_sub_tasks=cancel_sub_tasks
+        )
+        await self._once(caller, job_id, command, request)
+        return (await self._tasks(caller, job_id, [(task_id, 0)]))[0]
+
     async def forget_jobs(
         self, caller: Caller, job_ids: Sequence[int], request: Request
     ) -> None:

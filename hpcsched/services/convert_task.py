@@ -54,4 +54,5 @@ def task_message(view: TaskView) -> task_pb2.Task:
         user_cpu_ms=view.user_ms,
         kernel_cpu_ms=view.kernel_ms,
         max_memory_bytes=view.max_rss_kib * 1024,
+        is_service_concluded=view.concluded,
     )

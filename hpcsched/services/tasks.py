@@ -106,6 +106,19 @@ class TaskCalls:
         )
         return pb.FinishTasksResponse(tasks=map(task_message, views))
 
+    async def ConcludeService(
+        self, request: pb.ConcludeServiceRequest, context: Any
+    ) -> pb.ConcludeServiceResponse:
+        job_id = number(request.job_id, "job_id")
+        view = await self._front.conclude_service(
+            caller(),
+            job_id,
+            number(request.task_id, "task_id"),
+            request_of(request),
+            cancel_sub_tasks=request.cancel_sub_tasks,
+        )
+        return pb.ConcludeServiceResponse(task=task_message(view))
+
     async def ReadOutput(
         self, request: pb.ReadOutputRequest, context: Any
     ) -> AsyncIterator[pb.ReadOutputResponse]:

@@ -16,11 +16,12 @@ from hpcsched.core.job import commands as c
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.placing import next_width
 from hpcsched.core.job.states import JobState, NodeLoss
+from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.reports import EndDetail, LiveAttempt
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import EndReason, TaskState
-from tests.support.job_bench import ANN, Bench, plain, prep, release, sweep
+from tests.support.job_bench import ANN, Bench, plain, prep, release, service, sweep
 from tests.support.job_walks import Walk
 
 pytestmark = pytest.mark.timeout(120)
@@ -55,6 +56,14 @@ def tasks(draw: st.DrawFn, *, late: bool = False) -> list[TaskSpec]:
             made.append(sweep(draw(st.integers(1, 4)), max_concurrent=limit, **fields))
         else:
             made.append(plain(max_cores=draw(st.sampled_from([0, 3])), **fields))
+    if not late and draw(st.integers(0, 4)) == 0:
+        made = [
+            service(
+                min_cores=draw(st.sampled_from([1, 1, 2])),
+                max_concurrent=draw(st.sampled_from([0, 0, 2])),
+                critical_count=draw(st.sampled_from([0, 0, 3])),
+            )
+        ]
     if not late and made:
         made += [prep()] * draw(st.integers(0, 1))
         made += [release()] * draw(st.integers(0, 1))
@@ -83,7 +92,9 @@ class Lives(RuleBasedStateMachine):
         least = how["least"] or (3 if endless else None)
         self.bench = Bench(
             *made,
-            settings=Settings(task_retries=how["reruns"], job_retries=how["reruns"]),
+            settings=Settings(
+                task_retries=how["reruns"], job_retries=how["reruns"], max_sweep=40
+            ),
             fail_on_task_failure=how["fast"],
             fail_dependent_tasks=how["dependents"],
             run_until_canceled=endless,
@@ -209,6 +220,20 @@ class Lives(RuleBasedStateMachine):
     def requeue_tasks(self, keys: list[c.TaskKey]) -> None:
         self.ask(c.RequeueTasks(caller=ANN, tasks=keys, submit_order=3))
 
+    @rule(task=st.integers(1, 3), cancel=FLAG)
+    def conclude(self, task: int, cancel: bool) -> None:
+        self.ask(c.ConcludeService(caller=ANN, task_id=task, cancel_sub_tasks=cancel))
+
+    @rule()
+    def wait(self) -> None:
+        """Wait for what time brings."""
+        bench = self.bench
+        wake = next_tick(bench.job, bench.settings, bench.now)
+        if wake is not None:
+            bench.tick(max(0.0, wake - bench.now))
+            later = next_tick(bench.job, bench.settings, bench.now)
+            assert later is None or later > bench.now
+
     @rule(keys=KEYS)
     def finish_tasks(self, keys: list[c.TaskKey]) -> None:
         self.ask(c.FinishTasks(caller=ANN, tasks=keys))
@@ -223,6 +248,8 @@ def heal(bench: Bench) -> None:
     job = bench.job
     for node in [n for n, use in job.uses.items() if use.phase.lost]:
         bench.sync(node, bench.live(node))
+    if job.service is not None and job.state is JobState.RUNNING:
+        bench.conclude(job.service.task_id)
     bench.end_all()
     if job.state is not JobState.RUNNING:
         assert job.state.terminal or job.state in (

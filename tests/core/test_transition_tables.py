@@ -95,6 +95,8 @@ ONLY_INSIDE = {
     *(JobTrigger.END_EMPTY, JobTrigger.CLOSE, JobTrigger.FAIL_FAST),
     *(JobTrigger.LOSE_RESOURCES, JobTrigger.STOPPED),
 }
+#: Needs a service: tests/core/test_services.py walks its states.
+OF_SERVICES = {JobTrigger.CONCLUDE}
 
 
 def job_in(state: JobState) -> Bench:
@@ -168,7 +170,7 @@ def test_every_event_in_every_state_of_a_job(
 
 
 def test_every_trigger_of_a_job_is_walked() -> None:
-    assert {*JOB_CALLS, *JOB_EVENTS, *ONLY_INSIDE} == set(JobTrigger)
+    assert {*JOB_CALLS, *JOB_EVENTS, *ONLY_INSIDE, *OF_SERVICES} == set(JobTrigger)
     assert {row.trigger for row in JOB_TABLE} == set(JobTrigger)
 
 

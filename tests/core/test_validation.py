@@ -97,7 +97,7 @@ TASKS: list[tuple[dict[str, Any], str, str]] = [
     ({"max_concurrent": -1}, "OUT_OF_RANGE", "max_concurrent"),
     ({"required_nodes": ("n1",)}, "INVALID_FIELD", "required_nodes"),
     ({"node": "n1"}, "INVALID_FIELD", "node"),
-    ({"type": TaskType.SERVICE}, "INVALID_FIELD", "type"),
+    ({"type": TaskType.SERVICE, "step": 2}, "PROPERTY_NOT_FOR_TYPE", "increment_value"),
     ({"stdout_path": "a\0"}, "INVALID_FIELD", "spec.tasks[1]"),
     ({"environment": {"": "v"}}, "ENVIRONMENT_NAME_INVALID", "environment"),
     ({"custom_properties": {"n" * 81: ""}}, "CUSTOM_PROPERTY_NAME_TOO_LONG", ""),

@@ -54,6 +54,12 @@ def release(**fields: Any) -> TaskSpec:
     return TaskSpec(type=TaskType.NODE_RELEASE, arguments=("/bin/true",), **fields)
 
 
+def service(name: str = "", **fields: Any) -> TaskSpec:
+    """Return a service."""
+    kind = TaskType.SERVICE
+    return TaskSpec(name=name, type=kind, arguments=("/bin/true",), **fields)
+
+
 class Bench:
     """One job, and what its nodes were told.
 
@@ -146,6 +152,11 @@ class Bench:
 
     def finish_tasks(self, *keys: c.TaskKey) -> Decision:
         return self.do(c.FinishTasks(caller=ANN, tasks=keys))
+
+    def conclude(self, task: int = 1, *, cancel: bool = False) -> Decision:
+        return self.do(
+            c.ConcludeService(caller=ANN, task_id=task, cancel_sub_tasks=cancel)
+        )
 
     def add(self, *tasks: TaskSpec, submit: bool = True) -> list[int]:
         answer = self.do(c.AddTasks(caller=ANN, tasks=tasks, submit=submit)).answer

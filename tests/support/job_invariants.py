@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DERIVED = {
     *("definitions", "exit_codes", "ready", "unready", "mean_run", "note_ids"),
-    *("tasks", "tables", "uses", "spec", "masters", "per_node", "critical"),
+    *("tasks", "tables", "uses", "spec", "masters", "special", "critical"),
     *("widest", "uniform", "open_names", "dependants"),
 }
 COLUMNS = (
@@ -53,7 +53,8 @@ def _record(record: TaskRecord) -> tuple[Any, ...]:
         *(record.task_id, record.spec, record.table, record.base, record.count),
         *(record.counts, record.state, record.previous, record.canceled),
         *(record.swept, record.started, record.forgiven, record.shown_from),
-        *(record.requeues, record.submit_time),
+        *(record.requeues, record.submit_time, record.concluded),
+        *(record.strikes, record.not_before),
     )
 
 
@@ -179,7 +180,9 @@ def _check_told(job: Job, watcher: Watcher) -> None:
 def _check_counts(job: Job) -> None:
     total = [0] * len(job.counts)
     for record in job.tasks:
-        states = job.table_of(record).state[record.base : record.base + record.count]
+        # The instances of earlier rounds of a service count no more.
+        first = record.base + (record.shown_from if record.ordinary else 0)
+        states = job.table_of(record).state[first : record.base + record.count]
         found = [states.count(n) for n in range(len(total))]
         assert found == record.counts
         if record.ordinary:

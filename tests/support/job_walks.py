@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.states import JobState, NodeLoss
+from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.reports import EndDetail, LiveAttempt
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import EndReason
-from tests.support.job_bench import ANN, Bench, plain, prep, release, sweep
+from tests.support.job_bench import ANN, Bench, plain, prep, release, service, sweep
 
 if TYPE_CHECKING:
     from hpcsched.core.task.spec import TaskSpec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 NAMES = ("", "a", "b", "c")
 NODES = (1, 2, 3)
 SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6}
+SELDOM |= {"conclude": 4}
 OFTEN = {"grant": 60, "start": 50, "end": 50, "requeue": 15, "requeue_tasks": 20}
 
 
@@ -33,7 +35,7 @@ class Walk:
         reruns = self.die.randint(0, 2)
         self.bench = Bench(
             *self.tasks(),
-            settings=Settings(task_retries=reruns, job_retries=reruns),
+            settings=Settings(task_retries=reruns, job_retries=reruns, max_sweep=40),
             fail_on_task_failure=self.die.random() < 0.15,
             fail_dependent_tasks=self.die.random() < 0.3,
             run_until_canceled=endless,
@@ -63,6 +65,14 @@ class Walk:
                 made.append(sweep(die.randint(1, 4), max_concurrent=most, **fields))
             else:
                 made.append(plain(max_cores=die.choice([0, 3]), **fields))
+        if not late and die.random() < 0.2:
+            made = [
+                service(
+                    min_cores=die.choice([1, 1, 2]),
+                    max_concurrent=die.choice([0, 0, 2]),
+                    critical_count=die.choice([0, 0, 3]),
+                )
+            ]
         if not late and made:
             made += [prep()] * die.randint(0, 1)
             made += [release()] * die.randint(0, 1)
@@ -155,6 +165,15 @@ class Walk:
     def step_tick(self) -> None:
         self.bench.tick(self.die.choice([1.0, 1.0, 60.0]))
 
+    def step_wait(self) -> None:
+        """Wait for what time brings."""
+        bench = self.bench
+        wake = next_tick(bench.job, bench.settings, bench.now)
+        if wake is not None:
+            bench.tick(max(0.0, wake - bench.now))
+            later = next_tick(bench.job, bench.settings, bench.now)
+            assert later is None or later > bench.now
+
     def step_cancel(self) -> None:
         self.ask(c.CancelJob(caller=ANN, force=self.flag(), graceful=self.flag()))
 
@@ -180,6 +199,10 @@ class Walk:
 
     def step_requeue_tasks(self) -> None:
         self.ask(c.RequeueTasks(caller=ANN, tasks=self.keys(), submit_order=3))
+
+    def step_conclude(self) -> None:
+        task, cancel = self.die.randint(1, 3), self.flag()
+        self.ask(c.ConcludeService(caller=ANN, task_id=task, cancel_sub_tasks=cancel))
 
     def step_finish_tasks(self) -> None:
         self.ask(c.FinishTasks(caller=ANN, tasks=self.keys()))

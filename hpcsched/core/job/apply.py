@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.core.job.deriving import derive_state
 from hpcsched.core.job.events import Change, Event, TaskMove
 from hpcsched.core.job.model import (
-    PER_NODE,
     STATES,
     Job,
     NodeUse,
@@ -31,7 +30,7 @@ from hpcsched.core.task.states import (
 from hpcsched.core.task.table import LEGAL_TASK_MOVES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hpcsched.core.job.events import Ranges
 
@@ -70,11 +69,7 @@ def apply(job: Job, event: Event) -> list[Change]:
         _add_task(job, spec)
     touched: dict[int, set[TaskState]] = {}
     for task_id, fields in event.tasks.items():
-        record = job.tasks[task_id - 1]
-        for name, value in fields.items():
-            setattr(record, name, value)
-        if not record.table:
-            job.marked.add(task_id)
+        _patch_record(job, job.tasks[task_id - 1], fields)
         touched[task_id] = set()
     _apply_uses(job, event)
     for move in event.moves:
@@ -90,14 +85,14 @@ def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:
     """Move the job along the event's path, and its per-node tasks with it."""
     if not event.path:
         return
-    per_node = job.per_node.values()
+    special = job.special.values()
     for state in event.path:
         if (job.state, state) not in LEGAL_JOB_MOVES:
             way = f"from {job.state.label} to {state.label}"
             raise InvalidTransitionError(f"job {job.job_id}: {event.name} leads {way}")
         changes.append(Change(0, (), state, job.state))
         job.previous_state, job.state = job.state, state
-        for record in per_node:
+        for record in special:
             _settle_record(job, record, (), changes)
     if job.state is not JobState.RUNNING:
         # What the scheduler asks of a running job is void with its run.
@@ -121,6 +116,18 @@ def _add_task(job: Job, spec: Any) -> None:
     if record.ordinary:
         job.counts[TaskState.CONFIGURING] += record.count
     job.append(record)
+
+
+def _patch_record(job: Job, record: TaskRecord, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(record, name, value)
+    if not record.table:
+        job.marked.add(record.task_id)
+    if record.ordinary and fields.get("shown_from"):
+        # A service starts afresh: its instances so far count no more.
+        for state, count in enumerate(record.counts):
+            job.counts[state] -= count
+        record.counts = [0] * STATES
 
 
 def _apply_uses(job: Job, event: Event) -> None:
@@ -148,7 +155,7 @@ def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:
     was = move.was
     to = int(move.path[-1]) if move.path else was
     if was == 0:
-        # Rows that did not exist before: subtasks of per-node tasks.
+        # Rows that did not exist before: subtasks of per-node tasks and services.
         table.append(move.count, 0)
         record.count += move.count
     spans = [(record.row(a), record.row(b)) for a, b in move.ranges]
@@ -313,7 +320,7 @@ def _settle_record(
         record.previous = TaskState(previous) if previous else None
         return
     way: list[TaskState] = []
-    if record.spec.type not in PER_NODE:
+    if record.spec.size:
         way = [one for one in _PASSED if one in passed and one is not state]
         if way and state not in (TaskState.QUEUED, TaskState.FAILED):
             way = []

@@ -66,7 +66,7 @@ ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {
 }
 RECORD: Final = (
     *("base", "count", "canceled", "swept", "started", "shown_from", "requeues"),
-    "forgiven",
+    *("forgiven", "concluded", "strikes", "not_before"),
 )
 
 

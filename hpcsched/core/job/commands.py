@@ -105,6 +105,15 @@ class FinishTasks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConcludeService:
+    """Let a service make no new instances, and cancel those there are if asked to."""
+
+    caller: Caller
+    task_id: int
+    cancel_sub_tasks: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartCommand:
     """Run a command that is Configuring at once, outside the queue (api.md 8).
 
@@ -215,6 +224,7 @@ Command = (
     | CancelTasks
     | RequeueTasks
     | FinishTasks
+    | ConcludeService
     | StartCommand
     | GrantCores
     | PreemptCores

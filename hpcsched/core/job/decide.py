@@ -13,6 +13,7 @@ from hpcsched.core.job.nodes import evict_node, lose_node, sync_node
 from hpcsched.core.job.preempting import end_backfill, preempt_cores
 from hpcsched.core.job.reporting import take_reports
 from hpcsched.core.job.requeueing import configure_job, requeue_job
+from hpcsched.core.job.service import conclude_service
 from hpcsched.core.job.settle import settle
 from hpcsched.core.job.submitting import (
     add_tasks,
@@ -103,6 +104,7 @@ _HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.CancelTasks: cancel_tasks,
     c.RequeueTasks: requeue_tasks,
     c.FinishTasks: finish_tasks,
+    c.ConcludeService: conclude_service,
     c.StartCommand: start_command,
     c.GrantCores: grant_cores,
     c.PreemptCores: preempt_cores,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.model import PER_NODE
 from hpcsched.core.job.states import JobState
-from hpcsched.core.task.states import TaskState
+from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
     from hpcsched.core.job.model import Job, TaskRecord
@@ -18,7 +18,7 @@ _STOPPING: Final = (
     TaskState.FINISHING,
 )
 _EARLY: Final = (TaskState.CONFIGURING, TaskState.SUBMITTED, TaskState.VALIDATING)
-_PER_NODE_BEFORE: Final = {
+_BEFORE: Final = {
     JobState.CONFIGURING: TaskState.CONFIGURING,
     JobState.SUBMITTED: TaskState.SUBMITTED,
     JobState.VALIDATING: TaskState.VALIDATING,
@@ -36,6 +36,8 @@ def derive_state(job: Job, record: TaskRecord) -> TaskState:
         return TaskState.CANCELING if stopping else TaskState.CANCELED
     if record.spec.type in PER_NODE:
         return _derive_per_node(job, record)
+    if record.spec.type is TaskType.SERVICE:
+        return _derive_service(job, record)
     return _derive_sweep(record)
 
 
@@ -56,12 +58,14 @@ def _derive_sweep(record: TaskRecord) -> TaskState:
 
 def _derive_per_node(job: Job, record: TaskRecord) -> TaskState:
     """A prep or release task: Queued until it runs, then what its nodes say."""
-    before = _PER_NODE_BEFORE.get(job.state)
+    before = _BEFORE.get(job.state)
     if before is not None:
         return before
     shown = record.count - record.shown_from
     if not job.state.terminal:
         return TaskState.RUNNING if shown or record.open else TaskState.QUEUED
+    if _rejected(job):
+        return TaskState.FAILED
     states = job.tables[record.table].column(
         "state", record.shown_from, record.count - 1
     )
@@ -69,3 +73,24 @@ def _derive_per_node(job: Job, record: TaskRecord) -> TaskState:
         if states.count(state):
             return state
     return TaskState.CANCELED
+
+
+def _derive_service(job: Job, record: TaskRecord) -> TaskState:
+    """Return the state of a service: open until it is concluded, or its job ends."""
+    if not (job.state.terminal or (record.concluded and not record.open)):
+        begun = TaskState.RUNNING if record.started else TaskState.QUEUED
+        return _BEFORE.get(job.state, begun)
+    counts = record.counts
+    if counts[TaskState.FAILED] or _rejected(job):
+        return TaskState.FAILED
+    if not record.concluded:  # its job stopped it
+        stays = job.state is JobState.FINISHED and counts[TaskState.FINISHED]
+        return TaskState.FINISHED if stays else TaskState.CANCELED
+    every = 0 < counts[TaskState.CANCELED] == sum(counts)
+    return TaskState.CANCELED if every else TaskState.FINISHED
+
+
+def _rejected(job: Job) -> bool:
+    """Did the job fail its validation (J7)?"""
+    checked = (JobState.VALIDATING, JobState.EXTERNAL_VALIDATION)
+    return job.state is JobState.FAILED and job.previous_state in checked

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import TaskMove
 from hpcsched.core.job.locating import current_row, to_ranges
+from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.stopping import stopped_state
 from hpcsched.core.reports import EndDetail, Ended
@@ -144,6 +145,8 @@ class Ending:
         """T7, T8, T22, T23: nobody's fault."""
         if may_rerun(self._turn, record, row):
             return _Way(way.was, (*way.path, S.QUEUED), counter="auto")
+        if replaces(self._job, record):
+            return way._replace(path=(*way.path, S.CANCELED))
         return way._replace(path=(*way.path, S.FAILED))
 
     def _stopped(self, record: TaskRecord, row: int, position: int) -> _Way:
@@ -180,6 +183,8 @@ class Ending:
                 record, ranges, way.was, way.path, way.counter, fresh=way.fresh
             )
         columns = self._columns(record, at)
+        if way.path[-1] is S.CANCELED and way.was != S.CANCELING:
+            columns["origin"] = int(CancelOrigin.NODE)  # a service's instance
         if way.code:
             columns["note"] = self._turn.note(way.code, way.text)
         one = TaskMove(
@@ -285,7 +290,8 @@ def may_go_again(turn: Turn, record: TaskRecord) -> bool:
     """May its attempts be followed by others at all (lifecycle.md 5.2)?"""
     spec = record.spec
     runs = turn.job.state is JobState.RUNNING
-    return runs and record.ordinary and not spec.node and spec.is_rerunnable
+    runs = runs and record.ordinary and spec.size > 0  # and no service
+    return runs and not spec.node and spec.is_rerunnable
 
 
 def may_rerun(turn: Turn, record: TaskRecord, row: int) -> bool:

@@ -53,6 +53,8 @@ class EventName(StrEnum):
     TASKS_REQUEUED = "TasksRequeued"
     TASKS_LOST = "TasksLost"
     TASKS_PREEMPTED = "TasksPreempted"
+    SERVICE_CONCLUDED = "ServiceConcluded"
+    SERVICE_STEADY = "ServiceSteady"
     NODE_PREPARED = "NodePrepared"
     NODE_PREP_FAILED = "NodePrepFailed"
     NODE_RELEASING = "NodeReleasing"

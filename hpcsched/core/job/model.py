@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.exitcodes import parse_exit_codes
 from hpcsched.core.job.states import (
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 STATES = len(TaskState) + 1
 PER_NODE = (TaskType.NODE_PREP, TaskType.NODE_RELEASE)
+UNBOUNDED: Final = 2147483647
+"""As many as there are (cores, instances at once)."""
 
 
 class UsePhase(IntEnum):
@@ -90,6 +92,9 @@ class TaskRecord:
         forgiven: Failures from before its job was queued again; they trip nothing.
         shown_from: Instances up to this one belong to earlier rounds (prep, release).
         requeues: requeue_count of a master.
+        concluded: It makes no new instance (services).
+        strikes: Rounds of instances that ended at once, one after the other (services).
+        not_before: No new instance before this time (services).
         submit_time: When it was submitted by itself; None: with its job.
         hint: No row before it is Queued; derived, not stored.
     """
@@ -109,6 +114,9 @@ class TaskRecord:
     shown_from: int = 0
     requeues: int = 0
     submit_time: float | None = None
+    concluded: bool = False
+    strikes: int = 0
+    not_before: float = 0.0
     hint: int = 0
 
     @property
@@ -124,7 +132,14 @@ class TaskRecord:
     @property
     def open(self) -> int:
         """Number of elements that are not terminal."""
-        return self.count - sum(self.counts[state] for state in TASK_TERMINAL)
+        return sum(self.counts) - sum(self.counts[state] for state in TASK_TERMINAL)
+
+    @property
+    def serving(self) -> bool:
+        """Is it a service that makes new instances?"""
+        if self.spec.type is not TaskType.SERVICE:
+            return False
+        return not (self.concluded or self.canceled)
 
     def row(self, instance: int) -> int:
         """Return the row of an instance (0 for a plain task)."""
@@ -144,7 +159,8 @@ class TaskRecord:
         """Return the ranges of every instance."""
         if not self.has_elements:
             return ((0, 0),)
-        return ((1, self.count),) if self.count else ()
+        first = self.shown_from + 1 if self.ordinary else 1
+        return ((first, self.count),) if first <= self.count else ()
 
 
 class Job:
@@ -182,7 +198,6 @@ class Job:
         "owner",
         "pending_end",
         "pending_reason",
-        "per_node",
         "preempted_now",
         "previous_state",
         "ready",
@@ -191,6 +206,7 @@ class Job:
         "requeued",
         "revision",
         "spec",
+        "special",
         "start_time",
         "state",
         "submit_order",
@@ -251,7 +267,7 @@ class Job:
         self.definitions: dict[int, tuple[tuple[object, ...], DefineTask]] = {}
         self.exit_codes: dict[int, ExitCodes] = {}
         self.masters: list[TaskRecord] = []
-        self.per_node: dict[TaskType, TaskRecord] = {}
+        self.special: dict[TaskType, TaskRecord] = {}
         self.critical: list[TaskRecord] = []
         self.marked: set[int] = set()
         self.widest = 1
@@ -283,19 +299,25 @@ class Job:
         spec = record.spec
         if record.table:
             self.masters.append(record)
-        if not record.ordinary:
-            self.per_node[spec.type] = record
+        if not (record.ordinary and spec.size):
+            self.special[spec.type] = record
         if spec.critical or (spec.critical is None and spec.critical_count):
             self.critical.append(record)
         if record.ordinary:
             self.widest = max(self.widest, spec.min_cores)
-            self.uniform &= not spec.max_concurrent
+            self.uniform &= not spec.max_concurrent and spec.size > 0
             self.uniform &= (spec.max_cores or spec.min_cores) == 1
         self.ready = None
 
     def typed(self, kind: TaskType) -> TaskRecord | None:
-        """Return the job's node preparation or release, if it has one."""
-        return self.per_node.get(kind)
+        """Return the job's node preparation, release or service, if it has one."""
+        return self.special.get(kind)
+
+    @property
+    def service(self) -> TaskRecord | None:
+        """Its service while that makes new instances, else None."""
+        record = self.special.get(TaskType.SERVICE)
+        return record if record is not None and record.serving else None
 
     def ordinary(self) -> Iterator[TaskRecord]:
         """Yield the tasks that count for the result."""
@@ -328,14 +350,20 @@ class Job:
         if self.widest == 1:
             return 1
         return max(
-            (t.spec.min_cores for t in self.ordinary() if t.open),
+            (t.spec.min_cores for t in self.ordinary() if t.open or t.serving),
             default=1,
         )
 
     def max_cores(self) -> int:
-        """Most cores that it can use: given, or the sum over open elements."""
+        """Most cores that it can use: given, or the sum over open elements.
+
+        A service can use whatever there is: UNBOUNDED, unless it is limited itself.
+        """
         if self.spec.max_cores is not None:
             return self.spec.max_cores
+        if self.service is not None:
+            most = self.service.spec.max_concurrent * self.service.spec.min_cores
+            return most or UNBOUNDED
         if self.uniform:
             idle = (*TASK_TERMINAL, TaskState.CONFIGURING)
             return max(1, sum(self.counts) - sum(self.counts[s] for s in idle))

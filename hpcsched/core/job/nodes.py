@@ -11,6 +11,7 @@ from hpcsched.core.job.front import queued_front
 from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.reporting import sane_core, sane_time, started_move
+from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import CancelRequest, JobState, NodeLoss
 from hpcsched.core.job.stopping import stopped_state
 from hpcsched.core.task.elements import STARTED
@@ -95,13 +96,16 @@ def lost_moves(turn: Turn, rows: _Rows, reason: EndReason) -> list[TaskMove]:
         table = job.table_of(record)
         state = table.state[row]
         fresh = False
+        to = S.FAILED
         if state == S.CANCELING:
             origin = table.get("origin", row)
             started = bool(table.get("flags", row) & STARTED)
             to = stopped_state(table.get("pending", row), origin, started=started)
             fresh = origin == CancelOrigin.REQUEUE
-        else:
-            to = S.QUEUED if may_rerun(turn, record, row) else S.FAILED
+        elif may_rerun(turn, record, row):
+            to = S.QUEUED
+        elif replaces(job, record):
+            to = S.CANCELED
         key = (record.task_id, state, int(to), fresh)
         groups.setdefault(key, []).append(record.instance(row))
     moves = []
@@ -118,6 +122,8 @@ def lost_moves(turn: Turn, rows: _Rows, reason: EndReason) -> list[TaskMove]:
             columns: dict[str, Any] = {"end": turn.now, "reason": int(reason)}
             if not stopped:
                 columns["note"] = turn.note(code, text)
+            if not stopped and to_state == S.CANCELED:
+                columns["origin"] = int(CancelOrigin.NODE)
             one = TaskMove(
                 task_id=task_id, ranges=ranges, was=state, path=path, columns=columns
             )
@@ -160,12 +166,15 @@ def _evictions(turn: Turn, command: EvictNode) -> list[TaskMove]:
     text = f"node {command.node} was taken offline"
     moves = []
     for (task_id, state, again), instances in groups.items():
+        record = job.tasks[task_id - 1]
         columns = {
             "origin": int(CancelOrigin.NODE),
             "request": int(CancelRequest.NODE_NOT_USABLE_BY_JOB),
             "pending": int(S.QUEUED if again else end),
         }
-        if not again:
+        if again and not record.spec.size:  # a service: a new one takes its place
+            columns["pending"] = int(S.CANCELED)
+        if columns["pending"] != S.QUEUED:
             columns["note"] = turn.note(codes.NODE_NOT_USABLE, text)
         moves.append(
             TaskMove(

@@ -8,11 +8,11 @@ tasks took so far.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.locating import ACTIVE
-from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.model import UNBOUNDED, UsePhase
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobType
 from hpcsched.core.task.elements import SENT
@@ -30,10 +30,14 @@ AHEAD_S: Final = 0.05
 AHEAD_LIMIT: Final = 64
 RUN_LIMIT: Final = 4096
 _QUEUED: Final = bytes([TaskState.QUEUED])
+_SENT: Final = (TaskState.DISPATCHING,)
+_NEW: Final = (TaskState.QUEUED, TaskState.DISPATCHING)
 
 
 def next_width(job: Job) -> int:
     """Return the cores that the next task to start needs on one node; 0: none may."""
+    if job.service is not None:
+        return job.service.spec.min_cores
     for record, _, _ in _Front(job).spans(_Placer(job)):
         return record.spec.min_cores
     for record, _, _ in _InOrder(job).spans(_Placer(job)):
@@ -51,11 +55,29 @@ def lookahead(job: Job, cores: int) -> int:
 def place(turn: Turn) -> None:
     """Dispatch what fits: first to free cores, then ahead of them."""
     job = turn.job
-    if job.spec.job_type is JobType.ADMIN or not job.counts[TaskState.QUEUED]:
+    service = job.service
+    if job.spec.job_type is JobType.ADMIN:
+        return
+    if service is None and not job.counts[TaskState.QUEUED]:
         return
     uses = [use for use in job.uses.values() if use.phase is UsePhase.READY]
-    if not uses:
+    if service is not None:
+        _place_new(turn, service, uses)
+    elif uses:
+        _place_queued(turn, uses)
+
+
+def _place_new(turn: Turn, service: TaskRecord, uses: list[NodeUse]) -> None:
+    if turn.now < service.not_before:
         return
+    source = _New(service, turn.settings.max_sweep)
+    placer = _fill(turn.job, uses, source, too_many=False)
+    if placer.moves:
+        turn.emit(EventName.TASKS_DISPATCHED, moves=placer.moves)
+
+
+def _place_queued(turn: Turn, uses: list[NodeUse]) -> None:
+    job = turn.job
     if job.front:
         front = _Front(job)
         placer = _fill(job, uses, front)
@@ -69,10 +91,15 @@ def place(turn: Turn) -> None:
         turn.emit(EventName.TASKS_DISPATCHED, moves=placer.moves)
 
 
-def _fill(job: Job, uses: list[NodeUse], source: _InOrder | _Front) -> _Placer:
-    """Take from a source what fits; its moves are not applied yet."""
+def _fill(
+    job: Job, uses: list[NodeUse], source: _Source, *, too_many: bool = True
+) -> _Placer:
+    """Take from a source what fits; its moves are not applied yet.
+
+    With ``too_many`` some go to nodes ahead of free cores.
+    """
     placer = _Placer(job)
-    for ahead in (False, True):
+    for ahead in (False, True) if too_many else (False,):
         for use in uses:
             room = len(use.cores) - use.busy - placer.booked.get(use.node_id, 0)
             owed = job.owing.get(use.node_id, 0)
@@ -83,6 +110,16 @@ def _fill(job: Job, uses: list[NodeUse], source: _InOrder | _Front) -> _Placer:
             if room > 0 and not placer.fill(use, room, source):
                 break
     return placer
+
+
+class _Source(Protocol):
+    """Where elements to send come from."""
+
+    def spans(self, placer: _Placer) -> Spans:
+        """Yield (task, first row, last row), each time what is left of the next one."""
+
+    def took(self, record: TaskRecord, last: int) -> None:
+        """Rows up to ``last`` of the span were taken."""
 
 
 class _InOrder:
@@ -161,6 +198,25 @@ class _Front:
             del self._left[self._at]
 
 
+class _New:
+    """Instances of a service, which come into being as they are sent."""
+
+    def __init__(self, service: TaskRecord, most: int) -> None:
+        self._service = service
+        self._next = service.count
+        self._most = most
+
+    def spans(self, placer: _Placer) -> Spans:
+        """Yield (task, first row, last row) of those that there may still be."""
+        while self._next < self._most and placer.concurrency(self._service) > 0:
+            yield self._service, self._next, self._most - 1
+
+    def took(self, record: TaskRecord, last: int) -> None:
+        """Rows up to ``last`` of the span were taken."""
+        del record
+        self._next = last + 1
+
+
 def queued_run(
     job: Job, record: TaskRecord, low: int, high: int
 ) -> tuple[int, int] | None:
@@ -182,7 +238,7 @@ class _Placer:
         self.moves: list[TaskMove] = []
         self.booked: dict[int, int] = {}
 
-    def fill(self, use: NodeUse, room: int, source: _InOrder | _Front) -> bool:
+    def fill(self, use: NodeUse, room: int, source: _Source) -> bool:
         """Use up the room of a node; False when no task is left that may start."""
         for record, first, last in source.spans(self):
             width = self._width(record, use, room)
@@ -198,7 +254,7 @@ class _Placer:
 
     def concurrency(self, record: TaskRecord) -> int:
         """Return how many more elements of the task may be on nodes at once."""
-        limit = record.spec.max_concurrent or record.count
+        limit = record.spec.max_concurrent or UNBOUNDED
         active = sum(record.counts[state] for state in ACTIVE)
         return limit - active - self._taken.get(record.task_id, 0)
 
@@ -217,12 +273,13 @@ class _Placer:
         columns = {"node": use.node_id}
         if width != record.spec.min_cores:
             columns["width"] = width
+        new = first >= record.base + record.count
         self.moves.append(
             TaskMove(
                 task_id=record.task_id,
                 ranges=((record.instance(first), record.instance(last)),),
-                was=TaskState.QUEUED,
-                path=(TaskState.DISPATCHING,),
+                was=0 if new else TaskState.QUEUED,
+                path=_NEW if new else _SENT,
                 columns=columns,
                 flags=SENT,
             )

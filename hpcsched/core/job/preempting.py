@@ -47,7 +47,9 @@ def preempt_cores(turn: Turn, command: PreemptCores) -> None:
     owing = _owing(job, command.cores, whole=whole)
     if not whole and owing and held - sum(owing.values()) < job.min_cores():
         return
-    moves = _stops(turn, owing, command) if command.immediate else []
+    # A service never ends by itself: its instances are asked to (ExitIfPossible).
+    stop = command.immediate or job.service is not None
+    moves = _stops(turn, owing, command) if stop else []
     news = {
         "owing": owing,
         "preempted_now": command.immediate and bool(owing),

@@ -14,6 +14,7 @@ from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import queued_front
 from hpcsched.core.job.locating import current_row, to_ranges
 from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.service import pace
 from hpcsched.core.job.states import JobState
 from hpcsched.core.reports import Ended, Started
 from hpcsched.core.task.elements import STARTED
@@ -52,7 +53,9 @@ def take_reports(turn: Turn, command: TakeReports) -> None:
     if moves:
         patch = queued_front(turn.job, moves)
         patch |= zip(("user_ms", "kernel_ms", "memory_kib"), used, strict=True)
-        turn.emit(EventName.TASKS_ENDED, moves=moves, patch=patch)
+        tasks, text = pace(turn, moves)
+        name = EventName.TASKS_ENDED
+        turn.emit(name, moves=moves, patch=patch, tasks=tasks, message=text)
     _preparations(turn, moves, command)
 
 

@@ -75,12 +75,14 @@ def again(
 
 
 def reset_per_node(job: Job) -> dict[int, dict[str, Any]]:
-    """Return the fields that let prep and release start afresh (4.1)."""
-    return {
-        record.task_id: {"shown_from": record.count, "canceled": False}
-        for record in job.tasks
-        if not record.ordinary
-    }
+    """Return the fields that let prep, release and services start afresh (4.1)."""
+    tasks: dict[int, dict[str, Any]] = {}
+    for record in job.special.values():
+        fields = tasks[record.task_id] = {"shown_from": record.count, "canceled": False}
+        if record.ordinary:
+            fields |= {"concluded": False, "strikes": 0, "not_before": 0.0}
+            fields |= {"started": False, "forgiven": 0, "swept": 0}
+    return tasks
 
 
 def requeue_job(turn: Turn, command: RequeueJob) -> HpcError | None:
@@ -141,6 +143,8 @@ def requeue_now(turn: Turn, also: dict[str, Any] | None = None) -> HpcError | No
     moves: list[TaskMove] = []
     tasks = reset_per_node(job)
     for record in job.ordinary():
+        if record.spec.type is TaskType.SERVICE:
+            continue  # what it had stays; new instances come
         found = _rerun(turn, record, IN_TASK if verdict is None else OUT_TASK)
         if found:
             moves.extend(found)
@@ -200,6 +204,8 @@ def configure_job(turn: Turn, command: ConfigureJob) -> None:
     moves: list[TaskMove] = []
     tasks = reset_per_node(job)
     for record in job.ordinary():
+        if record.spec.type is TaskType.SERVICE:
+            continue
         found = _rerun(turn, record, (TaskState.CONFIGURING,))
         found = [one for one in found if one.was != TaskState.CONFIGURING]
         moves.extend(found)

@@ -90,7 +90,7 @@ def _fail(turn: Turn, text: str) -> None:
 
 def _exchange(turn: Turn) -> bool:
     job = turn.job
-    if not job.counts[TaskState.QUEUED] or not job.uses:
+    if not (job.counts[TaskState.QUEUED] or job.service) or not job.uses:
         return False
     if max(len(use.cores) for use in job.uses.values()) >= next_width(job):
         return False

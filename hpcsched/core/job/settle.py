@@ -17,6 +17,7 @@ from hpcsched.core.job.placing import place
 from hpcsched.core.job.preempting import give_up, go_back_empty, requeue_preempted
 from hpcsched.core.job.requeueing import requeue_now
 from hpcsched.core.job.resources import lack_resources
+from hpcsched.core.job.service import look_after
 from hpcsched.core.job.shrinking import shrink
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -58,6 +59,7 @@ def _run(turn: Turn) -> None:
         return
     prepare(turn)
     give_up(turn)
+    look_after(turn)
     place(turn)
     shrink(turn)
     release(turn)
@@ -147,6 +149,7 @@ def _close(turn: Turn) -> bool:
     waiting = counts[TaskState.SUBMITTED] + counts[TaskState.VALIDATING]
     if (
         waiting + counts[TaskState.QUEUED] + job.on_nodes()
+        or job.service is not None
         or job.spec.run_until_canceled
     ):
         return False
@@ -176,6 +179,9 @@ def result_of(job: Job) -> JobState:
         return JobState.FAILED
     if counts[TaskState.CANCELED] + counts[TaskState.CONFIGURING] == sum(counts) > 0:
         return JobState.CANCELED
+    service = job.typed(TaskType.SERVICE)
+    if service is not None and service.canceled and not sum(counts):
+        return JobState.CANCELED  # before it had an instance
     return JobState.FINISHED
 
 
@@ -185,6 +191,8 @@ def _end_empty(turn: Turn) -> None:
     counts = job.counts
     open_ = counts[TaskState.QUEUED] + counts[TaskState.SUBMITTED]
     if open_ + counts[TaskState.VALIDATING] or job.spec.run_until_canceled:
+        return
+    if job.service is not None:
         return
     end_job(turn, result_of(job))
 

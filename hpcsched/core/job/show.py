@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcsched.common.substitution import compile_template, render
-from hpcsched.core.job.model import PER_NODE, Job
+from hpcsched.core.job.model import Job
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -18,7 +18,6 @@ from hpcsched.core.task.states import (
     CancelOrigin,
     EndReason,
     TaskState,
-    TaskType,
 )
 from hpcsched.core.views import JobView, TaskView
 
@@ -176,6 +175,7 @@ def master_view(
         request_cancel=CancelRequest.NONE,
         v1_canceled=False,
         pending_reason=waiting_for(job, record) if waiting else "",
+        concluded=record.concluded,
         counts=counts,
         spec=record.spec if full else None,
     )
@@ -191,9 +191,10 @@ def submitted(job: Job, record: TaskRecord, state: TaskState) -> float | None:
 def first_error(job: Job, record: TaskRecord) -> str:
     """Return the text of the first failed or canceled element, or nothing."""
     table = job.table_of(record)
+    first = record.base + (record.shown_from if record.ordinary else 0)
     for state in (TaskState.FAILED, TaskState.CANCELED):
         if record.counts[state]:
-            row = table.find(state, record.base, record.base + record.count - 1)
+            row = table.find(state, first, record.base + record.count - 1)
             if row >= 0:
                 return str(job.notes[table.get("note", row)][1])
     return ""
@@ -245,8 +246,3 @@ def listed(
                 instance = record.instance(found)
                 continue
             instance += 1
-
-
-def is_counted(record: TaskRecord) -> bool:
-    """Does the task count in the job's totals?"""
-    return record.spec.type not in PER_NODE and record.spec.type is not TaskType.SERVICE

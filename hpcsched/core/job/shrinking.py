@@ -26,6 +26,10 @@ def shrink(turn: Turn) -> None:
         or job.spec.job_type is JobType.ADMIN
     ):
         return
+    if job.service is not None:
+        if job.service.strikes:
+            _leave_idle(turn, job.service.spec.min_cores)
+        return
     held = sum(len(use.cores) for use in job.uses.values())
     spare = held - (job.spec.min_cores or 0)
     uses: dict[int, tuple[Any, ...]] = {}
@@ -38,6 +42,28 @@ def shrink(turn: Turn) -> None:
             uses[use.node_id] = (use.cores, int(UsePhase.LEAVING), use.prepared)
         elif len(kept) < len(use.cores):
             uses[use.node_id] = (kept, int(use.phase), use.prepared)
+    if uses:
+        turn.emit(EventName.JOB_RESIZED, uses=uses)
+
+
+def _leave_idle(turn: Turn, width: int) -> None:
+    """Give back idle nodes of a service whose instances end at once.
+
+    Nodes with room for one instance stay until the job's minimum is held.
+    """
+    job = turn.job
+    ready = [use for use in job.uses.values() if use.phase is UsePhase.READY]
+    held = sum(len(use.cores) for use in ready)
+    able = sum(len(use.cores) >= width for use in ready)
+    uses: dict[int, tuple[Any, ...]] = {}
+    for use in ready:
+        held -= len(use.cores)
+        able -= len(use.cores) >= width
+        if use.live or held < job.min_cores() or not able:
+            held += len(use.cores)
+            able += len(use.cores) >= width
+        else:
+            uses[use.node_id] = (use.cores, int(UsePhase.LEAVING), use.prepared)
     if uses:
         turn.emit(EventName.JOB_RESIZED, uses=uses)
 

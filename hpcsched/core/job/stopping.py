@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
 from hpcsched.core.job.turn import move, runs_of
@@ -29,6 +30,8 @@ WAIT = (
     TaskState.QUEUED,
 )
 LIVE = (TaskState.DISPATCHING, TaskState.RUNNING)
+AGAIN = (TaskState.QUEUED, TaskState.CANCELED)
+"""Pending ends of what runs again; instances of services are followed by new ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,8 @@ class StopOf:
     """How elements are to be stopped.
 
     Attributes:
-        end: State of those that ran: FAILED, FINISHED or QUEUED.
+        end: State of those that ran: FAILED, FINISHED or QUEUED; in a service that is
+            CANCELED in place of QUEUED.
         live: Note (code, text) of those that are stopped on a node.
         waiting: Note of those that never ran.
         force: No grace period.
@@ -60,6 +64,8 @@ def stop_elements(
 ) -> list[TaskMove]:
     """Return the moves that stop elements of one task, but never terminal ones."""
     moves: list[TaskMove] = []
+    if how.end is TaskState.QUEUED and record.spec.type is TaskType.SERVICE:
+        how = _followed(how)
     for state, spans in runs_of(turn.job, record, ranges):
         if state in WAIT:
             if not how.keep_waiting:
@@ -70,6 +76,13 @@ def stop_elements(
         elif state == TaskState.CANCELING:
             moves.extend(_restop(turn, record, spans, how))
     return moves
+
+
+def _followed(how: StopOf) -> StopOf:
+    """Return how instances of a service end that are followed by new ones (4.1)."""
+    text = "its job was queued again; a new instance takes its place"
+    told = how.live if how.live[0] else (codes.SERVICE_CANCELED_ON_REQUEUE, text)
+    return replace(how, end=TaskState.CANCELED, live=told)
 
 
 def _cancel_waiting(
@@ -115,7 +128,7 @@ def _restop(
         rows = table.runs(record.row(first), record.row(last), "pending")
         for pending, a, b in rows:
             columns: dict[str, Any] = {}
-            if pending == TaskState.QUEUED and how.end is not TaskState.QUEUED:
+            if pending in AGAIN and how.end not in AGAIN:
                 columns = {
                     "origin": int(how.origin),
                     "request": int(how.request),
@@ -186,8 +199,8 @@ def begin_stop(
 
 def stopped_state(pending: int, origin: int, *, started: bool) -> TaskState:
     """Return where a Canceling element ends (T13 to T15, T21, T25, D12)."""
-    if pending == TaskState.QUEUED:
-        return TaskState.QUEUED
+    if pending in AGAIN:
+        return TaskState(pending)
     if not started and origin == CancelOrigin.PREEMPTION:
         return TaskState.QUEUED  # nothing of it has run, so nothing runs again
     if not started and origin != CancelOrigin.NODE:

@@ -40,6 +40,7 @@ class JobTrigger(StrEnum):
     STOPPED = "everything has stopped"
     ADD_TASKS = "add tasks"
     SUBMIT_TASKS = "submit tasks"
+    CONCLUDE = "conclude service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,12 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
     ),
     _row("T1", _ALIVE, _T.ADD_TASKS, ()),
     _row("T3", _ALIVE, _T.SUBMIT_TASKS, ()),
+    _row(
+        "ServiceConclude",
+        (S.SUBMITTED, S.VALIDATING, S.EXTERNAL_VALIDATION, S.QUEUED, S.RUNNING),
+        _T.CONCLUDE,
+        (),
+    ),
 )
 
 _REFUSAL: Final[Mapping[JobTrigger, str]] = {
@@ -134,6 +141,7 @@ _REFUSAL: Final[Mapping[JobTrigger, str]] = {
     _T.CANCEL: "INVALID_CANCEL_JOB_STATE",
     _T.FORCE_CANCEL: "INVALID_CANCEL_JOB_STATE",
     _T.CONFIGURE: "JOB_NOT_CONFIGURABLE",
+    _T.CONCLUDE: "SERVICE_NOT_CONCLUDABLE",
 }
 
 JOB_ROWS: Final[Mapping[tuple[S, JobTrigger], tuple[Row, ...]]] = {
@@ -162,8 +170,9 @@ def require(state: S, trigger: JobTrigger, job_id: int) -> None:
     """Refuse a trigger that no row allows in this state.
 
     Raises:
-        HpcError: INVALID_CANCEL_JOB_STATE, JOB_NOT_CONFIGURING, JOB_NOT_CONFIGURABLE or
-            INVALID_OPERATION (lifecycle.md 3, "Calls that no row allows").
+        HpcError: INVALID_CANCEL_JOB_STATE, JOB_NOT_CONFIGURING, JOB_NOT_CONFIGURABLE,
+            SERVICE_NOT_CONCLUDABLE or INVALID_OPERATION (lifecycle.md 3, "Calls that no
+            row allows").
     """
     if not JOB_ROWS[state, trigger]:
         raise HpcError(

@@ -121,4 +121,6 @@ def _finish(turn: Turn, key: TaskKey, text: str) -> None:
         waiting=(codes.FINISHED_DURING_EXECUTION, text),
     )
     moves = stop_elements(turn, record, how, ranges)
-    turn.emit(EventName.TASKS_FINISH_REQUESTED, moves=moves, message=text)
+    tasks = {record.task_id: {"concluded": True}} if whole and record.serving else {}
+    name = EventName.TASKS_FINISH_REQUESTED
+    turn.emit(name, moves=moves, tasks=tasks, message=text)

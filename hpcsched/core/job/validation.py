@@ -31,6 +31,7 @@ PRIORITY_LIMIT: Final = 4000
 CRITICAL_LIMIT: Final = 1_000_000
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _PER_NODE: Final = (TaskType.NODE_PREP, TaskType.NODE_RELEASE)
+_COUNTED: Final = (TaskType.PARAMETRIC_SWEEP, TaskType.SERVICE)
 
 
 def validate_new(spec: JobSpec, tasks: Sequence[TaskSpec], settings: Settings) -> None:
@@ -94,10 +95,21 @@ def validate_added(
         limit = settings.max_sweeps
         raise HpcError("TOO_MANY_SWEEPS", field="spec.tasks", count=sweeps, limit=limit)
     kinds = [task.type for task in everything]
+    _check_alone(before, added)
     if kinds.count(TaskType.NODE_PREP) > 1:
         raise HpcError("TOO_MANY_PREP_TASKS", field="spec.tasks")
     if kinds.count(TaskType.NODE_RELEASE) > 1:
         raise HpcError("TOO_MANY_RELEASE_TASKS", field="spec.tasks")
+
+
+def _check_alone(before: Sequence[TaskSpec], added: Sequence[TaskSpec]) -> None:
+    """Refuse any ordinary task beside a service (properties.md 4.3)."""
+    kinds = [task.type for task in (*before, *added) if task.type not in _PER_NODE]
+    if TaskType.SERVICE not in kinds or len(kinds) == 1:
+        return
+    if any(task.type is TaskType.SERVICE for task in before):
+        raise HpcError("TASK_BESIDE_SERVICE", field="spec.tasks")
+    raise HpcError("SERVICE_NOT_ALONE", field="spec.tasks")
 
 
 def validate_together(
@@ -108,6 +120,7 @@ def validate_together(
     Raises:
         HpcError: the first thing that is wrong.
     """
+    _check_alone([], tasks)
     check_dependencies(tasks, first)
     kinds = {task.type for task in tasks}
     if kinds and kinds <= set(_PER_NODE) and not spec.run_until_canceled:
@@ -141,9 +154,6 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
     _text(f"{field}.name", task.name)
     if "," in task.name or ";" in task.name:
         raise HpcError("TASK_NAME_INVALID", field=f"{field}.name")
-    if task.type is TaskType.SERVICE:
-        problem = "service tasks are not supported by this version"
-        raise HpcError("INVALID_FIELD", field=f"{field}.type", problem=problem)
     if task.node and job.job_type is not JobType.ADMIN:
         problem = "only the tasks of a command name their node"
         raise HpcError("INVALID_FIELD", field=f"{field}.node", problem=problem)
@@ -160,12 +170,16 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
     _details(field, task)
     if task.type is TaskType.PARAMETRIC_SWEEP:
         _sweep(field, task, settings)
-    elif task.end or task.lines:
-        name = "lines" if task.lines else "end_value"
-        kind = task.type.label
-        raise HpcError("PROPERTY_NOT_FOR_TYPE", field=f"{field}.{name}", type=kind)
+    else:
+        _no_sweep(field, task)
     if task.type in _PER_NODE:
         _per_node(field, task, settings)
+    elif task.type is TaskType.SERVICE:
+        given = {
+            "depends_on": bool(task.depends_on),
+            "is_rerunnable": not task.is_rerunnable,
+        }
+        _forbid(field, task, given)
 
 
 def _details(field: str, task: TaskSpec) -> None:
@@ -177,7 +191,7 @@ def _details(field: str, task: TaskSpec) -> None:
     _properties(f"{field}.custom_properties", task.custom_properties)
     _environment(f"{field}.environment", task.environment)
     _count(f"{field}.fail_job_on_failure_count", task.critical_count, 0, CRITICAL_LIMIT)
-    if task.critical_count > 1 and not task.is_sweep:
+    if task.critical_count > 1 and task.type not in _COUNTED:
         raise HpcError(
             "PROPERTY_NOT_FOR_TYPE",
             field=f"{field}.fail_job_on_failure_count",
@@ -261,10 +275,7 @@ def _per_node(field: str, task: TaskSpec, settings: Settings) -> None:
         "is_rerunnable": not task.is_rerunnable,
         "fail_job_on_failure": bool(task.critical or task.critical_count),
     }
-    for name, given in forbidden.items():
-        if given:
-            kind = task.type.label
-            raise HpcError("PROPERTY_NOT_FOR_TYPE", field=f"{field}.{name}", type=kind)
+    _forbid(field, task, forbidden)
     if task.type is TaskType.NODE_RELEASE and task.runtime > settings.release_s > 0:
         raise HpcError(
             "RELEASE_RUNTIME_TOO_LONG",
@@ -272,6 +283,23 @@ def _per_node(field: str, task: TaskSpec, settings: Settings) -> None:
             value=f"{task.runtime:g} s",
             limit=f"{settings.release_s} s",
         )
+
+
+def _no_sweep(field: str, task: TaskSpec) -> None:
+    forbidden = {
+        "start_value": task.start != 1,
+        "end_value": bool(task.end),
+        "increment_value": task.step != 1,
+        "lines": bool(task.lines),
+    }
+    _forbid(field, task, forbidden)
+
+
+def _forbid(field: str, task: TaskSpec, forbidden: Mapping[str, bool]) -> None:
+    for name, given in forbidden.items():
+        if given:
+            kind = task.type.label
+            raise HpcError("PROPERTY_NOT_FOR_TYPE", field=f"{field}.{name}", type=kind)
 
 
 def _text(field: str, text: str) -> None:

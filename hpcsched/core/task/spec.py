@@ -85,7 +85,10 @@ class TaskSpec:
 
     @property
     def size(self) -> int:
-        """Number of elements: 1 for a plain task; 0 for prep and release at first."""
+        """Number of elements at first: 1 for a plain task; 0 where they are made later.
+
+        Node preparation and release make them per node, a service as cores come free.
+        """
         if self.type is TaskType.PARAMETRIC_SWEEP:
             if self.lines:
                 return len(self.lines)

@@ -31,6 +31,7 @@ class TaskTrigger(StrEnum):
     STOPPED = "attempt has ended"
     REQUEUE = "requeue"
     CONFIGURE = "configure"
+    CONCLUDE = "conclude"
     FAIL_DEPENDENT = "task it depends on failed"
 
 
@@ -73,6 +74,9 @@ TASK_TABLE: Final[tuple[Row, ...]] = (
         (S.FINISHING, S.FAILED),
         (S.FINISHING, S.QUEUED),
     ),
+    # An instance of a service is never queued again: another one takes its place.
+    _row("T7 service", (S.DISPATCHING,), _T.REFUSE, (S.CANCELED,)),
+    _row("T22 service", (S.RUNNING, S.DISPATCHING), _T.LOSE, (S.CANCELED,)),
     _row("T12", _WAITING, _T.CANCEL, (S.CANCELED,)),
     _row("T12 forced", _WAITING, _T.FORCE_CANCEL, (S.CANCELED,)),
     _row("T13 T15", (S.RUNNING, S.DISPATCHING), _T.CANCEL, (S.CANCELING,)),
@@ -117,6 +121,12 @@ TASK_TABLE: Final[tuple[Row, ...]] = (
         (S.QUEUED, S.SUBMITTED, S.VALIDATING, S.FAILED, S.CANCELED),
         _T.CONFIGURE,
         (S.CONFIGURING,),
+    ),
+    _row(
+        "ServiceConclude",
+        (S.SUBMITTED, S.VALIDATING, S.QUEUED, S.RUNNING),
+        _T.CONCLUDE,
+        (),
     ),
     _row("T28", _WAITING, _T.FAIL_DEPENDENT, (S.FAILED,)),
     _row(

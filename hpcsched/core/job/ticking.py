@@ -1,0 +1,21 @@
+"""When a job must be looked at although nothing happens to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcsched.core.job.calls import deadline_of
+from hpcsched.core.job.service import wake_time
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.model import Job
+    from hpcsched.core.settings import Settings
+
+
+def next_tick(job: Job, settings: Settings, now: float) -> float | None:
+    """Return when the job needs a Tick, or None; seconds since 1970.
+
+    A Tick then changes what this returns: otherwise the job would be ticked for ever.
+    """
+    times = [deadline_of(job, settings.release_s), wake_time(job, now)]
+    return min((time for time in times if time is not None), default=None)
