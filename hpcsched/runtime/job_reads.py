@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.locating import find_elements, show
+from hpcsched.core.job.model import UNBOUNDED
 from hpcsched.core.job.show import job_view, listed, master_view, task_view, waiting_for
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.orders import PurgeJob
@@ -56,10 +57,16 @@ class JobReads:
         return self._order
 
     def _view(self, job: Job, *, full: bool = False) -> JobView:
-        view = job_view(job, self._world.name_of, full=full)
+        view = self._within(job_view(job, self._world.name_of, full=full))
         if job.state is JobState.QUEUED:
             view = replace(view, pending_reason=self._world.scheduler.why(job.job_id))
         return view
+
+    def _within(self, view: JobView) -> JobView:
+        """Show a service's computed maximum as what there is: the whole cluster."""
+        if view.max_cores < UNBOUNDED:
+            return view
+        return replace(view, max_cores=max(view.min_cores, self._world.scheduler.cores))
 
     async def get_job(self, caller: Caller, job_id: int, *, full: bool) -> JobView:
         """Return one job; its specification only for those who may operate it."""
@@ -81,7 +88,7 @@ class JobReads:
         return [self._stored(row) for row in rows]
 
     def _stored(self, row: JobRow) -> JobView:
-        view = stored_view(row, self._world.name_of)
+        view = self._within(stored_view(row, self._world.name_of))
         if view.state is JobState.QUEUED:
             reason = self._world.scheduler.why(view.job_id)
             view = replace(view, pending_reason=reason)
@@ -170,6 +177,12 @@ class JobReads:
                 record = job.tasks[key[0] - 1]
                 if record.task_id in job.unready:
                     reason = PendingReason.DEPENDENCY_NOT_DONE
+        record = job.tasks[key[0] - 1]
+        if not key[1] and self._now() < record.not_before:
+            left = record.not_before - self._now()
+            lines.append(f"its instances end at once; new ones start in {left:.0f} s")
+        if view.concluded and not view.state.terminal:
+            lines.append(f"it is concluded; {record.open} instances have not ended")
         if view.error_message:
             lines.append(view.error_message)
         return reason.label, lines

@@ -56,6 +56,7 @@ ALLOWED = {
     "JobService.CancelTasks": PEOPLE,
     "JobService.RequeueTasks": PEOPLE,
     "JobService.FinishTasks": PEOPLE,
+    "JobService.ConcludeService": PEOPLE,
     "JobService.ReadOutput": PEOPLE,
     "JobService.CreateCommand": PEOPLE,
     "WatchService.Watch": PEOPLE,

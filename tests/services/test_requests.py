@@ -82,6 +82,12 @@ REFUSED: list[tuple[str, Any, tuple[str, str]]] = [
     ),
     ("RequeueTasks", pb.RequeueTasksRequest(job_id=1), ("REQUIRED_FIELD", "tasks")),
     ("FinishTasks", pb.FinishTasksRequest(job_id=1), ("REQUIRED_FIELD", "tasks")),
+    (
+        "ConcludeService",
+        pb.ConcludeServiceRequest(job_id=1),
+        ("REQUIRED_FIELD", "task_id"),
+    ),
+    ("ConcludeService", pb.ConcludeServiceRequest(), ("REQUIRED_FIELD", "job_id")),
     ("CreateCommand", pb.CreateCommandRequest(), ("REQUIRED_FIELD", "nodes")),
     (
         "CreateCommand",

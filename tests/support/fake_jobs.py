@@ -240,6 +240,18 @@ class FakeJobs:
     def FinishTasks(self, request: Any, context: Any) -> Any:
         return self._tasks("FinishTasks", request, context, TASK.STATE_FINISHED)
 
+    def ConcludeService(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            ref = PB.TaskRef(task_id=request.task_id)
+            task = self._task(request.job_id, ref)
+            if task.type != task_pb2.TASK_TYPE_SERVICE:
+                name = f"{request.job_id}.{request.task_id}"
+                raise HpcError("NOT_A_SERVICE_TASK", task=name, type="Basic")
+            task.is_service_concluded = True
+            return PB.ConcludeServiceResponse(task=task)
+
+        return self._api.answer("ConcludeService", request, context, work)
+
     def _tasks(
         self,
         method: str,

@@ -261,7 +261,10 @@ class Job:
         self.preempted_now = False
         self.yields_all = False
         self.notes: list[tuple[int, str]] = [(0, "")]
-        # Derived, rebuilt when loaded:
+        self._derive()
+
+    def _derive(self) -> None:
+        """Begin with what is not stored: it is rebuilt when the job is loaded."""
         self.counts = [0] * STATES
         self.note_ids: dict[tuple[int, str], int] = {(0, ""): 0}
         self.definitions: dict[int, tuple[tuple[object, ...], DefineTask]] = {}
@@ -361,7 +364,7 @@ class Job:
         """
         if self.spec.max_cores is not None:
             return self.spec.max_cores
-        if self.service is not None:
+        if self.service is not None and not self.state.terminal:
             most = self.service.spec.max_concurrent * self.service.spec.min_cores
             return most or UNBOUNDED
         if self.uniform:

@@ -130,9 +130,11 @@ def _how(record: TaskRecord, command: PreemptCores) -> StopOf:
     """T26: what can be run again is queued, the rest fails."""
     again = record.ordinary and record.spec.is_rerunnable
     text = command.text or "its cores were needed by a job of higher priority"
+    # A node preparation is never queued again, not even one that had not started.
+    origin = CancelOrigin.PREEMPTION if record.ordinary else CancelOrigin.SYSTEM
     return StopOf(
         end=TaskState.QUEUED if again else TaskState.FAILED,
-        origin=CancelOrigin.PREEMPTION,
+        origin=origin,
         request=CancelRequest.PREEMPTION,
         live=(codes.TASKS_PREEMPTED, text),
         waiting=(codes.TASKS_PREEMPTED, text),
