@@ -25,6 +25,7 @@ _VERBS: Final = {
     "requeue": ("hpcsched.cli.job_change", "requeue", "Queue jobs again."),
     "configure": ("hpcsched.cli.job_change", "configure", "Take jobs back to edit."),
     "clone": ("hpcsched.cli.job_change", "clone", "Copy jobs into new ones."),
+    "export": ("hpcsched.cli.job_export", "export", "Write a job as a job file."),
     "forget": ("hpcsched.cli.job_change", "forget", "Delete records of ended jobs."),
 }
 

@@ -99,9 +99,15 @@ def list_jobs(
 
 @click.command("show", cls=Verb)
 @click.argument("job", type=JOB, metavar="JOB")
+@click.option("--xml", "as_xml", is_flag=True, help="As a job file, in XML.")
 @pass_app
-def show(app: App, job: int) -> None:
+def show(app: App, job: int, *, as_xml: bool) -> None:
     """Show one job, with what was asked for."""
+    if as_xml:
+        from hpcsched.cli.job_export import exported
+
+        app.print(exported(app, job, "xml").removesuffix("\n"))
+        return
 
     async def work(client: AsyncClient) -> job_pb2.Job:
         job_id = await job_id_of(client, job)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsched.cli.choosing import job_id_of
+from hpcsched.cli.file_options import FILE, refuse_spec_options
 from hpcsched.cli.selectors import JOB
 from hpcsched.cli.spec_options import (
     BOTH,
@@ -29,9 +30,18 @@ if TYPE_CHECKING:
 
 
 @click.command("new", cls=Verb)
-@options(BOTH, JOB_ONLY, REQUEST_ID, DRY_RUN)
+@options(BOTH, JOB_ONLY, FILE, REQUEST_ID, DRY_RUN)
 @pass_app
-def new(app: App, /, request_id: UUID | None, *, dry_run: bool, **given: Any) -> None:
+@click.pass_context
+def new(
+    context: click.Context,
+    app: App,
+    /,
+    request_id: UUID | None,
+    *,
+    dry_run: bool,
+    **given: Any,
+) -> None:
     """Make a job in state Configuring and print its id.
 
     \b
@@ -40,10 +50,9 @@ def new(app: App, /, request_id: UUID | None, *, dry_run: bool, **given: Any) ->
       hpc job add $job --name one -- ./first
       hpc job add $job --name two --depends one -- ./second
       hpc job submit $job
+      hpc job new --file job.xml
     """
-    from hpcsched.cli.specs import given_options, job_spec
-
-    spec = job_spec(given_options(given), directory=Path.cwd())
+    spec = _new_spec(context, given)
     if dry_run:
         check_only(app, spec)
         return
@@ -56,6 +65,17 @@ def new(app: App, /, request_id: UUID | None, *, dry_run: bool, **given: Any) ->
         app.print_message(job)
     else:
         app.print(job.id)
+
+
+def _new_spec(context: click.Context, given: dict[str, Any]) -> job_pb2.JobSpec:
+    from hpcsched.cli.jobfile import read_job
+    from hpcsched.cli.specs import given_options, job_spec
+
+    file = given.pop("file")
+    if file is None:
+        return job_spec(given_options(given), directory=Path.cwd())
+    refuse_spec_options(context, "--file")
+    return read_job(file, directory=Path.cwd())
 
 
 def id_text(request_id: UUID | None) -> str:

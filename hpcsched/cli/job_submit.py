@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from hpcsched.cli.file_options import FILE, refuse_spec_options
 from hpcsched.cli.spec_options import (
     BOTH,
     DRY_RUN,
     JOB_ONLY,
     REQUEST_ID,
     TASK_ONLY,
-    names_of,
     options,
 )
 from hpcsched.cli.verbs import Verb, command_of, pass_app, takes_command
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from hpcsched.cli.app import App
     from hpcsched.cli.submitting import Submission
-
-#: Options that describe a job or its task; a job that exists takes none of them.
-_SPEC_NAMES: Final = names_of(BOTH, JOB_ONLY, TASK_ONLY)
 
 _FOLLOW: Final = (
     (("--progress",), {"is_flag": True, "help": "Wait, with a live progress bar."}),
@@ -39,10 +36,7 @@ _WAIT: Final = (
     (("--logs",), {"is_flag": True, "help": "Wait, and show what its tasks write."}),
 )
 _FILES: Final = (
-    (
-        ("--file",),
-        {"metavar": "FILE", "help": "A job in JSON or TOML (- is standard input)."},
-    ),
+    *FILE,
     (("--batch",), {"metavar": "FILE", "help": "Many jobs, one in JSON per line."}),
 )
 
@@ -151,7 +145,7 @@ def _submission(
         raise click.UsageError(f"give one of {' and '.join(sources)}, not both")
     request_id: UUID | None = given["request_id"]
     if words or sources in (["--file"], ["--batch"]):
-        _refuse_spec_options(context, sources[0])
+        refuse_spec_options(context, sources[0])
     return _source(words, given, command, request_id)
 
 
@@ -190,18 +184,6 @@ def _source(
     # The command is task 1, whatever prepares its nodes.
     spec.tasks.insert(0, task)
     return Submission(specs=(spec,), request_id=request_id)
-
-
-def _refuse_spec_options(context: click.Context, source: str) -> None:
-    given = [
-        name
-        for name in sorted(_SPEC_NAMES & context.params.keys())
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if given:
-        flag = "--type" if given[0] == "kind" else f"--{given[0].replace('_', '-')}"
-        what = "a job that exists" if source == "JOB" else source
-        raise click.UsageError(f"{flag} does not go with {what}")
 
 
 def _check_only(app: App, wanted: Submission) -> None:

@@ -1,52 +1,79 @@
-"""Job files: the protobuf JSON of a job's specification, or TOML with the same keys."""
+"""Job files as the command line takes them: the reference's XML, JSON or TOML."""
 
 from __future__ import annotations
 
 import json
-import re
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from google.protobuf.json_format import ParseDict, ParseError
 
-from hpcsched.api.v1 import job_pb2
+from hpcsched.cli.problems import note
 from hpcsched.cli.specs import CLIENT_SOURCE
-from hpcsched.common.units import UnitError, format_duration, parse_duration
+from hpcsched.common.units import format_duration
+from hpcsched.jobfile.plain import job_of, read_json, read_toml
+from hpcsched.jobfile.problems import JobFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_PROTO_DURATION: Final = re.compile(r"-?[0-9]+(\.[0-9]{1,9})?s", re.ASCII)
-_DURATIONS: Final = frozenset({"runtime", "grace_period", "gracePeriod"})
+    from hpcsched.api.v1 import job_pb2
 
+_KINDS: Final = frozenset({".json", ".toml", ".xml"})
 #: What one call takes (api: 100,000 jobs and 16 MiB), with room for the rest.
 LARGEST_CALL_JOBS: Final = 100_000
 LARGEST_CALL_BYTES: Final = 15 * 1024 * 1024
 
 
 def read_job(path: str, *, directory: Path) -> job_pb2.JobSpec:
-    """Return the job in a file.
+    """Return the job in a file; what was left out of it is told on stderr.
 
     Args:
-        path: Ends in ``.json`` or ``.toml``; ``-`` is standard input, of either kind.
+        path: Ends in ``.xml``, ``.json`` or ``.toml``; ``-`` is standard input, which
+            like a file of another name is looked into.
         directory: Where tasks start that name no directory.
 
     Raises:
         click.UsageError: it cannot be read, or is malformed.
+        HpcError: TEXT_TOO_LONG, a limit of the reference in its own XML.
     """
-    if path.lower().endswith(".xml"):
-        raise click.UsageError("job files in XML are not in this version")
-    text = _read(path)
+    body = _read(path)
     kind = Path(path).suffix.lower()
-    if kind not in {".json", ".toml"}:
-        kind = ".json" if text.lstrip().startswith("{") else ".toml"
+    if kind not in _KINDS:
+        kind = _kind_of(body)
     try:
-        found = json.loads(text) if kind == ".json" else tomllib.loads(text)
-    except ValueError as error:
+        if kind == ".xml":
+            spec = _read_xml(path, body)
+        else:
+            text = _decoded(path, body)
+            spec = read_json(text) if kind == ".json" else read_toml(text)
+    except JobFileError as error:
         raise click.UsageError(f"{path}: {error}") from None
-    return _to_spec(found, path, directory)
+    return _completed(spec, directory)
+
+
+def _kind_of(body: bytes) -> str:
+    # XML may begin with a mark of its encoding, and be in one with zeros.
+    head = body.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]
+    return {b"<": ".xml", b"{": ".json"}.get(head, ".toml")
+
+
+def _read_xml(path: str, body: bytes) -> job_pb2.JobSpec:
+    from hpcsched.jobfile.reading import read_xml
+
+    file = read_xml(body)
+    for warning in file.warnings:
+        note(f"{path}: {warning}")
+    if file.hold_until is not None:
+        note(f"{path}: HoldUntil is left out: hold the job when it is queued")
+    return file.spec
+
+
+def _completed(spec: job_pb2.JobSpec, directory: Path) -> job_pb2.JobSpec:
+    spec.client_source = spec.client_source or CLIENT_SOURCE
+    for task in spec.tasks:
+        task.work_directory = task.work_directory or str(directory)
+    return spec
 
 
 def read_batch(path: str, *, directory: Path) -> Sequence[job_pb2.JobSpec]:
@@ -56,15 +83,15 @@ def read_batch(path: str, *, directory: Path) -> Sequence[job_pb2.JobSpec]:
         click.UsageError: it cannot be read, holds no job, or a line is malformed.
     """
     specs = []
-    for number, line in enumerate(_read(path).split("\n"), start=1):
+    text = _decoded(path, _read(path))
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
         try:
-            found = json.loads(line)
-        except ValueError as error:
-            raise click.UsageError(f"{where}: {error}") from None
-        specs.append(_to_spec(found, where, directory))
+            spec = job_of(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise click.UsageError(f"{path}, line {number}: {error}") from None
+        specs.append(_completed(spec, directory))
     if not specs:
         raise click.UsageError(f"{path} holds no job")
     return specs
@@ -86,49 +113,20 @@ def calls_of(specs: Sequence[job_pb2.JobSpec]) -> Iterator[Sequence[job_pb2.JobS
         yield piece
 
 
-def _read(path: str) -> str:
+def _read(path: str) -> bytes:
     try:
-        with click.open_file(path, encoding="utf-8") as file:
-            text: str = file.read()
+        with click.open_file(path, "rb") as file:
+            body: bytes = file.read()
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
+    return body
+
+
+def _decoded(path: str, body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise click.UsageError(f"{path} is not UTF-8 text") from None
-    return text
-
-
-def _to_spec(found: Any, where: str, directory: Path) -> job_pb2.JobSpec:
-    if not isinstance(found, dict):
-        raise click.UsageError(f"{where}: a job is an object with the keys of JobSpec")
-    tasks = found.get("tasks")
-    parts = [found, *(tasks if isinstance(tasks, list) else ())]
-    spec = job_pb2.JobSpec()
-    try:
-        for part in parts:
-            _spell_durations(part)
-        ParseDict(found, spec, max_recursion_depth=20)
-    except (ParseError, UnitError) as error:
-        raise click.UsageError(f"{where}: {error}") from None
-    spec.client_source = spec.client_source or CLIENT_SOURCE
-    for task in spec.tasks:
-        task.work_directory = task.work_directory or str(directory)
-    return spec
-
-
-def _spell_durations(part: Any) -> None:
-    """Write ``1h30m`` as protobuf's JSON has it, ``5400s``.
-
-    Raises:
-        UnitError: it is no duration.
-    """
-    if not isinstance(part, dict):
-        return
-    for name in _DURATIONS & part.keys():
-        value = part[name]
-        if isinstance(value, int | float):
-            value = format(value, "g")
-        if isinstance(value, str) and not _PROTO_DURATION.fullmatch(value):
-            part[name] = f"{parse_duration(value):.3f}s"
 
 
 def describe(spec: job_pb2.JobSpec) -> str:

@@ -82,6 +82,7 @@ class Tasks:
         states: Iterable[task_pb2.Task.State.ValueType] = (),
         elements: bool = False,
         task_id: int = 0,
+        full: bool = False,
         limit: int | None = None,
         page_token: str = "",
     ) -> Page[task_pb2.Task]:
@@ -92,10 +93,12 @@ class Tasks:
             states: Any of these, which implies ``elements``; none means all.
             elements: One entry per element of a sweep instead of one per sweep.
             task_id: Only this one; 0 means all.
+            full: With what was asked for; owner and administrators only.
             limit: Most tasks to return; None fetches every page.
             page_token: Where an earlier list stopped.
         """
         wanted = tuple(states)
+        view = job_service_pb2.VIEW_FULL if full else job_service_pb2.VIEW_BASIC
 
         async def fetch(size: int, token: str) -> Page[task_pb2.Task]:
             request = job_service_pb2.ListTasksRequest(
@@ -105,6 +108,7 @@ class Tasks:
                 page_size=size,
                 page_token=token,
                 task_id=task_id,
+                view=view,
             )
             answer = await self._connection.call(lambda s: s.jobs.ListTasks, request)
             return Page(items=answer.tasks, next_page_token=answer.next_page_token)

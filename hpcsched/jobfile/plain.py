@@ -1,0 +1,157 @@
+"""Job files in JSON and TOML: the protobuf JSON of a job's specification, same keys."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from datetime import UTC, date, datetime, time
+from typing import Any, Final
+
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+
+from hpcsched.api.v1 import job_pb2
+from hpcsched.common.units import UnitError, parse_duration
+from hpcsched.jobfile.problems import JobFileError
+from hpcsched.jobfile.texts import of_message
+
+_PROTO_DURATION: Final = re.compile(r"-?[0-9]+(\.[0-9]{1,9})?s", re.ASCII)
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_DEEPEST: Final = 20
+
+
+def read_json(text: str) -> job_pb2.JobSpec:
+    """Return the job of a JSON text.
+
+    Raises:
+        JobFileError: it is malformed.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise JobFileError(str(error)) from None
+    return job_of(found)
+
+
+def read_toml(text: str) -> job_pb2.JobSpec:
+    """Return the job of a TOML text.
+
+    Raises:
+        JobFileError: it is malformed.
+    """
+    try:
+        found = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise JobFileError(str(error)) from None
+    return job_of(_times_as_text(found))
+
+
+def job_of(found: Any) -> job_pb2.JobSpec:
+    """Return the job of an object with the keys of JobSpec.
+
+    Durations may be written as people write them, ``1h30m``.
+
+    Raises:
+        JobFileError: it is malformed.
+    """
+    if not isinstance(found, dict):
+        raise JobFileError("a job is an object with the keys of JobSpec")
+    spec = job_pb2.JobSpec()
+    try:
+        _spell_durations(found, spec.DESCRIPTOR)
+        ParseDict(found, spec, max_recursion_depth=_DEEPEST)
+    except (ParseError, UnitError) as error:
+        raise JobFileError(str(error)) from None
+    return spec
+
+
+def write_json(spec: job_pb2.JobSpec) -> str:
+    """Return a job as a JSON file."""
+    return json.dumps(_dict_of(spec), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_toml(spec: job_pb2.JobSpec) -> str:
+    """Return a job as a TOML file."""
+    lines: list[str] = []
+    _table(_dict_of(spec), "", lines)
+    return "\n".join(lines) + "\n"
+
+
+def _dict_of(spec: job_pb2.JobSpec) -> dict[str, Any]:
+    return dict(MessageToDict(spec, preserving_proto_field_name=True))
+
+
+def _spell_durations(part: Any, kind: Any) -> None:
+    """Write ``1h30m`` as protobuf's JSON has it, ``5400s``.
+
+    Raises:
+        UnitError: it is no duration.
+    """
+    if not isinstance(part, dict):
+        return
+    for field in kind.fields:
+        for name in {field.name, field.json_name} & part.keys():
+            value = part[name]
+            inner = field.message_type
+            if of_message(field) == "google.protobuf.Duration":
+                part[name] = _spelled(value)
+            elif inner is not None and not inner.GetOptions().map_entry:
+                for item in value if isinstance(value, list) else [value]:
+                    _spell_durations(item, inner)
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = format(value, "g")
+    if isinstance(value, str) and not _PROTO_DURATION.fullmatch(value):
+        return f"{parse_duration(value):.3f}s"
+    return value
+
+
+# TOML
+
+
+def _times_as_text(value: Any) -> Any:
+    """Return TOML's own dates as protobuf's JSON has them; local ones are UTC."""
+    if isinstance(value, dict):
+        return {name: _times_as_text(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_times_as_text(item) for item in value]
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            value = value.replace(tzinfo=UTC)
+        return value.isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return value
+
+
+def _table(table: dict[str, Any], path: str, lines: list[str]) -> None:
+    """Add a table: its values first, then the tables in it."""
+    inner = []
+    for name, value in table.items():
+        if isinstance(value, dict) or _is_tables(value):
+            inner.append((name, value))
+        else:
+            lines.append(f"{_key(name)} = {_value(value)}")
+    for name, value in inner:
+        where = f"{path}.{_key(name)}" if path else _key(name)
+        for item in value if isinstance(value, list) else [value]:
+            lines.append("")
+            lines.append(f"[[{where}]]" if isinstance(value, list) else f"[{where}]")
+            _table(item, where, lines)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    # JSON's texts and numbers are TOML's too, but for one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

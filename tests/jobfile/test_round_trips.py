@@ -1,0 +1,64 @@
+"""What is written to a job file comes back, whatever properties there are."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from hpcsched.api.v1 import job_pb2, task_pb2
+from hpcsched.jobfile import names
+from hpcsched.jobfile.plain import read_json, read_toml, write_json, write_toml
+from hpcsched.jobfile.reading import read_xml
+from hpcsched.jobfile.writing import write_xml
+from tests.jobfile.strategies import specs
+
+OURS_JOB = {
+    "node_loss": "the reference knows one way to lose a node",
+}
+"""Fields of JobSpec that the reference has no name for."""
+OURS_TASK = {
+    "lines": "sweeps of the reference are ranges of numbers",
+    "max_concurrent": "the reference has no limit on elements at once",
+    "grace_period": "the reference has one for the cluster only",
+}
+"""Fields of TaskSpec that the reference has no name for."""
+
+
+@given(specs())
+@settings(max_examples=200, deadline=None)
+def test_xml_brings_back_every_property(spec: job_pb2.JobSpec) -> None:
+    file = read_xml(write_xml(spec))
+
+    assert file.spec == spec
+    assert not file.warnings
+
+
+@given(specs())
+@settings(max_examples=100, deadline=None)
+def test_json_brings_back_every_property(spec: job_pb2.JobSpec) -> None:
+    assert read_json(write_json(spec)) == spec
+
+
+@given(specs())
+@settings(max_examples=100, deadline=None)
+def test_toml_brings_back_every_property(spec: job_pb2.JobSpec) -> None:
+    assert read_toml(write_toml(spec)) == spec
+
+
+def test_every_property_of_a_job_has_the_references_name_or_a_reason_why_not() -> None:
+    sizes = {field for _, _, *fields in names.SIZES for field in fields}
+    named = {*names.JOB.values(), *names.JOB_ELSEWHERE, *sizes}
+
+    assert named | OURS_JOB.keys() == set(job_pb2.JobSpec.DESCRIPTOR.fields_by_name)
+    assert not named & OURS_JOB.keys()
+
+
+def test_every_property_of_a_task_has_the_references_name_or_a_reason_why_not() -> None:
+    named = {*names.TASK.values(), *names.TASK_ELSEWHERE}
+
+    assert named | OURS_TASK.keys() == set(task_pb2.TaskSpec.DESCRIPTOR.fields_by_name)
+    assert not named & OURS_TASK.keys()
+
+
+def test_no_attribute_is_both_applied_and_passed_over() -> None:
+    assert not {name.lower() for name in names.JOB} & names.JOB_READ_ONLY
+    assert not {name.lower() for name in names.TASK} & names.TASK_READ_ONLY
