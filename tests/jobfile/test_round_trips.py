@@ -9,7 +9,7 @@ from hpcsched.jobfile import names
 from hpcsched.jobfile.plain import read_json, read_toml, write_json, write_toml
 from hpcsched.jobfile.reading import read_xml
 from hpcsched.jobfile.writing import write_xml
-from tests.jobfile.strategies import specs
+from tests.support.job_specs import specs
 
 OURS_JOB = {
     "node_loss": "the reference knows one way to lose a node",
