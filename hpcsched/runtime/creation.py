@@ -21,7 +21,7 @@ from hpcsched.store.errors import DuplicateRequestError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.decide import Decision
@@ -217,7 +217,7 @@ class JobCreation(JobReads):
             for job, _ in made:
                 self._world.scheduler.given(job.job_id, kept=error is None)
             if error is None:
-                self._begin(seqs, made)
+                self._begin(seqs, made, [delta.sums for delta in deltas])
             if future.done():
                 return  # whoever asked has gone; what was committed stands
             if error is None:
@@ -232,11 +232,15 @@ class JobCreation(JobReads):
         self._world.store.commit_together(deltas, done)
         await future
 
-    def _begin(self, seqs: Sequence[int], made: Made) -> None:
+    def _begin(
+        self, seqs: Sequence[int], made: Made, sums: Sequence[Mapping[str, int]]
+    ) -> None:
         """New jobs have become durable: show them, and do what they ask for."""
         views = []
         for (job, decided), seq in zip(made, seqs, strict=True):
             views += turns_views(job, seq, decided)
+        for changes in sums:
+            self._world.tally.committed(changes)
         self._world.feed.publish(views)
         for job, decided in made:
             self._world.jobs.adopt(job).act(decided)

@@ -19,6 +19,7 @@ from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.outputs import Outputs
 from hpcsched.runtime.registry import JobRegistry, decode_stored
 from hpcsched.runtime.scheduler_actor import SchedulerActor
+from hpcsched.runtime.tally import Tally
 from hpcsched.runtime.token_calls import TokenCalls
 from hpcsched.runtime.watching import Watching
 from hpcsched.runtime.world import World
@@ -96,6 +97,7 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls, TokenCalls):
         self._tokens = {row.digest: row for row in state.tokens}
         self._counters = dict(state.counters)
         world.feed = Feed(world.store, world.clock, state.last_seq, state.floor_seq)
+        world.tally = Tally(state.counters)
         world.jobs = JobRegistry(world)
         world.scheduler = SchedulerActor(world)
         world.nodes = NodeRegistry(world, self._term)

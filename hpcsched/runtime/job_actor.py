@@ -23,6 +23,7 @@ from hpcsched.core.job.effects import effects_of_turn, effects_on_node, held_cor
 from hpcsched.core.job.states import JobType
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.orders import EndJob
+from hpcsched.runtime.accounting import ended_tasks
 from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.mail import Mail
@@ -30,6 +31,8 @@ from hpcsched.runtime.turns import request_row, turns_delta, turns_views
 from hpcsched.store.base import Delta
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcsched.common.clock import Timer
     from hpcsched.core.job.decide import Decision
     from hpcsched.core.job.model import Job
@@ -57,6 +60,7 @@ class JobActor:
         "_mail",
         "_pause",
         "_scheduled",
+        "_sums",
         "_timer",
         "_world",
         "committing",
@@ -78,6 +82,7 @@ class JobActor:
         self._alone = 0
         self._faults = 0
         self._pause = 0.0
+        self._sums: Mapping[str, int] = {}
         self._timer: Timer | None = None
         self._deadline: float | None = None
 
@@ -166,6 +171,7 @@ class JobActor:
                 self._fault(fault, batch[0], [])
             return
         self.committing = True
+        self._sums = delta.sums
         self._world.store.commit(delta, self._committed)
 
     def _next_batch(self) -> list[Mail]:
@@ -207,6 +213,7 @@ class JobActor:
         assert self.job is not None  # noqa: S101  it was there when the commit began
         self._faults = 0
         self._pause = 0.0
+        self._world.tally.committed(self._sums)
         self._world.feed.publish(turns_views(self.job, seq, self._decided))
         self._finish()
 
@@ -255,6 +262,7 @@ class JobActor:
         if job is None:
             return
         batch = job.spec.job_type is not JobType.ADMIN
+        world.tally.note(job)
         world.nodes.note_uses(self.job_id, frozenset(job.uses), evictable=batch)
         world.scheduler.update(
             self.job_id,
@@ -307,6 +315,7 @@ class JobActor:
                 mail.answer(None, refusal_of(error))
                 self._wake()
                 return
+            self._world.tally.committed(delta.sums)
             mail.answer(job.last_nodes, None)
             self.job = None
             self._dismiss(HpcError("JOB_NOT_FOUND", job_id=self.job_id))
@@ -315,7 +324,11 @@ class JobActor:
         if mail.ledger is not None:
             requests = [request_row(mail.ledger, None, self._world.clock.wall())]
         self.committing = True
-        delta = Delta(purge_job=self.job_id, requests=requests)
+        delta = Delta(
+            purge_job=self.job_id,
+            requests=requests,
+            sums=ended_tasks(job.counts, None),
+        )
         self._world.store.commit(delta, done)
 
     def _dismiss(self, refusal: HpcError) -> None:

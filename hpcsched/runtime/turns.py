@@ -8,6 +8,7 @@ from hpcsched.core.job import codec
 from hpcsched.core.job.commands import TakeReports
 from hpcsched.core.reports import Ended
 from hpcsched.core.views import EventView
+from hpcsched.runtime.accounting import add_accounting
 from hpcsched.runtime.feed import changes_view
 from hpcsched.store.base import Delta, EventRow, JobRow, RequestRow, TaskOutput
 
@@ -56,7 +57,7 @@ def turns_delta(job: Job, first: int, decided: Decided, now: float) -> Delta:
         if isinstance(mail.command, TakeReports):
             outputs.extend(_outputs(job, mail.command, decision))
     fresh = job.tasks[len(job.tasks) - added :]
-    return Delta(
+    delta = Delta(
         events=rows,
         job=job_row(job) if rows else None,
         specs={task.task_id: codec.encode_spec(task.spec) for task in fresh},
@@ -65,6 +66,8 @@ def turns_delta(job: Job, first: int, decided: Decided, now: float) -> Delta:
         notes=notes,
         requests=requests,
     )
+    add_accounting(delta, job, [decision.turn for decision, _ in decided])
+    return delta
 
 
 def _outputs(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.node_registry import NodeRegistry
     from hpcsched.runtime.registry import JobRegistry
     from hpcsched.runtime.scheduler_actor import SchedulerActor
+    from hpcsched.runtime.tally import Tally
     from hpcsched.store.base import Store
 
 
@@ -42,6 +43,7 @@ class World:
     jobs: JobRegistry = field(init=False)
     nodes: NodeRegistry = field(init=False)
     scheduler: SchedulerActor = field(init=False)
+    tally: Tally = field(init=False)
     stopping: bool = False
 
     def name_of(self, node_id: int) -> str:

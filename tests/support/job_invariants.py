@@ -42,7 +42,7 @@ def picture(job: Job) -> dict[str, Any]:
     fields["tasks"] = [_record(record) for record in job.tasks]
     fields["tables"] = {n: _table(table) for n, table in job.tables.items()}
     fields["uses"] = {
-        n: (use.cores, use.phase, use.prepared, use.busy, use.live)
+        n: (use.cores, use.phase, use.prepared, use.since, use.busy, use.live)
         for n, use in job.uses.items()
     }
     return fields

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.core.job.accounting import book_end, book_uses
 from hpcsched.core.job.deriving import derive_state
 from hpcsched.core.job.events import Change, Event, TaskMove
 from hpcsched.core.job.model import (
@@ -78,6 +79,7 @@ def apply(job: Job, event: Event) -> list[Change]:
     for task_id, passed in touched.items():
         _settle_record(job, job.tasks[task_id - 1], passed, changes)
     _pass_states(job, event, changes)
+    book_end(job, event)
     return changes
 
 
@@ -131,6 +133,8 @@ def _patch_record(job: Job, record: TaskRecord, fields: Mapping[str, Any]) -> No
 
 
 def _apply_uses(job: Job, event: Event) -> None:
+    if event.uses:
+        book_uses(job, event)
     for node_id, encoded in event.uses.items():
         if encoded is None:
             job.uses.pop(node_id, None)
@@ -141,11 +145,13 @@ def _apply_uses(job: Job, event: Event) -> None:
         use = job.uses.get(node_id)
         if use is None:
             job.uses[node_id] = NodeUse(
-                node_id, tuple(cores), UsePhase(phase), prepared
+                node_id, tuple(cores), UsePhase(phase), prepared, event.time
             )
             if node_id not in job.last_nodes:
                 job.last_nodes = (*job.last_nodes, node_id)
         else:
+            if tuple(cores) != use.cores:
+                use.since = event.time
             use.cores, use.phase, use.prepared = tuple(cores), UsePhase(phase), prepared
 
 

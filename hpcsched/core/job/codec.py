@@ -11,11 +11,12 @@ from dataclasses import MISSING, fields
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import msgpack
-
+from hpcsched.core.job.books import Books
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
 from hpcsched.core.job.locating import rows_on
 from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord, UsePhase
+from hpcsched.core.job.packing import pack as pack  # noqa: PLC0414  others use it
+from hpcsched.core.job.packing import unpack as unpack  # noqa: PLC0414
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -70,16 +71,6 @@ RECORD: Final = (
 )
 
 
-def pack(value: Any) -> bytes:
-    """Return a value as bytes."""
-    return bytes(msgpack.packb(value))
-
-
-def unpack(body: bytes) -> Any:
-    """Return the value of such bytes; maps may have number keys."""
-    return msgpack.unpackb(body, strict_map_key=False, use_list=False)
-
-
 def encode_spec(spec: JobSpec | TaskSpec) -> bytes:
     """Return a specification without what is default."""
     body = {}
@@ -109,6 +100,9 @@ def encode_job(job: Job) -> bytes:
         value = getattr(job, name)
         body[name] = None if value is None else int(value)
     body["uses"] = {n: use.encode() for n, use in job.uses.items()}
+    body["since"] = {n: use.since for n, use in job.uses.items()}
+    books = job.books
+    body["books"] = (books.core_ms, books.charged, books.canceled_by)
     body["tasks"] = [_encode_record(record) for record in job.masters]
     body["extra"] = {
         task_id: (job.tasks[task_id - 1].submit_time, job.tasks[task_id - 1].forgiven)
@@ -149,8 +143,12 @@ def decode_job(  # noqa: PLR0917  the store gives them in this order
         setattr(job, name, None if value is None else kind(value))
     _decode_tables(job, chunks)
     _decode_tasks(job, body, specs)
+    since = body.get("since", {})
     for node_id, (cores, phase, prepared) in body["uses"].items():
-        job.uses[node_id] = NodeUse(node_id, tuple(cores), UsePhase(phase), prepared)
+        use = NodeUse(node_id, tuple(cores), UsePhase(phase), prepared)
+        use.since = since.get(node_id, job.start_time or job.create_time)
+        job.uses[node_id] = use
+    job.books = Books(*body.get("books", ()))
     for number in range(1, len(notes) + 1):
         code, text = unpack(notes[number])
         job.notes.append((code, text))

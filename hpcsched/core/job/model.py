@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.exitcodes import parse_exit_codes
+from hpcsched.core.job.books import Books
 from hpcsched.core.job.states import (
     CancelRequest,
     FailureReason,
@@ -60,6 +61,7 @@ class NodeUse:
         phase: Tasks start in READY; LEAVING waits for what runs and takes nothing new;
             the LOST are unreachable, their attempts held until they are back (HOLD).
         prepared: The node preparation ran here with success (or there is none).
+        since: When it got these cores, seconds since 1970.
         busy: Cores of attempts that are on the node now; derived, not stored.
         live: Number of those attempts, per-node tasks included; derived, not stored.
     """
@@ -68,6 +70,7 @@ class NodeUse:
     cores: tuple[int, ...]
     phase: UsePhase = UsePhase.NEW
     prepared: bool = False
+    since: float = 0.0
     busy: int = 0
     live: int = 0
 
@@ -168,6 +171,7 @@ class Job:
 
     __slots__ = (
         "auto_requeue_count",
+        "books",
         "change_time",
         "counts",
         "create_time",
@@ -251,6 +255,7 @@ class Job:
         self.user_ms = 0
         self.kernel_ms = 0
         self.memory_kib = 0
+        self.books = Books()
         self.tasks: list[TaskRecord] = []
         self.tables: dict[int, ElementTable] = {}
         self.uses: dict[int, NodeUse] = {}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.core.job.accounting import end_of, given_back
 from hpcsched.core.job.apply import apply
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from hpcsched.core.job.accounting import Held, JobEnd
     from hpcsched.core.job.events import Ranges
     from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.job.states import JobState
@@ -34,13 +36,19 @@ class Turn:
         moves: Every move of the turn, for its effects.
         gone: Nodes that the job gave back in this turn.
         regrant: Nodes whose cores for the job changed in this turn.
+        held: Allocations that ended in this turn.
+        ends: Terminal states that the job reached in this turn.
+        ended_counts: Elements per state when the turn began, if the job had ended.
     """
 
     __slots__ = (
         "_notes",
         "actor",
+        "ended_counts",
+        "ends",
         "events",
         "gone",
+        "held",
         "job",
         "moves",
         "now",
@@ -57,6 +65,9 @@ class Turn:
         self.moves: list[TaskMove] = []
         self.gone: list[int] = []
         self.regrant: list[int] = []
+        self.held: list[Held] = []
+        self.ends: list[JobEnd] = []
+        self.ended_counts = tuple(job.counts) if job.state.terminal else None
         self._notes: list[tuple[int, int, str]] = []
 
     def emit(
@@ -86,7 +97,14 @@ class Turn:
             uses=uses or {},
         )
         self._notes = []
+        books = self.job.books
+        if event.uses:
+            self.held += given_back(self.job, event)
         changes = apply(self.job, event)
+        if path:
+            end = end_of(self.job, event, books)
+            if end is not None:
+                self.ends.append(end)
         self.events.append((event, changes))
         self.moves.extend(moves)
         for node_id, encoded in event.uses.items():
