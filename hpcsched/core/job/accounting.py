@@ -128,12 +128,15 @@ def _totals(job: Job) -> Totals:
 
 
 def given_back(job: Job, event: Event) -> list[Held]:
-    """Return the allocations that an event ends; to be called before it is applied."""
+    """Return the allocations that an event ends; to be called before it is applied.
+
+    What a job gives back in the moment in which it gets it is none.
+    """
     command = job.spec.job_type is JobType.ADMIN
     return [
         Held(use.node_id, use.cores, use.since, max(use.since, event.time))
         for use in _changed(job, event)
-        if use.cores or command
+        if command or (use.cores and use.since != event.time)
     ]
 
 
