@@ -72,6 +72,8 @@ class TaskView:
         instance_id: 0 for a plain task and for the master of a sweep.
         counts: Elements per TaskState number; only on masters.
         concluded: A service that makes no new instances.
+        exit_if_possible: An instance of a service that is asked to end, so that its
+            cores can go to another job.
         v1_canceled: A Failed one that its user canceled (reads Cancelled in V1, D2).
         output: First 4 KB; only where it was asked for.
     """
@@ -102,6 +104,7 @@ class TaskView:
     v1_canceled: bool
     pending_reason: str = ""
     concluded: bool = False
+    exit_if_possible: bool = False
     counts: Mapping[int, int] | None = None
     output: str = ""
     spec: TaskSpec | None = None

@@ -55,4 +55,5 @@ def task_message(view: TaskView) -> task_pb2.Task:
         kernel_cpu_ms=view.kernel_ms,
         max_memory_bytes=view.max_rss_kib * 1024,
         is_service_concluded=view.concluded,
+        exit_if_possible=view.exit_if_possible,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.show import task_view
 from hpcsched.core.job.states import JobState
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import TaskState
@@ -238,3 +239,31 @@ def test_a_service_too_wide_for_its_nodes_gets_others() -> None:
     bench = Bench(service(min_cores=3)).submit().grant({1: 2, 2: 1})
 
     assert bench.stands(J.QUEUED)
+
+
+def test_an_instance_whose_cores_are_owed_is_asked_to_exit() -> None:
+    bench = running(3)
+
+    bench.preempt({1: 1}, text="preempted by job 9")
+
+    assert bench.states(1).count("Canceling") == 1
+    asked = bench.states(1).index("Canceling") + 1
+    view = task_view(bench.job, bench.job.tasks[0], asked, str)
+    assert view.exit_if_possible
+    bench.stop(1, asked)
+    assert bench.state(1, asked) is T.CANCELED
+    assert bench.note(1, asked) == (-2147218976, "preempted by job 9")
+    assert counts(bench.job) == {"Running": 2, "Canceled": 1}
+    assert sum(len(use.cores) for use in bench.job.uses.values()) == 2
+
+
+def test_a_service_that_gives_everything_up_starts_again_later() -> None:
+    bench = running(2)
+
+    bench.preempt({}, whole=True)
+    bench.end_all()
+
+    assert bench.stands(J.QUEUED)
+    assert bench.state(1) is T.QUEUED
+    bench.grant({1: 1})
+    assert bench.state(1, 3) is T.DISPATCHING

@@ -7,28 +7,34 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
+from hpcsched.core.job.decide import HANDLERS
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.table import JOB_ROWS, JOB_TABLE, JobTrigger
 from hpcsched.core.task.states import EndReason, TaskState
 from hpcsched.core.task.table import TASK_ROWS, TASK_TABLE, TaskTrigger
-from tests.support.job_bench import ANN, Bench, plain, release
+from tests.support.job_bench import ANN, plain, service
 from tests.support.job_invariants import picture
+from tests.support.table_inside import JOB_INSIDE, TASK_INSIDE
+from tests.support.table_walk import (
+    WAITING,
+    explained,
+    job_in,
+    job_path,
+    path_of,
+    task_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 J, T = JobState, TaskState
 
-WAITING = {
-    *(J.CONFIGURING, J.SUBMITTED, J.VALIDATING, J.EXTERNAL_VALIDATION),
-    J.QUEUED,
-}
 ENDED = {J.FAILED, J.CANCELED}
 
 #: Trigger: its command, the states in which it is possible, the number of its refusal.
@@ -83,7 +89,14 @@ JOB_CALLS: dict[JobTrigger, tuple[Callable[[], c.Command], set[JobState], int]] 
         {*WAITING, J.RUNNING},
         -2147220977,
     ),
+    JobTrigger.CONCLUDE: (
+        lambda: c.ConcludeService(caller=ANN, task_id=1),
+        {*WAITING, J.RUNNING} - {J.CONFIGURING},
+        -2147220778,
+    ),
 }
+#: What must be the job's first task for it: a service.
+FIRST = {JobTrigger.CONCLUDE: service()}
 #: What the scheduler and time do is never refused; without a row it changes nothing.
 JOB_EVENTS: dict[JobTrigger, tuple[c.Command, set[JobState]]] = {
     JobTrigger.START: (c.GrantCores(cores={9: (0,)}), {J.QUEUED}),
@@ -91,44 +104,6 @@ JOB_EVENTS: dict[JobTrigger, tuple[c.Command, set[JobState]]] = {
     JobTrigger.TIME_OUT: (c.Tick(), {J.RUNNING}),
     JobTrigger.PREEMPT: (c.PreemptCores(cores={}, whole=True), {J.RUNNING}),
 }
-ONLY_INSIDE = {
-    *(JobTrigger.END_EMPTY, JobTrigger.CLOSE, JobTrigger.FAIL_FAST),
-    *(JobTrigger.LOSE_RESOURCES, JobTrigger.STOPPED),
-}
-#: Needs a service: tests/core/test_services.py walks its states.
-OF_SERVICES = {JobTrigger.CONCLUDE}
-
-
-def job_in(state: JobState) -> Bench:
-    """Return a job in a state, with a task canceled by name and one never submitted."""
-    tasks = (plain(), plain(), release())
-    bench = Bench(*tasks, runtime=60.0, min_cores=1, max_cores=9)
-    bench.cancel_tasks((2, 0))
-    if state is J.CONFIGURING:
-        bench.add(plain())
-        return bench
-    bench.submit()
-    bench.add(plain(), submit=False)
-    if state in {J.SUBMITTED, J.VALIDATING, J.EXTERNAL_VALIDATION}:
-        bench.job.state = bench.watcher.shadow.state = state
-        bench.watcher.told[0, 0] = state
-        for job in (bench.job, bench.watcher.shadow):
-            job.tasks[2].state = T.SUBMITTED if state is J.SUBMITTED else T.VALIDATING
-            job.tasks[2].previous = T.CONFIGURING
-        bench.watcher.told[3, 0] = bench.job.tasks[2].state
-    if state in WAITING:
-        return bench
-    bench.grant({1: 2}).run_all()
-    if state in {J.FINISHING, J.FINISHED}:
-        bench.end(1)
-    elif state is J.FAILED:
-        bench.fail(1)
-    elif state in {J.CANCELING, J.CANCELED}:
-        bench.cancel("enough")
-    if state.terminal:
-        bench.end_all()
-    assert bench.job.state is state
-    return bench
 
 
 @pytest.mark.parametrize("state", JobState, ids=lambda s: s.label)
@@ -137,16 +112,12 @@ def test_every_call_in_every_state_of_a_job(
     state: JobState, trigger: JobTrigger
 ) -> None:
     command, possible, number = JOB_CALLS[trigger]
-    rows = JOB_ROWS[state, trigger]
-    assert bool(rows) == (state in possible)
-    bench = job_in(state)
+    assert bool(JOB_ROWS[state, trigger]) == (state in possible)
+    bench = job_in(state, FIRST.get(trigger))
 
     if state in possible:
-        before = len(bench.path)
         bench.do(command())
-        passed = tuple(bench.path[before:])
-        paths = [tuple(s.label for s in path) for row in rows for path in row.paths]
-        assert any(passed[: len(path)] == path for path in paths)
+        assert explained(state, job_path(bench), trigger)
     else:
         assert bench.refused(command()).hresult == number
 
@@ -163,14 +134,15 @@ def test_every_event_in_every_state_of_a_job(
     bench.do(command, after=100.0)
 
     if state in possible:
-        assert JOB_ROWS[state, trigger]
+        assert explained(state, job_path(bench), trigger)
         assert picture(bench.job) != before
     elif trigger is JobTrigger.TIME_OUT or state not in {J.QUEUED, J.RUNNING}:
         assert picture(bench.job) == before
 
 
 def test_every_trigger_of_a_job_is_walked() -> None:
-    assert {*JOB_CALLS, *JOB_EVENTS, *ONLY_INSIDE, *OF_SERVICES} == set(JobTrigger)
+    inside = set(JOB_INSIDE)
+    assert {*JOB_CALLS, *JOB_EVENTS, *inside} == set(JobTrigger)
     assert {row.trigger for row in JOB_TABLE} == set(JobTrigger)
 
 
@@ -210,44 +182,6 @@ TASK_CALLS: dict[TaskTrigger, tuple[Callable[[], c.Command], set[TaskState], int
 }
 
 
-def task_in(state: TaskState) -> Bench:
-    """Return a running job whose first task is in a state; others keep it alive."""
-    bench = Bench(plain(), plain(), plain(), min_cores=2, max_cores=2)
-    if state is T.CONFIGURING:
-        return Bench(plain(), plain())
-    if state in {T.QUEUED, T.SUBMITTED, T.VALIDATING, T.FINISHING}:
-        bench.submit()
-        if state is not T.QUEUED:
-            _force(bench, state)
-        return bench
-    if state is T.CANCELED:
-        bench.submit()
-        bench.cancel_tasks((1, 0))
-        return bench.grant({1: 2})
-    bench.submit().grant({1: 2})
-    if state is not T.DISPATCHING:
-        bench.run_all()
-    if state is T.FINISHED:
-        bench.end(1)
-    elif state is T.FAILED:
-        bench.fail(1)
-    elif state is T.CANCELING:
-        bench.cancel_tasks((1, 0))
-    assert bench.state(1) is state
-    return bench
-
-
-def _force(bench: Bench, state: TaskState) -> None:
-    """Put the first task where none ever rests."""
-    for job in (bench.job, bench.watcher.shadow):
-        job.tables[0].fill("state", 0, 0, state)
-        job.tasks[0].state = state
-        for table in (job.counts, job.tasks[0].counts):
-            table[T.QUEUED] -= 1
-            table[state] += 1
-    bench.watcher.told[1, 0] = state
-
-
 @pytest.mark.parametrize("state", TaskState, ids=lambda s: s.label)
 @pytest.mark.parametrize("trigger", TASK_CALLS, ids=lambda t: t.value)
 def test_every_call_in_every_state_of_a_task(
@@ -260,6 +194,10 @@ def test_every_call_in_every_state_of_a_task(
 
     if state in possible:
         bench.do(command())
+        rows = TASK_ROWS[state, trigger]
+        waits = trigger is TaskTrigger.SUBMIT  # for its job, in a draft
+        paths = {path for row in rows for path in row.paths}
+        assert path_of(bench) in paths or (waits and not path_of(bench))
     else:
         assert bench.refused(command()).hresult == number
 
@@ -294,8 +232,27 @@ def test_every_report_in_every_state_of_a_task(state: TaskState, trigger: str) -
         assert (picture(bench.job) != before) == heard
 
 
-def test_every_trigger_of_a_task_has_a_row() -> None:
+def test_every_trigger_of_a_task_is_walked() -> None:
+    of_masters = {TaskTrigger.CONCLUDE, TaskTrigger.FAIL_DEPENDENT}
+    assert {*TASK_CALLS, *TASK_INSIDE, *of_masters} == set(TaskTrigger)
     assert {row.trigger for row in TASK_TABLE} == set(TaskTrigger)
+
+
+#: Commands that are no trigger of their own: test_inner_triggers, test_node_events,
+#: test_commands_on_nodes, test_preemption.
+OTHERS = {
+    *(c.TakeReports, c.LoseNode, c.EvictNode, c.SyncNode),
+    *(c.StartCommand, c.EndBackfill),
+}
+
+
+def test_every_command_is_walked() -> None:
+    calls = [make for make, _, _ in (*JOB_CALLS.values(), *TASK_CALLS.values())]
+    walked = {type(make()) for make in calls}
+    walked |= {type(command) for command, _ in JOB_EVENTS.values()}
+
+    assert walked.isdisjoint(OTHERS)
+    assert walked | OTHERS == set(get_args(c.Command)) == set(HANDLERS)
 
 
 def test_terminal_states_are_left_only_by_a_user() -> None:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def running(cores: int = 2, *tasks: TaskSpec, **fields: Any) -> Bench:
     """Return a service with an instance on each of so many cores, past its start."""
-    bench = Bench(service(), *tasks, **fields).start({1: cores})
+    bench = Bench(service(), *tasks, **fields).submit().grant({1: cores})
+    for core in range(cores):
+        bench.run(1, core + 1, core=core)
     bench.now += 100
     return bench
 

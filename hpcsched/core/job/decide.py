@@ -78,7 +78,7 @@ def decide(job: Job, command: c.Command, now: float, settings: Settings) -> Deci
     )
     turn = Turn(job, now, actor, settings)
     decision = Decision(turn)
-    result = _HANDLERS[type(command)](turn, command)
+    result = HANDLERS[type(command)](turn, command)
     if result is not None:
         match command:
             case c.AddTasks() | c.SyncNode():
@@ -93,7 +93,7 @@ def _tick(turn: Turn, _: c.Tick) -> None:
     time_out(turn)
 
 
-_HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
+HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.SubmitJob: submit_job,
     c.CancelJob: cancel_job,
     c.FinishJob: finish_job,

@@ -155,7 +155,9 @@ class Ending:
         started = bool(table.get("flags", row) & STARTED)
         started |= self._reason(position) in _RAN or self._report.starts[position] > 0
         origin = table.get("origin", row)
-        to = stopped_state(table.get("pending", row), origin, started=started)
+        to = stopped_state(
+            self._job, table.get("pending", row), origin, started=started
+        )
         return _Way(S.CANCELING, (to,), fresh=origin == CancelOrigin.REQUEUE)
 
     def _count(self, position: int) -> None:

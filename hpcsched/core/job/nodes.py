@@ -100,7 +100,7 @@ def lost_moves(turn: Turn, rows: _Rows, reason: EndReason) -> list[TaskMove]:
         if state == S.CANCELING:
             origin = table.get("origin", row)
             started = bool(table.get("flags", row) & STARTED)
-            to = stopped_state(table.get("pending", row), origin, started=started)
+            to = stopped_state(job, table.get("pending", row), origin, started=started)
             fresh = origin == CancelOrigin.REQUEUE
         elif may_rerun(turn, record, row):
             to = S.QUEUED

@@ -18,6 +18,7 @@ from hpcsched.core.task.states import (
     CancelOrigin,
     EndReason,
     TaskState,
+    TaskType,
 )
 from hpcsched.core.views import JobView, TaskView
 
@@ -123,12 +124,19 @@ def task_view(
         cancel_origin=origin,
         request_cancel=CancelRequest(get("request", row)),
         v1_canceled=state is TaskState.FAILED and origin is CancelOrigin.USER_TASK,
+        exit_if_possible=_asked_to_exit(record, state, origin),
         pending_reason=waiting_for(job, record) if state is TaskState.QUEUED else "",
         spec=record.spec if full else None,
         user_ms=get("user_ms", row),
         kernel_ms=get("kernel_ms", row),
         max_rss_kib=get("rss", row),
     )
+
+
+def _asked_to_exit(record: TaskRecord, state: TaskState, origin: CancelOrigin) -> bool:
+    """ExitIfPossible: the scheduler wants an instance of a service to end soon."""
+    asked = state is TaskState.CANCELING and origin is CancelOrigin.PREEMPTION
+    return asked and record.spec.type is TaskType.SERVICE
 
 
 def element_name(record: TaskRecord, instance: int, value: int | str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hpcsched.core.job.events import Ranges
-    from hpcsched.core.job.model import TaskRecord
+    from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.job.turn import Turn
 
 WAIT = (
@@ -197,11 +197,12 @@ def begin_stop(
     )
 
 
-def stopped_state(pending: int, origin: int, *, started: bool) -> TaskState:
+def stopped_state(job: Job, pending: int, origin: int, *, started: bool) -> TaskState:
     """Return where a Canceling element ends (T13 to T15, T21, T25, D12)."""
     if pending in AGAIN:
         return TaskState(pending)
-    if not started and origin == CancelOrigin.PREEMPTION:
+    goes_on = job.state is JobState.RUNNING or job.pending_end is JobState.QUEUED
+    if not started and origin == CancelOrigin.PREEMPTION and goes_on:
         return TaskState.QUEUED  # nothing of it has run, so nothing runs again
     if not started and origin != CancelOrigin.NODE:
         return TaskState.CANCELED
