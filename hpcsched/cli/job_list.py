@@ -8,6 +8,7 @@ import click
 
 from hpcsched.cli.arguments import DURATION, JOB_STATE, JOB_STATES
 from hpcsched.cli.choosing import as_job_states, job_id_of
+from hpcsched.cli.listing import choice_of, listing_options, print_columns
 from hpcsched.cli.selectors import JOB
 from hpcsched.cli.verbs import Verb, pass_app
 from hpcsched.common.errors import HpcError
@@ -40,6 +41,7 @@ ACTIVE: Final = tuple(
 @click.option(
     "--since", type=DURATION, metavar="DURATION", help="Submitted not longer ago."
 )
+@listing_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
 @click.option("--page-token", default="", metavar="T", help="Go on where --limit cut.")
 @pass_app
@@ -50,6 +52,9 @@ def list_jobs(
     states: tuple[tuple[int, ...], ...],
     owner: str | None,
     since: float | None,
+    filters: tuple[str, ...],
+    sort: str | None,
+    columns: str | None,
     limit: int | None,
     page_token: str,
 ) -> None:
@@ -58,11 +63,14 @@ def list_jobs(
     \b
       hpc job list --all --since 1d
       hpc job list --state failed,canceled --owner all
+      hpc job list --filter 'priority>=3000' --filter name^=run --sort=-priority
+      hpc job list --columns id,state,task_counts.failed
       hpc job list --json | jq '.jobs[].id'
     """
     wanted = tuple(state for group in states for state in group)
     if not wanted and not everything:
         wanted = ACTIVE
+    choice = choice_of(filters, sort, None if app.quiet else columns)
 
     async def work(client: AsyncClient) -> Page[job_pb2.Job]:
         whose = "" if owner == "all" else owner
@@ -75,12 +83,16 @@ def list_jobs(
             states=as_job_states(wanted),
             owner=whose,
             since=after,
+            choice=choice,
             limit=limit,
             page_token=page_token,
         )
 
     page = app.call(work)
-    if app.as_json:
+    if columns and not app.quiet:
+        fields, token = choice.fields, page.next_page_token
+        print_columns(app, "jobs", page.items, fields, token)
+    elif app.as_json:
         from hpcsched.cli.shapes import listing
 
         app.print_json(listing("jobs", page.items, page.next_page_token))
@@ -91,10 +103,10 @@ def list_jobs(
         from hpcsched.cli.job_tables import job_table
 
         app.print_table(job_table(page.items))
-        if page.next_page_token:
-            from hpcsched.cli.problems import note
+    if page.next_page_token and not (app.as_json or app.quiet):
+        from hpcsched.cli.problems import note
 
-            note(f"more with --page-token {page.next_page_token}")
+        note(f"more with --page-token {page.next_page_token}")
 
 
 @click.command("show", cls=Verb)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hpcsched.cli.arguments import NODES, joined
+from hpcsched.cli.listing import choice_of, listing_options, print_columns
 from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
 
 if TYPE_CHECKING:
@@ -82,10 +83,37 @@ def print_nodes(app: App, nodes: Sequence[node_pb2.Node]) -> None:
 
 @click.command("list", cls=Verb)
 @_some
+@listing_options
 @pass_app
-def list_nodes(app: App, nodes: Names) -> None:
-    """List nodes; without NODES all of them."""
-    print_nodes(app, _look(app, nodes))
+def list_nodes(
+    app: App,
+    nodes: Names,
+    *,
+    filters: tuple[str, ...],
+    sort: str | None,
+    columns: str | None,
+) -> None:
+    """List nodes; without NODES all of them.
+
+    \b
+      hpc node list --filter state=online --filter reachable=false
+      hpc node list --sort=-cores --columns name,cores,memory_bytes
+    """
+    if not (filters or sort or columns):
+        print_nodes(app, _look(app, nodes))
+        return
+    choice = choice_of(filters, sort, None if app.quiet else columns)
+
+    async def work(client: AsyncClient) -> Sequence[node_pb2.Node]:
+        names = joined(nodes)
+        names = () if EVERY in names else names
+        return (await client.nodes.list(names, choice=choice)).items
+
+    found = app.call(work)
+    if columns and not app.quiet:
+        print_columns(app, "nodes", found, choice.fields, "")
+    else:
+        print_nodes(app, found)
 
 
 def _is_single(nodes: Names) -> bool:

@@ -9,6 +9,7 @@ import click
 from hpcsched.cli.arguments import TASK_STATE
 from hpcsched.cli.choosing import StoppedTasksError, act_on_tasks, job_id_of
 from hpcsched.cli.job_output import call_interruptibly, copy_output, output_options
+from hpcsched.cli.listing import choice_of, listing_options, print_columns
 from hpcsched.cli.selectors import JOB, TASK, TASKS
 from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
 
@@ -56,6 +57,7 @@ def task() -> None:
     help="Only elements in these states: failed,canceled.",
 )
 @click.option("--elements", is_flag=True, help="Sweeps element by element.")
+@listing_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
 @click.option("--page-token", default="", metavar="T", help="Go on where --limit cut.")
 @pass_app
@@ -65,23 +67,36 @@ def list_tasks(
     *,
     states: tuple[tuple[int, ...], ...],
     elements: bool,
+    filters: tuple[str, ...],
+    sort: str | None,
+    columns: str | None,
     limit: int | None,
     page_token: str,
 ) -> None:
-    """List the tasks of a job; a sweep is one line without --elements."""
+    """List the tasks of a job; a sweep is one line without --elements.
+
+    \b
+      hpc task list 42 --elements --filter 'exit_code>0' --sort=-end_time
+    """
     wanted: Any = tuple(state for group in states for state in group)
+    choice = choice_of(filters, sort, None if app.quiet else columns)
 
     async def work(client: AsyncClient) -> Page[task_pb2.Task]:
         return await client.tasks.list(
             await job_id_of(client, job),
             states=wanted,
             elements=elements or bool(wanted),
+            choice=choice,
             limit=limit,
             page_token=page_token,
         )
 
     page = app.call(work)
-    _print_tasks(app, page.items, page.next_page_token)
+    if columns and not app.quiet:
+        fields, token = choice.fields, page.next_page_token
+        print_columns(app, "tasks", page.items, fields, token)
+    else:
+        _print_tasks(app, page.items, page.next_page_token)
     if page.next_page_token and not app.as_json:
         from hpcsched.cli.problems import note
 

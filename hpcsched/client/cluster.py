@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf import duration_pb2
 
 from hpcsched.api.v1 import cluster_service_pb2, node_pb2, node_service_pb2
+from hpcsched.client.listing import EVERYTHING, Choice
 from hpcsched.client.pages import Page, gather
 
 if TYPE_CHECKING:
@@ -29,16 +30,25 @@ class Nodes:
         self,
         names: Iterable[str] = (),
         *,
+        choice: Choice = EVERYTHING,
         limit: int | None = None,
         page_token: str = "",
     ) -> Page[node_pb2.Node]:
-        """Return nodes by name; without names all of them."""
+        """Return nodes, by name unless ``choice`` says otherwise.
+
+        Args:
+            names: Only these; without names all of them.
+            choice: Conditions, the order, and which fields.
+            limit: Most nodes to return; None fetches every page.
+            page_token: Where an earlier list stopped.
+        """
         wanted = tuple(names)
 
         async def fetch(size: int, token: str) -> Page[node_pb2.Node]:
             request = node_service_pb2.ListNodesRequest(
                 names=wanted, page_size=size, page_token=token
             )
+            choice.put_into(request)
             answer = await self._connection.call(lambda s: s.nodes.ListNodes, request)
             return Page(items=answer.nodes, next_page_token=answer.next_page_token)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from hpcsched.api.v1 import job_pb2, job_service_pb2
+from hpcsched.client.listing import EVERYTHING, Choice
 from hpcsched.client.pages import Page, gather
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class Jobs:
         min_id: int = 0,
         max_id: int = 0,
         ascending: bool = False,
+        changed_since: float | None = None,
+        choice: Choice = EVERYTHING,
         limit: int | None = None,
         page_token: str = "",
     ) -> Page[job_pb2.Job]:
@@ -110,20 +113,19 @@ class Jobs:
             min_id: Smallest id; 0 is no bound.
             max_id: Largest id; 0 is no bound.
             ascending: The oldest first.
+            changed_since: Changed at or after this Unix time.
+            choice: Further conditions, the order, and which fields.
             limit: Most jobs to return; None fetches every page.
             page_token: Where an earlier list stopped.
         """
-        stamp = None
-        if since is not None:
-            stamp = timestamp_pb2.Timestamp()
-            stamp.FromMilliseconds(int(since * 1000))
         wanted = list_of(states)
 
         async def fetch(size: int, token: str) -> Page[job_pb2.Job]:
             request = job_service_pb2.ListJobsRequest(
                 states=wanted,
                 owner=owner,
-                since=stamp,
+                since=_stamp(since),
+                changed_since=_stamp(changed_since),
                 custom_properties=labels,
                 page_size=size,
                 page_token=token,
@@ -131,6 +133,7 @@ class Jobs:
                 max_id=max_id,
                 ascending=ascending,
             )
+            choice.put_into(request)
             answer = await self._connection.call(lambda s: s.jobs.ListJobs, request)
             return Page(items=answer.jobs, next_page_token=answer.next_page_token)
 
@@ -246,3 +249,11 @@ def list_of(
 ) -> tuple[job_pb2.Job.State.ValueType, ...]:
     """Return the states as a tuple; inside ``Jobs`` the name ``list`` is a method."""
     return tuple(states)
+
+
+def _stamp(moment: float | None) -> timestamp_pb2.Timestamp | None:
+    if moment is None:
+        return None
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromMilliseconds(int(moment * 1000))
+    return stamp

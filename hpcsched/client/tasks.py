@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.api.v1 import job_service_pb2, task_pb2
+from hpcsched.client.listing import EVERYTHING, Choice
 from hpcsched.client.pages import Page, gather
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Tasks:
         elements: bool = False,
         task_id: int = 0,
         full: bool = False,
+        choice: Choice = EVERYTHING,
         limit: int | None = None,
         page_token: str = "",
     ) -> Page[task_pb2.Task]:
@@ -94,6 +96,7 @@ class Tasks:
             elements: One entry per element of a sweep instead of one per sweep.
             task_id: Only this one; 0 means all.
             full: With what was asked for; owner and administrators only.
+            choice: Further conditions, the order, and which fields.
             limit: Most tasks to return; None fetches every page.
             page_token: Where an earlier list stopped.
         """
@@ -110,6 +113,7 @@ class Tasks:
                 task_id=task_id,
                 view=view,
             )
+            choice.put_into(request)
             answer = await self._connection.call(lambda s: s.jobs.ListTasks, request)
             return Page(items=answer.tasks, next_page_token=answer.next_page_token)
 

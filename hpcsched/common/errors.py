@@ -257,6 +257,18 @@ REASONS: Final[Mapping[str, Reason]] = {
         -2147219956,
         "{field}: {wanted} cores are asked for, and the nodes that the job may use have {available}",
     ),
+    "INVALID_FILTER_PROPERTY": Reason(
+        _INVALID,
+        -2147220925,
+        "{name} cannot be filtered or sorted by",
+        "these can: {known}",
+    ),
+    "LIST_TOO_LONG_TO_SORT": Reason(
+        "FAILED_PRECONDITION",
+        0,
+        "{count} entries match; at most {limit} are sorted",
+        "add filters, or take them in their own order",
+    ),
     "PAGE_TOKEN_INVALID": Reason(
         _INVALID, 0, "page_token was not given out by this call"
     ),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.listing.conditions import Condition
+    from hpcsched.core.listing.ordering import Position, SortKey
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.views import (
         ClusterView,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
         OutputPiece,
         TaskView,
     )
-    from hpcsched.store.base import JobQuery, TokenRow
+    from hpcsched.store.base import JobQuery, JobSearch, TokenRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ class TaskPage:
     limit: int = 100
     token: str = ""
     full: bool = False
+    conditions: tuple[Condition, ...] = ()
+    sort: tuple[SortKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +145,12 @@ class JobFront(Protocol):
     ) -> None: ...
     async def get_job(self, caller: Caller, job_id: int, *, full: bool) -> JobView: ...
     async def list_jobs(self, caller: Caller, query: JobQuery) -> Sequence[JobView]: ...
+    async def search_jobs(
+        self, caller: Caller, search: JobSearch
+    ) -> Sequence[tuple[JobView, Position]]:
+        """Return jobs in the order asked for, each with its position."""
+        ...
+
     async def wait_job(
         self, caller: Caller, job_id: int, timeout_s: float
     ) -> JobView: ...

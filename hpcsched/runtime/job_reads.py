@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.job.model import UNBOUNDED
-from hpcsched.core.job.show import job_view, listed, master_view, task_view, waiting_for
+from hpcsched.core.job.searching import TaskSearch, search_tasks
+from hpcsched.core.job.show import job_view, master_view, task_view, waiting_for
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.orders import PurgeJob
 from hpcsched.core.task.elements import HAS_OUTPUT
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.model import Job, TaskRecord
+    from hpcsched.core.listing.ordering import Position
     from hpcsched.core.settings import Settings
     from hpcsched.core.views import JobView, TaskView
     from hpcsched.runtime.front import TaskKey, TaskPage
     from hpcsched.runtime.ledger import Ledgers
     from hpcsched.runtime.mail import Ledger
     from hpcsched.runtime.world import World
-    from hpcsched.store.base import JobQuery, JobRow
+    from hpcsched.store.base import JobQuery, JobRow, JobSearch
 
 WAIT_LIMIT_S: Final = 55.0
 SHOWN_TASKS: Final = 20
 """Waiting tasks of which the reason is told."""
-_TOKEN: Final = re.compile(r"([0-9]{1,10})\.([0-9]{1,10})")
 
 
 class JobReads:
@@ -86,6 +86,14 @@ class JobReads:
         del caller
         rows = await self._world.store.list_jobs(query)
         return [self._stored(row) for row in rows]
+
+    async def search_jobs(
+        self, caller: Caller, search: JobSearch
+    ) -> Sequence[tuple[JobView, Position]]:
+        """Return jobs as they are stored, in any order, by any property."""
+        del caller
+        found = await self._world.store.search_jobs(search)
+        return [(self._stored(row), position) for row, position in found]
 
     def _stored(self, row: JobRow) -> JobView:
         view = self._within(stored_view(row, self._world.name_of))
@@ -233,26 +241,33 @@ class JobReads:
     async def list_tasks(
         self, caller: Caller, job_id: int, page: TaskPage
     ) -> tuple[Sequence[TaskView], str]:
-        """Return a page of tasks by number, and the token of the next one."""
-        after = _position(page.token)
-        states = frozenset(page.states)
-        elements = page.elements or bool(states)
+        """Return a page of tasks, and the token of the next one.
+
+        Raises:
+            HpcError: JOB_NOT_FOUND, PERMISSION_DENIED, TASK_NOT_FOUND,
+                PAGE_TOKEN_INVALID, LIST_TOO_LONG_TO_SORT.
+        """
+        search = TaskSearch(
+            states=frozenset(page.states),
+            elements=page.elements or bool(page.states),
+            task_id=page.task_id,
+            conditions=page.conditions,
+            sort=page.sort,
+            limit=page.limit,
+            token=page.token,
+        )
 
         def look(job: Job) -> tuple[list[TaskView], str]:
             caller.require_operator(job.owner, f"read the tasks of job {job_id}")
             if page.task_id and job.task(page.task_id) is None:
                 name = show(job_id, (page.task_id, 0))
                 raise HpcError("TASK_NOT_FOUND", job_id=job_id, task=name)
-            views: list[TaskView] = []
-            found = listed(
-                job, elements=elements, states=states, task_id=page.task_id, after=after
-            )
-            for record, instance, _ in found:
-                if len(views) == page.limit:
-                    last = views[-1]
-                    return views, f"{last.task_id}.{last.instance_id}"
-                views.append(self._show(job, record, instance, full=page.full))
-            return views, ""
+            found, token = search_tasks(job, search)
+            views = [
+                self._show(job, record, instance, full=page.full)
+                for record, instance in found
+            ]
+            return views, token
 
         answer: tuple[list[TaskView], str] = await self._world.jobs.look(job_id, look)
         return answer
@@ -265,12 +280,3 @@ class JobReads:
         self._world.feed.floor = await self._world.store.floor()
         for node_id in nodes:
             self._world.nodes.send(node_id, PurgeJob(job_id=job_id))
-
-
-def _position(token: str) -> tuple[int, int]:
-    if not token:
-        return (0, -1)
-    match = _TOKEN.fullmatch(token)
-    if match is None:
-        raise HpcError("PAGE_TOKEN_INVALID", field="page_token")
-    return int(match[1]), int(match[2])

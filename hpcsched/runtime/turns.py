@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codec
 from hpcsched.core.job.commands import TakeReports
+from hpcsched.core.job.terms import terms_of
 from hpcsched.core.reports import Ended
 from hpcsched.core.views import EventView
 from hpcsched.runtime.accounting import add_accounting
@@ -26,6 +27,7 @@ def new_job_delta(job: Job, decided: Decided, now: float) -> Delta:
     """Return what makes a new job durable: events, state, specifications."""
     delta = turns_delta(job, 0, decided, now)
     delta.specs = {**delta.specs, 0: codec.encode_spec(job.spec)}
+    delta.terms = terms_of(job)
     return delta
 
 
@@ -112,6 +114,10 @@ def job_row(job: Job) -> JobRow:
         labels=job.spec.custom_properties,
         active=not job.state.terminal,
         blob=codec.encode_job(job),
+        previous_state=None if job.previous_state is None else int(job.previous_state),
+        start_time=job.start_time,
+        change_time=job.change_time,
+        requeue_count=job.requeue_count,
     )
 
 

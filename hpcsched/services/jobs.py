@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hpcsched.api.v1 import job_pb2, job_service_pb2_grpc, task_pb2
 from hpcsched.api.v1 import job_service_pb2 as pb
-from hpcsched.api.v1 import job_service_pb2_grpc, task_pb2
 from hpcsched.common.errors import HpcError
+from hpcsched.core.listing.conditions import Comparison, Condition
+from hpcsched.core.listing.ordering import decode_position, encode_position
+from hpcsched.core.listing.properties import JOB_PROPERTIES
 from hpcsched.runtime.front import Stop
 from hpcsched.services.convert_job import is_full, job_message, job_states
 from hpcsched.services.convert_job_spec import new_job, task_spec
+from hpcsched.services.convert_listing import conditions, projection, sort_keys
 from hpcsched.services.convert_time import seconds_of, seconds_since_epoch
 from hpcsched.services.cursors import Pages
 from hpcsched.services.fitting import fitting
@@ -27,10 +32,11 @@ from hpcsched.services.requests import (
     texts,
 )
 from hpcsched.services.tasks import TaskCalls
-from hpcsched.store.base import JobQuery
+from hpcsched.store.base import JobQuery, JobSearch
 
 if TYPE_CHECKING:
     from hpcsched.common.clock import Clock
+    from hpcsched.core.views import JobView
     from hpcsched.runtime.front import JobFront
 
 PAGE = 100
@@ -114,6 +120,20 @@ class JobService(TaskCalls, job_service_pb2_grpc.JobServiceServicer):
         if request.newest_only:
             size = 1
         pages = Pages(request)
+        project = projection(request.read_mask, job_pb2.Job.DESCRIPTOR)
+        listed = await self._listed(request, size + 1, pages)
+        jobs = await in_slices(
+            listed[:size], lambda _, one: project(job_message(one[0])), self._clock
+        )
+        count = fitting(jobs)
+        more = len(listed) > count and not request.newest_only
+        token = pages.encode(listed[count - 1][1]) if more else ""
+        return pb.ListJobsResponse(jobs=jobs[:count], next_page_token=token)
+
+    async def _listed(
+        self, request: pb.ListJobsRequest, limit: int, pages: Pages
+    ) -> list[tuple[JobView, str]]:
+        """Return jobs, each with its position in the list as text."""
         since = None
         if request.HasField("since"):
             since = seconds_since_epoch(request.since, "since")
@@ -125,17 +145,31 @@ class JobService(TaskCalls, job_service_pb2_grpc.JobServiceServicer):
             min_id=not_negative(request.min_id, "min_id"),
             max_id=not_negative(request.max_id, "max_id"),
             ascending=request.ascending,
-            after_id=pages.decode_number(request.page_token),
-            limit=size + 1,
+            limit=limit,
         )
-        views = list(await self._front.list_jobs(caller(), query))
-        jobs = await in_slices(
-            views[:size], lambda _, view: job_message(view), self._clock
+        chosen = conditions(request, JOB_PROPERTIES)
+        if request.HasField("changed_since"):
+            moment = seconds_since_epoch(request.changed_since, "changed_since")
+            changed = JOB_PROPERTIES["change_time"]
+            after = Condition(
+                property=changed, comparison=Comparison.AT_LEAST, values=(moment,)
+            )
+            chosen = (*chosen, after)
+        sort = sort_keys(request, JOB_PROPERTIES)
+        if not chosen and not sort:
+            query = replace(query, after_id=pages.decode_number(request.page_token))
+            views = await self._front.list_jobs(caller(), query)
+            return [(view, str(view.job_id)) for view in views]
+        position = pages.decode(request.page_token)
+        search = JobSearch(
+            query=query,
+            conditions=chosen,
+            sort=sort,
+            descending_ids=not request.ascending,
+            after=decode_position(position, sort, 1) if position else None,
         )
-        count = fitting(jobs)
-        more = len(views) > count and not request.newest_only
-        token = pages.encode(str(jobs[count - 1].id)) if more else ""
-        return pb.ListJobsResponse(jobs=jobs[:count], next_page_token=token)
+        found = await self._front.search_jobs(caller(), search)
+        return [(view, encode_position(place)) for view, place in found]
 
     async def WaitJob(
         self, request: pb.WaitJobRequest, context: Any

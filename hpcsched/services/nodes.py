@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcsched.api.v1 import node_pb2, node_service_pb2_grpc
 from hpcsched.api.v1 import node_service_pb2 as pb
-from hpcsched.api.v1 import node_service_pb2_grpc
 from hpcsched.common.errors import HpcError
+from hpcsched.core.listing.nodes import search_nodes
+from hpcsched.core.listing.ordering import SortKey, decode_position, encode_position
+from hpcsched.core.listing.properties import NODE_PROPERTIES
+from hpcsched.services.convert_listing import conditions, projection, sort_keys
 from hpcsched.services.convert_node import node_message
 from hpcsched.services.cursors import Pages
 from hpcsched.services.fitting import fitting
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 LARGEST_PAGE = 10_000
+_BY_NAME = (SortKey(property=NODE_PROPERTIES["name"]),)
 
 
 class NodeService(node_service_pb2_grpc.NodeServiceServicer):
@@ -31,12 +36,17 @@ class NodeService(node_service_pb2_grpc.NodeServiceServicer):
     ) -> pb.ListNodesResponse:
         size = page_size(request.page_size, default=PAGE, largest=LARGEST_PAGE)
         pages = Pages(request)
-        after = pages.decode(request.page_token)
+        sort = sort_keys(request, NODE_PROPERTIES) or _BY_NAME
+        token = pages.decode(request.page_token)
+        after = decode_position(token, sort, 1) if token else None
+        chosen = conditions(request, NODE_PROPERTIES)
+        project = projection(request.read_mask, node_pb2.Node.DESCRIPTOR)
         views = await self._front.list_nodes(caller(), tuple(request.names))
-        rest = [view for view in views if view.name > after]
-        nodes = [node_message(view) for view in rest[:size]]
+        rest = search_nodes(views, chosen, sort, after)
+        nodes = [project(node_message(view)) for view, _ in rest[:size]]
         count = fitting(nodes)
-        token = pages.encode(nodes[count - 1].name) if len(rest) > count else ""
+        more = len(rest) > count
+        token = pages.encode(encode_position(rest[count - 1][1])) if more else ""
         return pb.ListNodesResponse(nodes=nodes[:count], next_page_token=token)
 
     async def GetNode(

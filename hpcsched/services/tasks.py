@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.api.v1 import job_service_pb2 as pb
+from hpcsched.api.v1 import task_pb2
 from hpcsched.common.errors import HpcError
+from hpcsched.core.listing.properties import TASK_PROPERTIES
 from hpcsched.runtime.front import Stop, TaskPage
 from hpcsched.services.convert_job import is_full, task_states
+from hpcsched.services.convert_listing import conditions, projection, sort_keys
 from hpcsched.services.convert_task import task_message
 from hpcsched.services.cursors import Pages
 from hpcsched.services.fitting import fitting
@@ -63,11 +66,14 @@ class TaskCalls:
             limit=page_size(request.page_size, default=PAGE, largest=LARGEST_PAGE),
             token=pages.decode(request.page_token),
             full=is_full(request.view),
+            conditions=conditions(request, TASK_PROPERTIES),
+            sort=sort_keys(request, TASK_PROPERTIES),
         )
+        project = projection(request.read_mask, task_pb2.Task.DESCRIPTOR)
         while True:
             views, token = await self._front.list_tasks(caller(), job_id, page)
             tasks = await in_slices(
-                views, lambda _, view: task_message(view), self._clock
+                views, lambda _, view: project(task_message(view)), self._clock
             )
             if (count := fitting(tasks)) == len(tasks):
                 break

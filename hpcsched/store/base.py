@@ -9,11 +9,14 @@ commit).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hpcsched.core.listing.conditions import Condition
+    from hpcsched.core.listing.ordering import Position, SortKey
+    from hpcsched.core.listing.properties import Value
     from hpcsched.store.history import (
         AllocationRow,
         HistoryQuery,
@@ -68,6 +71,14 @@ class JobRow:
     labels: Mapping[str, str]
     active: bool
     blob: bytes
+    previous_state: int | None = None
+    start_time: float | None = None
+    change_time: float = 0.0
+    requeue_count: int = 0
+
+
+Terms: TypeAlias = "Mapping[str, Value | None]"
+"""Values of a job's specification by property name, for filters and sort keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +142,7 @@ class Delta:
         job: The job's row after the events, or None when the delta is not about a job.
         specs: Encoded job and task specifications by task number (0: the job's own),
             written once and after an edit.
+        terms: What lists choose and sort the job by; goes with ``specs[0]``.
         chunks: Packed element columns: (table, chunk number) to bytes.
         drop_tables: Element tables whose chunks go before `chunks` are written.
         outputs: Of elements that ended.
@@ -154,6 +166,7 @@ class Delta:
     events: Sequence[EventRow] = ()
     job: JobRow | None = None
     specs: Mapping[int, bytes] = field(default_factory=dict)
+    terms: Terms | None = None
     chunks: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
     drop_tables: Sequence[int] = ()
     outputs: Sequence[TaskOutput] = ()
@@ -223,6 +236,25 @@ class JobQuery:
     limit: int = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSearch:
+    """Which jobs to list, in which order; beside the query's conditions these hold.
+
+    Attributes:
+        query: Its order and its place in it do not count.
+        conditions: On ``core.listing.properties.JOB_PROPERTIES``.
+        sort: Primary key first; after all of them comes the id.
+        descending_ids: How jobs stand that are equal in all keys.
+        after: Values of the keys, and the id, of the last job of the page before.
+    """
+
+    query: JobQuery
+    conditions: Sequence[Condition] = ()
+    sort: Sequence[SortKey] = ()
+    descending_ids: bool = True
+    after: Position | None = None
+
+
 class Store(Protocol):
     """Durable state. Writes are queued and joined; reads see what is committed.
 
@@ -259,6 +291,9 @@ class Store(Protocol):
 
     async def list_jobs(self, query: JobQuery) -> Sequence[JobRow]:
         """Return rows of jobs by id, newest first unless asked otherwise."""
+
+    async def search_jobs(self, search: JobSearch) -> Sequence[tuple[JobRow, Position]]:
+        """Return rows of jobs in the order asked for, each with its position."""
 
     async def read_events(
         self, after: int, limit: int, job_id: int = 0

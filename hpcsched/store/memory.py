@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from hpcsched.core.listing.ordering import Place
 from hpcsched.store.base import ClusterState
 from hpcsched.store.errors import (
     StoreBrokenError,
@@ -23,10 +25,12 @@ from hpcsched.store.memory_state import MemoryState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hpcsched.core.listing.ordering import Position
     from hpcsched.store.base import (
         Delta,
         JobQuery,
         JobRow,
+        JobSearch,
         RequestRow,
         StoredEvent,
         StoredJob,
@@ -155,6 +159,24 @@ class MemoryStore:
         ids = sorted(self._state.jobs, reverse=not query.ascending)
         rows = (self._state.jobs[job_id].row for job_id in ids)
         return [row for row in rows if _matches(row, query)][: query.limit]
+
+    async def search_jobs(self, search: JobSearch) -> Sequence[tuple[JobRow, Position]]:
+        query = replace(search.query, after_id=0)
+        falling = [key.descending for key in search.sort] + [search.descending_ids]
+        found = []
+        for job in self._state.jobs.values():
+            values = {**job.terms, **asdict(job.row), "id": job.row.job_id}
+            if _matches(job.row, query) and all(
+                c.holds(values.get(c.property.name)) for c in search.conditions
+            ):
+                names = [key.property.name for key in search.sort] + ["id"]
+                position = tuple(values.get(name) for name in names)
+                found.append((Place(position, falling), job.row, position))
+        found.sort(key=itemgetter(0))
+        if search.after is not None:
+            last = Place(search.after, falling)
+            found = [one for one in found if last < one[0]]
+        return [(row, position) for _, row, position in found[: query.limit]]
 
     async def read_events(
         self, after: int, limit: int, job_id: int = 0

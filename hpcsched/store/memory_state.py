@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         NodeRow,
         RequestRow,
         TaskOutput,
+        Terms,
         TokenRow,
     )
 
@@ -35,6 +36,7 @@ class MemoryJob:
     chunks: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
     notes: Mapping[int, bytes] = field(default_factory=dict)
     outputs: Mapping[tuple[int, int], TaskOutput] = field(default_factory=dict)
+    terms: Terms = field(default_factory=dict)
 
     def stored(self) -> StoredJob:
         """Return it as a head loads it."""
@@ -149,6 +151,8 @@ class MemoryState:
             return
         if step.base is not None:
             job.revision = step.revision
+        if delta.terms is not None:
+            job.terms = dict(delta.terms)
         job.specs = {**job.specs, **delta.specs}
         kept = {k: v for k, v in job.chunks.items() if k[0] not in delta.drop_tables}
         job.chunks = {**kept, **delta.chunks}

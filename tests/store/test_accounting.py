@@ -201,16 +201,20 @@ async def test_events_of_nodes_go_with_history_and_no_cursor_points_before_them(
     assert [event.seq for event in await kit.store.node_events(4, 10)] == [5]
 
 
-def test_the_migration_counts_the_tasks_of_jobs_that_have_ended(tmp_path: Path) -> None:
+def test_the_migration_counts_the_tasks_of_jobs_that_have_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counts = [0] * 12
     counts[8], counts[9] = 5, 2
     blob = msgpack.packb({"counts": counts, 3: 4})
     path = tmp_path / "old.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        migrate.bring_up_to_date(connection)
-        for table in ("job_history", "allocation", "usage"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+        connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        with monkeypatch.context() as before:
+            before.setattr(migrate, "version_of", lambda _: "0001")
+            before.setattr(schema, "HEAD", "0002")
+            migrate.bring_up_to_date(connection)
         for job_id, active in ((1, 0), (2, 0), (3, 1)):
             connection.execute(
                 "INSERT INTO job VALUES (?, 'a', '', '', 7, 2000, 1, 1, 1, ?, ?, 1)",

@@ -225,7 +225,9 @@ class Job:
         "yields_all",
     )
 
-    def __init__(self, job_id: int, owner: str, spec: JobSpec, now: float) -> None:
+    def __init__(
+        self, job_id: int, owner: str, spec: JobSpec, now: float
+    ) -> None:
         self.job_id = job_id
         self.owner = owner
         self.spec = spec

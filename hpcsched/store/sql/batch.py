@@ -18,12 +18,13 @@ from hpcsched.store.step import Step, begins, step_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcsched.store.base import Delta, EventRow, JobRow
+    from hpcsched.store.base import Delta, EventRow, JobRow, Terms
     from hpcsched.store.sql.query import Query
     from hpcsched.store.sql.statements import BulkStatement, Cursor, Row, Statements
 
 
 _Key = TypeVar("_Key", bound="tuple[int, ...]")
+_TERM_NAMES = tuple(c.name for c in schema.job_terms.c if c.name != "job_id")
 
 
 class Session(Protocol):
@@ -60,6 +61,7 @@ class Batch:
         self._jobs: dict[int, _Job] = {}
         self._labels: dict[int, Mapping[str, str]] = {}
         self._relabelled: list[Row] = []
+        self._terms: dict[int, Row] = {}
         self._specs: dict[tuple[int, int], Row] = {}
         self._dropped: set[tuple[int, int]] = set()
         self._chunks: dict[tuple[int, int, int], Row] = {}
@@ -145,6 +147,8 @@ class Batch:
                     self._relabelled.append((job_id,))
 
     def _add_parts(self, job_id: int, delta: Delta) -> None:
+        if delta.terms is not None:
+            self._terms[job_id] = _terms(job_id, delta.terms)
         for task_id, body in delta.specs.items():
             self._specs[job_id, task_id] = (job_id, task_id, body)
         if delta.drop_tables:
@@ -186,6 +190,7 @@ class Batch:
         self._purged.append(job_id)
         self._jobs.pop(job_id, None)
         self._labels.pop(job_id, None)
+        self._terms.pop(job_id, None)
         _drop_rows_of(job_id, self._specs)
         _drop_rows_of(job_id, self._chunks)
         _drop_rows_of(job_id, self._notes)
@@ -205,6 +210,7 @@ class Batch:
             self._write_jobs(session, s)
             self._write_labels(run, s)
         s.drop_chunks.run(run, sorted(self._dropped))
+        s.put_terms.run(run, list(self._terms.values()))
         s.put_specs.run(run, list(self._specs.values()))
         s.put_chunks.run(run, list(self._chunks.values()))
         s.put_notes.run(run, list(self._notes.values()))
@@ -306,4 +312,12 @@ def _columns(row: JobRow, revision: int) -> Row:
         row.active,
         row.blob,
         revision,
+        row.previous_state,
+        row.start_time,
+        row.change_time,
+        row.requeue_count,
     )
+
+
+def _terms(job_id: int, terms: Terms) -> Row:
+    return (job_id, *(terms.get(name) for name in _TERM_NAMES))

@@ -47,6 +47,7 @@ _OF_JOBS: Final = (
     schema.chunk,
     schema.job_spec,
     schema.job_label,
+    schema.job_terms,
 )
 
 
@@ -126,6 +127,8 @@ def _slice_of(table: sa.Table) -> sa.Delete:
     job_id = sa.bindparam("job_id", type_=sa.Integer)
     room = sa.bindparam("room", type_=sa.Integer)
     key = [column for column in table.primary_key if column.name != "job_id"]
+    if not key:  # one row of the job
+        return sa.delete(table).where(table.c.job_id == job_id, room > 0)
     some = sa.select(*key).where(table.c.job_id == job_id).limit(room)
     return sa.delete(table).where(table.c.job_id == job_id, _among(key, some))
 

@@ -26,20 +26,27 @@ def list_jobs(
     """Return the rows that match, in the order of their ids."""
     wanted = _ids(query)
     ids = [row[0] for row in connection.execute(*compile_query(wanted, dialect))]
+    rows = rows_of(connection, dialect, ids)
+    return [rows[job_id] for job_id in ids if job_id in rows]
+
+
+def rows_of(
+    connection: sqlite3.Connection, dialect: sa.Dialect, ids: Sequence[int]
+) -> dict[int, JobRow]:
+    """Return the rows of jobs by id; one that is gone is left out."""
     if not ids:
-        return []
+        return {}
     job, label = schema.job, schema.job_label
-    order = job.c.id.asc() if query.ascending else job.c.id.desc()
-    rows = sa.select(job).where(job.c.id.in_(ids)).order_by(order)
+    rows = sa.select(job).where(job.c.id.in_(ids))
     labels = labels_of(
         connection.execute(
             *compile_query(sa.select(label).where(label.c.job_id.in_(ids)), dialect)
         )
     )
-    return [
-        job_row(row, labels.get(row[0], {}))
+    return {
+        row[0]: job_row(row, labels.get(row[0], {}))
         for row in connection.execute(*compile_query(rows, dialect))
-    ]
+    }
 
 
 def _ids(query: JobQuery) -> sa.Select[Any]:
@@ -52,11 +59,11 @@ def _ids(query: JobQuery) -> sa.Select[Any]:
         return _page(_by_label(query), query)
     states: Sequence[int] = query.states or (_STATES if query.owner else ())
     if not states:
-        return _page(sa.select(schema.job.c.id).where(*_conditions(query)), query)
+        return _page(sa.select(schema.job.c.id).where(*conditions_of(query)), query)
     parts = []
     for state in sorted(set(states)):
         of_state = sa.select(schema.job.c.id).where(
-            schema.job.c.state == state, *_conditions(query)
+            schema.job.c.state == state, *conditions_of(query)
         )
         page = _page(of_state, query).subquery()
         parts.append(sa.select(page.c.id))
@@ -68,7 +75,7 @@ def _ids(query: JobQuery) -> sa.Select[Any]:
 
 def _by_label(query: JobQuery) -> sa.Select[Any]:
     job = schema.job
-    found = sa.select(job.c.id).where(*_conditions(query))
+    found = sa.select(job.c.id).where(*conditions_of(query))
     if query.states:
         found = found.where(job.c.state.in_(query.states))
     for name, value in query.labels.items():
@@ -85,7 +92,8 @@ def _page(found: sa.Select[Any], query: JobQuery) -> sa.Select[Any]:
     return found.order_by(order).limit(query.limit)
 
 
-def _conditions(query: JobQuery) -> list[sa.ColumnElement[bool]]:
+def conditions_of(query: JobQuery) -> list[sa.ColumnElement[bool]]:
+    """Return what a query asks for beside states and labels."""
     job = schema.job
     conditions: list[sa.ColumnElement[bool]] = []
     if query.owner:

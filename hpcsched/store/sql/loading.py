@@ -89,7 +89,7 @@ class JobLoader:
         return [
             StoredJob(
                 row=job_row(row, labels.get(row[0], {})),
-                revision=row[-1],
+                revision=row[11],
                 specs=specs.get(row[0], {}),
                 chunks=chunks.get(row[0], {}),
                 notes=notes.get(row[0], {}),
@@ -113,6 +113,10 @@ def job_row(row: Sequence[Any], labels: Mapping[str, str]) -> JobRow:
         labels=labels,
         active=bool(row[9]),
         blob=row[10],
+        previous_state=row[12],
+        start_time=row[13],
+        change_time=row[14],
+        requeue_count=row[15],
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 #: The newest migration (migrations/versions); a new file is made at it directly.
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 
 #: "HPCS": the application id in the header of our SQLite files.
 APPLICATION_ID: Final = 0x48504353
@@ -52,6 +52,10 @@ job: Final = sa.Table(
     sa.Column("active", sa.Boolean, nullable=False),
     sa.Column("blob", sa.LargeBinary, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("previous_state", sa.Integer),
+    sa.Column("start_time", sa.Float(53)),
+    sa.Column("change_time", sa.Float(53), nullable=False, server_default="0"),
+    sa.Column("requeue_count", sa.Integer, nullable=False, server_default="0"),
 )
 
 IS_ACTIVE: Final = job.c.active.is_(sa.true())
@@ -78,6 +82,24 @@ job_label: Final = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
     sa.Index("job_label_by_value", "name", "value", "job_id"),
     sqlite_with_rowid=False,
+)
+
+#: What only an edit changes, and lists choose and sort by (core.listing.properties).
+job_terms: Final = sa.Table(
+    "job_terms",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("user_name", sa.Text),
+    sa.Column("runtime", BIG),
+    *(
+        sa.Column(name, sa.Integer)
+        for name in (
+            *("job_type", "unit_type", "run_until_canceled", "is_exclusive"),
+            *("auto_calculate_min", "auto_calculate_max", "min_cores", "max_cores"),
+            *("min_sockets", "max_sockets", "min_nodes", "max_nodes"),
+            *("can_grow", "can_shrink"),
+        )
+    ),
 )
 
 job_spec: Final = sa.Table(

@@ -112,6 +112,7 @@ class Statements:
         self.advance_revisions = self._advance(["id", "revision"])
         self.delete_labels = self._delete(schema.job_label.c.job_id)
         self.add_labels = self._insert(schema.job_label)
+        self.put_terms = self._upsert(schema.job_terms)
         self.put_specs = self._upsert(schema.job_spec)
         self.drop_chunks = self._delete(schema.chunk.c.job_id, schema.chunk.c.tbl)
         self.put_chunks = self._upsert(schema.chunk)

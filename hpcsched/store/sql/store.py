@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.store.errors import StoreClosedError
 from hpcsched.store.sql import chores
 from hpcsched.store.sql.listing import list_jobs
+from hpcsched.store.sql.searching import search_jobs
 from hpcsched.store.sql.writer import Unit, WriterStats
 
 if TYPE_CHECKING:
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from hpcsched.core.listing.ordering import Position
     from hpcsched.store.base import (
         ClusterState,
         Delta,
         JobQuery,
         JobRow,
+        JobSearch,
         RequestRow,
         StoredEvent,
         StoredJob,
@@ -126,6 +129,17 @@ class SqlStore:
         self, connection: sqlite3.Connection, query: JobQuery
     ) -> Sequence[JobRow]:
         return list_jobs(connection, self._dialect, query)
+
+    async def search_jobs(self, search: JobSearch) -> Sequence[tuple[JobRow, Position]]:
+        """Return a page of at most LARGEST_PAGE rows."""
+        if search.query.limit > LARGEST_PAGE:
+            raise ValueError(f"limit is {search.query.limit}; at most {LARGEST_PAGE}")
+        return await self._readers.read(self._search, search)
+
+    def _search(
+        self, connection: sqlite3.Connection, search: JobSearch
+    ) -> Sequence[tuple[JobRow, Position]]:
+        return search_jobs(connection, self._dialect, search)
 
     async def read_events(
         self, after: int, limit: int, job_id: int = 0

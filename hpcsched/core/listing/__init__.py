@@ -1,0 +1,3 @@
+"""Choosing and ordering what a list shows: filters, sort keys, pages (api.md 11)."""
+
+from __future__ import annotations

@@ -1,0 +1,89 @@
+"""Sort keys, and positions in a sorted list (api.md 11)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.listing.properties import Kind, Property, Value, find
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SORT_LIMIT: Final = 8
+"""Keys of one list."""
+
+Position = tuple[Value | None, ...]
+"""The values of the sort keys, and of the ids that make the order total."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SortKey:
+    """One key; the first given is the primary one. No value comes before any value."""
+
+    property: Property
+    descending: bool = False
+
+
+def sort_key(
+    properties: Mapping[str, Property], name: str, *, descending: bool
+) -> SortKey:
+    """Return a sort key.
+
+    Raises:
+        HpcError: INVALID_FILTER_PROPERTY.
+    """
+    return SortKey(property=find(properties, name), descending=descending)
+
+
+class Place:
+    """Where something stands in a sorted list: comparable, smaller is earlier."""
+
+    __slots__ = ("_descending", "_values")
+
+    def __init__(self, values: Position, descending: Sequence[bool]) -> None:
+        self._values = values
+        self._descending = descending
+
+    def __lt__(self, other: Place) -> bool:
+        pairs = zip(self._values, other._values, self._descending, strict=False)
+        for mine, theirs, descending in pairs:
+            if mine == theirs:
+                continue
+            none = mine is None or theirs is None
+            earlier = mine is None if none else mine < theirs  # type: ignore[operator]
+            return earlier is not descending
+        return False
+
+
+def encode_position(position: Position) -> str:
+    """Return a position as text."""
+    return json.dumps(position, separators=(",", ":"))
+
+
+def decode_position(text: str, keys: Sequence[SortKey], ids: int) -> Position:
+    """Return the position of such a text.
+
+    Args:
+        text: What ``encode_position`` gave.
+        keys: The sort keys of the list.
+        ids: How many ids follow their values.
+
+    Raises:
+        HpcError: PAGE_TOKEN_INVALID.
+    """
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    kinds = [key.property.kind is Kind.TEXT for key in keys] + [False] * ids
+    good = isinstance(found, list) and len(found) == len(kinds)
+    if not good or not all(
+        (value is None and place < len(keys))
+        or isinstance(value, str if is_text else int | float)
+        for place, (value, is_text) in enumerate(zip(found, kinds, strict=True))
+    ):
+        raise HpcError("PAGE_TOKEN_INVALID", field="page_token")
+    return tuple(found)
