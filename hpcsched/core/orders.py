@@ -70,6 +70,8 @@ class StartTasks:
         lines: One for each in sweeps over lines, else empty.
         cores: Cores for each process; 0: starts at once and takes none.
         retries: Automatic reruns so far, one for each.
+        allocation: Nodes of each of them, (name, cores), this one first; empty: this
+            one alone.
     """
 
     job_id: int
@@ -81,6 +83,7 @@ class StartTasks:
     lines: Sequence[str] = ()
     cores: int = 1
     retries: Sequence[int] = ()
+    allocation: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,12 @@ def test_an_exported_job_can_be_submitted_again(
 ) -> None:
     job_id = api.add_job("RUNNING", name="n", spec=job_pb2.JobSpec(name="n"))
     api.tasks[job_id][0].spec.CopyFrom(
-        task_pb2.TaskSpec(name="t", type=1, arguments=["a"], work_directory="/w")
+        task_pb2.TaskSpec(
+            name="t",
+            type=task_pb2.TASK_TYPE_BASIC,
+            arguments=["a"],
+            work_directory="/w",
+        )
     )
 
     text = hpc("job", "export", job_id, "--format", form).out

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.model import UsePhase
-from hpcsched.core.job.placing import next_width
+from hpcsched.core.job.placing import next_task
 from hpcsched.core.job.states import JobState, NodeLoss
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.reports import EndDetail, LiveAttempt
@@ -258,7 +258,7 @@ def heal(bench: Bench) -> None:
         )
         return
     queued = job.counts[TaskState.QUEUED]
-    assert job.spec.run_until_canceled or (queued and not next_width(job))
+    assert job.spec.run_until_canceled or (queued and next_task(job) is None)
     assert all(use.phase is UsePhase.READY for use in job.uses.values())
 
 

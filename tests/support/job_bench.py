@@ -65,6 +65,8 @@ class Bench:
 
     Attributes:
         orders: Every order so far, (node, order).
+        groups: Groups of nodes, as grants say.
+        largest: Cores of the largest node, as grants say.
         changes: Every change of state so far, as watchers got them.
     """
 
@@ -76,6 +78,8 @@ class Bench:
         self.spec = JobSpec(**spec)
         self.scene = Scene(cluster="c", head="h", node_names={})
         self.orders: list[tuple[int, Order]] = []
+        self.groups: dict[int, tuple[str, ...]] = {}
+        self.largest = 0
         self.sent: set[tuple[int, int, int, int]] = set()
         self.stopped: set[tuple[int, int, int, int]] = set()
         self.last: Decision | None = None
@@ -118,7 +122,8 @@ class Bench:
     def grant(self, cores: Mapping[int, int] | None = None) -> Bench:
         """Give cores, node to number; one node with four by default."""
         given = {n: tuple(range(k)) for n, k in (cores or {1: 4}).items()}
-        self.do(c.GrantCores(cores=given))
+        sites = {n: (f"n{n}", self.groups.get(n, ())) for n in given}
+        self.do(c.GrantCores(cores=given, sites=sites, largest=self.largest))
         return self
 
     def start(self, cores: Mapping[int, int] | None = None) -> Bench:

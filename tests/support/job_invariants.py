@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DERIVED = {
     *("definitions", "exit_codes", "ready", "unready", "mean_run", "note_ids"),
     *("tasks", "tables", "uses", "spec", "masters", "special", "critical"),
-    *("widest", "uniform", "open_names", "dependants"),
+    *("widest", "uniform", "open_names", "dependants", "picky"),
 }
 COLUMNS = (
     *("state", "prev", "origin", "request", "pending", "reason", "flags", "attempt"),
@@ -42,7 +42,7 @@ def picture(job: Job) -> dict[str, Any]:
     fields["tasks"] = [_record(record) for record in job.tasks]
     fields["tables"] = {n: _table(table) for n, table in job.tables.items()}
     fields["uses"] = {
-        n: (use.cores, use.phase, use.prepared, use.since, use.busy, use.live)
+        n: (*use.encode(), use.since, use.busy, use.live, use.shut)
         for n, use in job.uses.items()
     }
     return fields
@@ -59,7 +59,9 @@ def _record(record: TaskRecord) -> tuple[Any, ...]:
 
 
 def _table(table: ElementTable) -> dict[str, list[Any]]:
-    return {name: [table.get(name, r) for r in range(table.size)] for name in COLUMNS}
+    rows = range(table.size)
+    columns = {name: [table.get(name, row) for row in rows] for name in COLUMNS}
+    return {**columns, "places": [table.places.get(row, ()) for row in rows]}
 
 
 class Watcher:
@@ -193,9 +195,18 @@ def _check_counts(job: Job) -> None:
 def _check_uses(job: Job) -> None:
     for use in job.uses.values():
         rows = list(rows_on(job, use.node_id))
+        held = job.holds.get(use.node_id, {})
         widths = [record.width(job.table_of(record), row) for record, row in rows]
-        assert use.live == len(rows)
-        assert use.busy == sum(widths)
+        taken = [core for cores in held.values() for core in cores]
+        here = [record for record, _ in rows]
+        here += [job.tasks[task_id - 1] for task_id, _ in held]
+        assert use.live == len(here)
+        assert use.busy == sum(widths) + len(taken)
+        assert len(set(taken)) == len(taken), "two attempts hold one core"
+        assert set(taken) <= set(use.cores)
+        alone = sum(record.spec.is_exclusive for record in here)
+        assert use.shut == alone
+        assert not alone or sum(record.ordinary for record in here) == 1
     for record in job.tasks:
         table = job.table_of(record)
         for row in range(record.base, record.base + record.count):

@@ -29,6 +29,7 @@ class Walk:
 
     def __init__(self, seed: int) -> None:
         self.die = random.Random(seed)
+        self.exclusive = self.die.random() < 0.2
         least = self.die.choice([None, None, 3])
         endless = self.die.random() < 0.1
         most = 8 if least or endless else None
@@ -54,7 +55,9 @@ class Walk:
             fields: dict[str, Any] = {
                 "name": die.choice(NAMES),
                 "is_rerunnable": die.randint(0, 5) > 0,
-                "min_cores": die.choice([1, 1, 1, 2, 3]),
+                "min_cores": die.choice([1, 1, 1, 2, 3, 5]),
+                "required_nodes": die.choice([()] * 8 + [("n1",), ("n3", "n2")]),
+                "requested_node_group": die.choice([""] * 8 + ["odd"]),
                 "critical": die.choice([None] * 5 + [True, False]),
             }
             names = sorted({one.name for one in made} - {"", fields["name"]})
@@ -64,7 +67,9 @@ class Walk:
                 most = die.choice([0, 0, 1, 2])
                 made.append(sweep(die.randint(1, 4), max_concurrent=most, **fields))
             else:
-                made.append(plain(max_cores=die.choice([0, 3]), **fields))
+                most = die.choice([0, max(3, fields["min_cores"])])
+                alone = self.exclusive and die.random() < 0.3
+                made.append(plain(max_cores=most, is_exclusive=alone, **fields))
         if not late and die.random() < 0.2:
             made = [
                 service(
@@ -111,9 +116,16 @@ class Walk:
     def step_grant(self) -> None:
         node, number, job = self.node(), self.die.randint(1, 4), self.bench.job
         held = job.uses.get(node)
-        cores = tuple(range(max(number, len(held.cores) if held else 0)))
+        kept = () if held is None else held.cores
+        cores = {node: tuple(sorted({*kept, *range(number)}))}
+        if job.state is JobState.QUEUED:
+            for other in NODES:
+                number += 0 if other == node else 4
+                cores.setdefault(other, (0, 1, 2, 3))
         if job.state is not JobState.QUEUED or number >= job.min_cores():
-            self.ask(c.GrantCores(cores={node: cores}))
+            sites = {n: (f"n{n}", ("odd",) if n % 2 else ()) for n in cores}
+            most = self.die.choice([0, 4, 4])
+            self.ask(c.GrantCores(cores=cores, sites=sites, largest=most))
 
     def step_start(self) -> None:
         found = list(self.bench.active())

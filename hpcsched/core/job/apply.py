@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.core.job.accounting import book_end, book_uses
 from hpcsched.core.job.deriving import derive_state
 from hpcsched.core.job.events import Change, Event, TaskMove
+from hpcsched.core.job.holding import book
 from hpcsched.core.job.model import (
     STATES,
     Job,
@@ -138,6 +139,7 @@ def _apply_uses(job: Job, event: Event) -> None:
     for node_id, encoded in event.uses.items():
         if encoded is None:
             job.uses.pop(node_id, None)
+            job.holds.pop(node_id, None)
             if node_id in job.owing:
                 job.owing = {n: k for n, k in job.owing.items() if n != node_id}
             continue
@@ -168,11 +170,14 @@ def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:
     _check(job, record, move, spans)
     if was == TaskState.CANCELED:
         record.swept -= _swept(record, table, spans)
-    if was in _BUSY and to not in _BUSY:
-        _book(job, record, table, spans, -1)
+    elsewhere = bool(move.places)
+    if was in _BUSY and (elsewhere or to not in _BUSY):
+        book(job, record, table, spans, -1)
     _columns(table, move, spans)
-    if to in _BUSY and was not in _BUSY:
-        _book(job, record, table, spans, 1)
+    for instance, place in move.places.items():
+        table.put(record.row(instance), place)
+    if to in _BUSY and (elsewhere or was not in _BUSY):
+        book(job, record, table, spans, 1)
     if move.path:
         if to == TaskState.CANCELED:
             record.swept += _swept(record, table, spans)
@@ -284,21 +289,6 @@ def _write(
         else:
             table.write(name, first, values[at : at + last - first + 1])
         at += last - first + 1
-
-
-def _book(
-    job: Job,
-    record: TaskRecord,
-    table: ElementTable,
-    spans: Sequence[tuple[int, int]],
-    sign: int,
-) -> None:
-    for first, last in spans:
-        for row in range(first, last + 1):
-            use = job.uses.get(table.get("node", row))
-            if use is not None:
-                use.live += sign
-                use.busy += sign * record.width(table, row)
 
 
 def _note_ready(job: Job, record: TaskRecord, move: TaskMove, to: int) -> None:

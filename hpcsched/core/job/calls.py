@@ -270,6 +270,7 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
             uses[node_id] = (cores, int(use.phase), use.prepared)
     if not uses or job.yields_all:
         return
+    sites = _known_sites(job, command)
     if job.state is JobState.QUEUED:
         turn.emit(
             EventName.JOB_STARTED,
@@ -281,8 +282,20 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
                 "error_code": 0,
                 "error_message": "",
                 "failure_reason": FailureReason.NONE,
+                **sites,
             },
             uses=uses,
         )
     elif job.state is JobState.RUNNING:
-        turn.emit(EventName.JOB_RESIZED, uses=uses)
+        turn.emit(EventName.JOB_RESIZED, uses=uses, patch=sites)
+
+
+def _known_sites(job: Job, command: GrantCores) -> dict[str, Any]:
+    """Return the fields of what tasks that are choosy about nodes need to know."""
+    patch: dict[str, Any] = {}
+    if job.picky:
+        kept = {n: site for n, site in job.sites.items() if n in job.uses}
+        patch["sites"] = {**kept, **command.sites}
+    if job.widest > 1 and command.largest != job.largest:
+        patch["largest"] = command.largest
+    return patch

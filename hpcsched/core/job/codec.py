@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hpcsched.core.job.books import Books
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
-from hpcsched.core.job.locating import rows_on
+from hpcsched.core.job.holding import rebook
 from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord, UsePhase
 from hpcsched.core.job.packing import pack as pack  # noqa: PLC0414  others use it
 from hpcsched.core.job.packing import unpack as unpack  # noqa: PLC0414
@@ -25,6 +25,7 @@ from hpcsched.core.job.states import (
     JobType,
     NodeLoss,
     PendingReason,
+    UnitType,
 )
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.spec import TaskSpec
@@ -41,6 +42,7 @@ _ENUMS: Final[Mapping[str, type[Enum]]] = {
     "type": TaskType,
     "node_loss": NodeLoss,
     "job_type": JobType,
+    "unit_type": UnitType,
 }
 PLAIN: Final = (
     *(
@@ -53,7 +55,7 @@ PLAIN: Final = (
     ),
     *("submit_order", "requeued", "error_code", "error_message", "forced", "graceful"),
     *("requeue_count", "auto_requeue_count", "excluded", "last_nodes", "front"),
-    *("user_ms", "kernel_ms", "memory_kib"),
+    *("user_ms", "kernel_ms", "memory_kib", "sites", "largest"),
     *("is_backfill", "owing", "preempted_now", "yields_all"),
 )
 """Fields of a job that are stored as they are."""
@@ -153,7 +155,7 @@ def decode_job(  # noqa: PLR0917  the store gives them in this order
         code, text = unpack(notes[number])
         job.notes.append((code, text))
         job.note_ids[code, text] = number
-    _rebook(job)
+    rebook(job)
     return job
 
 
@@ -212,13 +214,6 @@ def _plain_record(job: Job, task_id: int, spec: TaskSpec, row: int) -> TaskRecor
     return record
 
 
-def _rebook(job: Job) -> None:
-    for use in job.uses.values():
-        for record, row in rows_on(job, use.node_id):
-            use.live += 1
-            use.busy += record.width(job.table_of(record), row)
-
-
 def encode_event(event: Event, changes: Iterable[Change]) -> bytes:
     """Return an event with the changes that it meant."""
     body: dict[str, Any] = {"n": event.name.value, "a": event.actor}
@@ -250,7 +245,8 @@ def _encode_move(one: TaskMove) -> tuple[Any, ...]:
     columns = {name: _encode_column(value) for name, value in one.columns.items()}
     path = [int(state) for state in one.path]
     head = (one.task_id, one.ranges, one.was, path, columns)
-    return (*head, one.flags, one.bump, one.clear)
+    tail = (dict(one.places),) if one.places else ()
+    return (*head, one.flags, one.bump, one.clear, *tail)
 
 
 def _encode_column(value: Any) -> Any:
@@ -295,7 +291,7 @@ def decode_changes(body: bytes) -> tuple[str, str, str, list[Change]]:
 
 
 def _decode_move(stored: tuple[Any, ...]) -> TaskMove:
-    task_id, ranges, was, path, columns, flags, bump, clear = stored
+    task_id, ranges, was, path, columns, flags, bump, clear, *tail = stored
     return TaskMove(
         task_id=task_id,
         ranges=ranges,
@@ -305,6 +301,7 @@ def _decode_move(stored: tuple[Any, ...]) -> TaskMove:
         flags=flags,
         bump=tuple(bump),
         clear=clear,
+        places=tail[0] if tail else {},
     )
 
 

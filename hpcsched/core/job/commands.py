@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from hpcsched.core.caller import Caller
     from hpcsched.core.reports import LiveAttempt, Report
     from hpcsched.core.task.spec import TaskSpec
+
+Site = tuple[str, tuple[str, ...]]
+"""What a job may need to know of a node: its name and its groups."""
 
 TaskKey = tuple[int, int]
 """(task number, instance number; 0: the task itself)."""
@@ -132,10 +135,15 @@ class GrantCores:
     Attributes:
         cores: By node; replaces what the job holds there.
         backfill: The job starts ahead of one that waits before it (IsBackfill).
+        sites: Name and groups of these nodes.
+        largest: Cores of the largest node that takes work and that the job may use; 0:
+            not known.
     """
 
     cores: Mapping[int, tuple[int, ...]]
     backfill: bool = False
+    sites: Mapping[int, Site] = field(default_factory=dict)
+    largest: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,11 @@ for everything that concerns it. Both go through ``_orders``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcsched.core.job.environment import definition_of
+from hpcsched.core.job.holding import granted
 from hpcsched.core.job.locating import rows_on
 from hpcsched.core.job.model import PER_NODE, Job, UsePhase
 from hpcsched.core.orders import EndJob, SetGrant, StartTasks, StopTasks
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from hpcsched.core.job.turn import Turn
     from hpcsched.core.orders import Order
     from hpcsched.core.settings import Settings
+    from hpcsched.core.task.elements import Place
 
 _LABELS = {
     0: "None",
@@ -51,7 +54,8 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
             UsePhase.NEW,
             UsePhase.PREPARING,
         ):
-            orders.append((node_id, SetGrant(job_id=job.job_id, cores=use.cores)))
+            cores = granted(job, use)
+            orders.append((node_id, SetGrant(job_id=job.job_id, cores=cores)))
     rows: dict[int, list[int]] = {}
     for one in turn.moves:
         if (
@@ -80,7 +84,7 @@ def effects_on_node(
     use = job.uses.get(node_id)
     orders: list[Order] = []
     if use is not None:
-        orders.append(SetGrant(job_id=job.job_id, cores=use.cores))
+        orders.append(SetGrant(job_id=job.job_id, cores=granted(job, use)))
     rows: dict[int, list[int]] = {}
     for record, row in rows_on(job, node_id):
         rows.setdefault(record.task_id, []).append(row)
@@ -101,25 +105,30 @@ def _orders(
 ) -> list[tuple[int, Order]]:
     """Return the orders that the states of these rows call for, grouped."""
     table = job.table_of(record)
-    starts: dict[tuple[int, int], list[int]] = {}
+    starts: dict[tuple[int, int, Place], list[int]] = {}
     stops: dict[tuple[int, int, int], list[int]] = {}
     for row in sorted(set(rows)):
         state = table.state[row]
         node_id = table.get("node", row)
         if state == TaskState.DISPATCHING:
-            starts.setdefault((node_id, record.width(table, row)), []).append(row)
+            key = (node_id, record.width(table, row), table.places.get(row, ()))
+            starts.setdefault(key, []).append(row)
         elif state == TaskState.CANCELING:
             forced = table.get("flags", row) & FORCED
             grace = 0 if forced else grace_ms(record, settings)
             request = table.get("request", row)
             stops.setdefault((node_id, grace, request), []).append(row)
     orders: list[tuple[int, Order]] = []
-    for (node_id, cores), found in starts.items():
+    for (node_id, cores, place), found in starts.items():
         definition = definition_of(job, record, settings, scene)
         orders.append((node_id, definition))
-        orders.append(
-            (node_id, _start(job, record, found, cores, definition.definition))
-        )
+        start = _start(job, record, found, cores, definition.definition)
+        if place:
+            names = scene.node_names
+            here = (names.get(node_id, f"#{node_id}"), cores)
+            beside = ((names.get(n, f"#{n}"), len(held)) for n, held in place)
+            start = replace(start, allocation=(here, *beside))
+        orders.append((node_id, start))
     for (node_id, grace, request), found in stops.items():
         stop = StopTasks(
             job_id=job.job_id,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcsched.core.job.states import JobState
+    from hpcsched.core.task.elements import Place
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.task.states import TaskState
 
@@ -75,6 +76,8 @@ class TaskMove:
         bump: Counters to raise by one.
         clear: Forget the results of the last attempt first; one that was sent to a node
             is followed by the next number.
+        places: What elements hold on other nodes from now on, by instance; only of
+            those for which that changes.
     """
 
     task_id: int
@@ -85,6 +88,7 @@ class TaskMove:
     flags: int = 0
     bump: tuple[str, ...] = ()
     clear: bool = False
+    places: Mapping[int, Place] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

@@ -7,11 +7,12 @@ of a job are rows of table 0, each sweep and each per-node task has a table of i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.exitcodes import parse_exit_codes
 from hpcsched.core.job.books import Books
+from hpcsched.core.job.nodeuse import NodeUse as NodeUse  # noqa: PLC0414  part of a job
+from hpcsched.core.job.nodeuse import UsePhase as UsePhase  # noqa: PLC0414  the same
 from hpcsched.core.job.states import (
     CancelRequest,
     FailureReason,
@@ -33,50 +34,6 @@ STATES = len(TaskState) + 1
 PER_NODE = (TaskType.NODE_PREP, TaskType.NODE_RELEASE)
 UNBOUNDED: Final = 2147483647
 """As many as there are (cores, instances at once)."""
-
-
-class UsePhase(IntEnum):
-    """How far a node is in a job."""
-
-    NEW = 0
-    PREPARING = 1
-    READY = 2
-    RELEASING = 3
-    LEAVING = 4
-    LOST = 5
-    LOST_LEAVING = 6
-
-    @property
-    def lost(self) -> bool:
-        """Is the node unreachable?"""
-        return self in {UsePhase.LOST, UsePhase.LOST_LEAVING}
-
-
-@dataclass(slots=True)
-class NodeUse:
-    """What a job holds on one node.
-
-    Attributes:
-        cores: Core ids.
-        phase: Tasks start in READY; LEAVING waits for what runs and takes nothing new;
-            the LOST are unreachable, their attempts held until they are back (HOLD).
-        prepared: The node preparation ran here with success (or there is none).
-        since: When it got these cores, seconds since 1970.
-        busy: Cores of attempts that are on the node now; derived, not stored.
-        live: Number of those attempts, per-node tasks included; derived, not stored.
-    """
-
-    node_id: int
-    cores: tuple[int, ...]
-    phase: UsePhase = UsePhase.NEW
-    prepared: bool = False
-    since: float = 0.0
-    busy: int = 0
-    live: int = 0
-
-    def encode(self) -> tuple[Any, ...]:
-        """Return what an event and the store keep of it."""
-        return (self.cores, int(self.phase), self.prepared)
 
 
 @dataclass(slots=True)
@@ -187,9 +144,11 @@ class Job:
         "forced",
         "front",
         "graceful",
+        "holds",
         "is_backfill",
         "job_id",
         "kernel_ms",
+        "largest",
         "last_nodes",
         "marked",
         "masters",
@@ -202,6 +161,7 @@ class Job:
         "owner",
         "pending_end",
         "pending_reason",
+        "picky",
         "preempted_now",
         "previous_state",
         "ready",
@@ -209,6 +169,7 @@ class Job:
         "requeue_count",
         "requeued",
         "revision",
+        "sites",
         "spec",
         "special",
         "start_time",
@@ -225,9 +186,7 @@ class Job:
         "yields_all",
     )
 
-    def __init__(
-        self, job_id: int, owner: str, spec: JobSpec, now: float
-    ) -> None:
+    def __init__(self, job_id: int, owner: str, spec: JobSpec, now: float) -> None:
         self.job_id = job_id
         self.owner = owner
         self.spec = spec
@@ -258,6 +217,11 @@ class Job:
         self.kernel_ms = 0
         self.memory_kib = 0
         self.books = Books()
+        # What tasks that are choosy about nodes need to know of them, as of the last
+        # grant: node to (name, groups), and the cores of the largest node that the job
+        # may use (0: not known).
+        self.sites: dict[int, tuple[str, tuple[str, ...]]] = {}
+        self.largest = 0
         self.tasks: list[TaskRecord] = []
         self.tables: dict[int, ElementTable] = {}
         self.uses: dict[int, NodeUse] = {}
@@ -273,6 +237,7 @@ class Job:
     def _derive(self) -> None:
         """Begin with what is not stored: it is rebuilt when the job is loaded."""
         self.counts = [0] * STATES
+        self.holds: dict[int, dict[tuple[int, int], tuple[int, ...]]] = {}
         self.note_ids: dict[tuple[int, str], int] = {(0, ""): 0}
         self.definitions: dict[int, tuple[tuple[object, ...], DefineTask]] = {}
         self.exit_codes: dict[int, ExitCodes] = {}
@@ -282,6 +247,7 @@ class Job:
         self.marked: set[int] = set()
         self.widest = 1
         self.uniform = True
+        self.picky = False
         self.ready: list[int] | None = None
         self.unready: set[int] = set()
         self.open_names: dict[str, int] = {}
@@ -314,8 +280,10 @@ class Job:
         if spec.critical or (spec.critical is None and spec.critical_count):
             self.critical.append(record)
         if record.ordinary:
-            self.widest = max(self.widest, spec.min_cores)
+            self.widest = max(self.widest, spec.min_cores, len(spec.required_nodes))
+            self.picky |= spec.is_picky
             self.uniform &= not spec.max_concurrent and spec.size > 0
+            self.uniform &= not spec.required_nodes
             self.uniform &= (spec.max_cores or spec.min_cores) == 1
         self.ready = None
 
@@ -360,7 +328,11 @@ class Job:
         if self.widest == 1:
             return 1
         return max(
-            (t.spec.min_cores for t in self.ordinary() if t.open or t.serving),
+            (
+                max(t.spec.min_cores, len(t.spec.required_nodes))
+                for t in self.ordinary()
+                if t.open or t.serving
+            ),
             default=1,
         )
 

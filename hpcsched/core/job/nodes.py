@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codes
+from hpcsched.core.job.cutting import cut_moves
 from hpcsched.core.job.ending import may_rerun, requeued_move
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import queued_front
+from hpcsched.core.job.holding import held_rows
 from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.reporting import sane_core, sane_time, started_move
@@ -36,12 +39,15 @@ def lose_node(turn: Turn, command: LoseNode) -> None:
     job = turn.job
     use = job.uses.get(command.node_id)
     rows = list(rows_on(job, command.node_id))
-    lost = rows
+    beside = list(held_rows(job, command.node_id))
+    lost, cut = rows, beside
     if job.spec.node_loss is not NodeLoss.RERUN:
         lost = [one for one in rows if _given_up(job, *one)]
+        cut = [one for one in beside if _given_up(job, *one)]
     moves = lost_moves(turn, lost, EndReason.NODE_LOST)
+    moves += cut_moves(turn, cut, command.node_id, EndReason.NODE_LOST)
     uses: _Uses = {}
-    if use is not None and len(lost) == len(rows):
+    if use is not None and len(lost) + len(cut) == len(rows) + len(beside):
         uses[use.node_id] = None
     elif use is not None and not use.phase.lost:
         leaving = use.phase is UsePhase.LEAVING
@@ -79,6 +85,9 @@ def give_up_lost(turn: Turn) -> bool:
         if _given_up(job, record, row)
     ]
     moves = lost_moves(turn, rows, EndReason.NODE_LOST)
+    for use in lost:
+        cut = [one for one in held_rows(job, use.node_id) if _given_up(job, *one)]
+        moves += cut_moves(turn, cut, use.node_id, EndReason.NODE_LOST)
     if moves:
         patch = queued_front(job, moves)
         turn.emit(EventName.TASKS_LOST, moves=moves, patch=patch)
@@ -153,7 +162,8 @@ def evict_node(turn: Turn, command: EvictNode) -> None:
 def _evictions(turn: Turn, command: EvictNode) -> list[TaskMove]:
     job = turn.job
     groups: dict[tuple[int, int, bool], list[int]] = {}
-    for record, row in rows_on(job, command.node_id):
+    everything = (rows_on(job, command.node_id), held_rows(job, command.node_id))
+    for record, row in chain(*everything):
         state = job.table_of(record).state[row]
         again = record.spec.is_rerunnable and record.ordinary
         again = again and job.state is JobState.RUNNING
@@ -216,6 +226,9 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
             started.setdefault((record.task_id, state), []).append(seen)
     reason = EndReason.NODE_REBOOTED if command.rebooted else EndReason.STATUS_LOST
     moves = lost_moves(turn, lost, reason)
+    if command.rebooted:
+        cut = list(held_rows(job, command.node_id))
+        moves += cut_moves(turn, cut, command.node_id, reason)
     moves += [started_move(*key, found) for key, found in started.items()]
     uses: _Uses = {}
     use = job.uses.get(command.node_id)
@@ -224,7 +237,11 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         phase = UsePhase.LEAVING if leaving else UsePhase.READY
         uses[use.node_id] = _phase(use, phase)
     if moves or uses:
-        name = EventName.TASKS_LOST if lost else EventName.TASKS_STARTED
+        name = (
+            EventName.TASKS_LOST
+            if lost or command.rebooted
+            else EventName.TASKS_STARTED
+        )
         turn.emit(name, moves=moves, uses=uses, patch=queued_front(job, moves))
     strangers = [key for key in live if key not in known]
     return strangers, command.node_id in job.uses

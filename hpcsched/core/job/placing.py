@@ -14,6 +14,14 @@ from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.locating import ACTIVE
 from hpcsched.core.job.model import UNBOUNDED, UsePhase
 from hpcsched.core.job.readiness import ready_tasks
+from hpcsched.core.job.spanning import (
+    choose,
+    could_fit,
+    is_absent,
+    is_choosy,
+    offers,
+    place_beside,
+)
 from hpcsched.core.job.states import JobType
 from hpcsched.core.task.elements import SENT
 from hpcsched.core.task.states import TaskState, TaskType
@@ -34,15 +42,35 @@ _SENT: Final = (TaskState.DISPATCHING,)
 _NEW: Final = (TaskState.QUEUED, TaskState.DISPATCHING)
 
 
-def next_width(job: Job) -> int:
-    """Return the cores that the next task to start needs on one node; 0: none may."""
+def next_task(job: Job) -> TaskRecord | None:
+    """Return the next task to start on what the job holds; None: none may."""
+    return _next(job, _Placer(job, _ready_uses(job)))
+
+
+def is_stuck(job: Job) -> bool:
+    """Can what the job holds never run its next task, even when nothing else runs?"""
+    uses = _ready_uses(job)
+    placer = _Placer(job, uses)
+    record = _next(job, placer)
+    if record is None:
+        return placer.passed_over
+    if is_choosy(job, record):
+        return is_absent(job, record, uses) or not could_fit(job, record, uses)
+    widest = max((len(use.cores) for use in uses), default=0)
+    return widest < record.spec.min_cores
+
+
+def _next(job: Job, placer: _Placer) -> TaskRecord | None:
     if job.service is not None:
-        return job.service.spec.min_cores
-    for record, _, _ in _Front(job).spans(_Placer(job)):
-        return record.spec.min_cores
-    for record, _, _ in _InOrder(job).spans(_Placer(job)):
-        return record.spec.min_cores
-    return 0
+        return job.service
+    for source in (_Front(job), _InOrder(job)):
+        for record, _, _ in source.spans(placer):
+            return record
+    return None
+
+
+def _ready_uses(job: Job) -> list[NodeUse]:
+    return [use for use in job.uses.values() if use.phase is UsePhase.READY]
 
 
 def lookahead(job: Job, cores: int) -> int:
@@ -60,7 +88,7 @@ def place(turn: Turn) -> None:
         return
     if service is None and not job.counts[TaskState.QUEUED]:
         return
-    uses = [use for use in job.uses.values() if use.phase is UsePhase.READY]
+    uses = _ready_uses(job)
     if service is not None:
         _place_new(turn, service, uses)
     elif uses:
@@ -84,7 +112,7 @@ def _place_queued(turn: Turn, uses: list[NodeUse]) -> None:
         patch = front.patch
         if placer.moves or patch:
             turn.emit(EventName.TASKS_DISPATCHED, moves=placer.moves, patch=patch)
-        if any(True for _ in _Front(job).spans(_Placer(job))):
+        if any(True for _ in _Front(job).spans(_Placer(job, uses))):
             return  # what was queued again is the next to start
     placer = _fill(job, uses, _InOrder(job))
     if placer.moves:
@@ -98,18 +126,36 @@ def _fill(
 
     With ``too_many`` some go to nodes ahead of free cores.
     """
-    placer = _Placer(job)
+    placer = _Placer(job, uses)
+    while True:
+        _fill_rooms(job, uses, source, placer, too_many=too_many)
+        if placer.choosy is None or not placer.settle_choosy(source):
+            return placer
+
+
+def _fill_rooms(
+    job: Job,
+    uses: list[NodeUse],
+    source: _Source,
+    placer: _Placer,
+    *,
+    too_many: bool,
+) -> None:
+    """Go through the nodes, until the next task is choosy or there is none."""
     for ahead in (False, True) if too_many else (False,):
         for use in uses:
+            if use.shut:
+                continue
             room = len(use.cores) - use.busy - placer.booked.get(use.node_id, 0)
             owed = job.owing.get(use.node_id, 0)
             if owed:
                 room -= owed
-            elif ahead:
+            elif ahead and use.node_id not in placer.shut:
                 room += lookahead(job, len(use.cores))
             if room > 0 and not placer.fill(use, room, source):
-                break
-    return placer
+                return
+            if placer.choosy is not None:
+                return
 
 
 class _Source(Protocol):
@@ -232,15 +278,22 @@ def queued_run(
 class _Placer:
     """Takes queued elements from a source and collects the moves that send them."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, uses: list[NodeUse]) -> None:
         self._job = job
+        self._uses = uses
         self._taken: dict[int, int] = {}
+        self._absent: dict[int, bool] = {}
         self.moves: list[TaskMove] = []
         self.booked: dict[int, int] = {}
+        self.shut: set[int] = set()
+        self.choosy: tuple[TaskRecord, int] | None = None
 
     def fill(self, use: NodeUse, room: int, source: _Source) -> bool:
         """Use up the room of a node; False when no task is left that may start."""
         for record, first, last in source.spans(self):
+            if is_choosy(self._job, record):
+                self.choosy = (record, first)
+                return True
             width = self._width(record, use, room)
             if not width:
                 return True  # order counts: nothing overtakes what does not fit
@@ -252,8 +305,47 @@ class _Placer:
                 return True
         return False
 
+    def settle_choosy(self, source: _Source) -> bool:
+        """Take the next task, which is choosy; False when it has to wait."""
+        assert self.choosy is not None  # noqa: S101  _fill has looked
+        (record, row), self.choosy = self.choosy, None
+        job = self._job
+        found = offers(job, record, self._uses, self.booked)
+        chosen = choose(job, record, found)
+        place = None if chosen is None else place_beside(job, chosen, self.booked)
+        if chosen is None or place is None:
+            return False
+        use, width = chosen[0]
+        self._take(record, use, row, row, width)
+        if place:
+            self.moves[-1].places = {record.instance(row): place}
+        for other, count in chosen[1:]:
+            before = self.booked.get(other.node_id, 0)
+            self.booked[other.node_id] = before + count
+        if record.spec.is_exclusive:
+            for one, _ in chosen:
+                self.booked[one.node_id] = len(one.cores)
+                self.shut.add(one.node_id)
+        source.took(record, row)
+        return True
+
+    @property
+    def passed_over(self) -> bool:
+        """Was there a task for whose nodes the job would have to be elsewhere?"""
+        return any(self._absent.values())
+
     def concurrency(self, record: TaskRecord) -> int:
-        """Return how many more elements of the task may be on nodes at once."""
+        """Return how many more elements of the task may be on nodes at once.
+
+        None of one that asks for nodes on which the job is not.
+        """
+        if record.spec.is_picky:
+            absent = self._absent.get(record.task_id)
+            if absent is None:
+                absent = is_absent(self._job, record, self._uses)
+                self._absent[record.task_id] = absent
+            if absent:
+                return 0
         limit = record.spec.max_concurrent or UNBOUNDED
         active = sum(record.counts[state] for state in ACTIVE)
         return limit - active - self._taken.get(record.task_id, 0)

@@ -7,11 +7,13 @@ its minimum is left to it; else it gives up everything and is queued again.
 
 from __future__ import annotations
 
+from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.holding import held_rows, taken_on
 from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.model import NodeUse, UsePhase
 from hpcsched.core.job.shrinking import kept_cores
@@ -84,16 +86,19 @@ def _stops(
     """Return the moves that stop as few tasks as what is owed takes."""
     job = turn.job
     groups: dict[tuple[int, int], list[int]] = {}
+    chosen: set[tuple[int, int]] = set()
     for node_id, count in owing.items():
         use = job.uses[node_id]
         excess = use.busy + count - len(use.cores)
         empties = count >= len(use.cores)
         for record, row in _victims(job, use, empties=empties):
-            width = record.width(job.table_of(record), row)
-            if job.table_of(record).state[row] == TaskState.CANCELING:
+            width = taken_on(job, record, row, node_id)
+            stopped = job.table_of(record).state[row] == TaskState.CANCELING
+            if stopped or (record.task_id, row) in chosen:
                 excess -= width
             elif excess > 0 or not record.ordinary:
                 excess -= width
+                chosen.add((record.task_id, row))
                 key = (record.task_id, job.table_of(record).state[row])
                 groups.setdefault(key, []).append(record.instance(row))
     moves = []
@@ -112,7 +117,8 @@ def _victims(
     Those that can be run again before those that can not, the latest started first.
     """
     found = []
-    for record, row in rows_on(job, use.node_id):
+    beside = held_rows(job, use.node_id)
+    for record, row in chain(rows_on(job, use.node_id), beside):
         table = job.table_of(record)
         state = table.state[row]
         waits = state == TaskState.DISPATCHING

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.model import UsePhase
-from hpcsched.core.job.placing import next_width
+from hpcsched.core.job.placing import is_stuck
 from hpcsched.core.job.states import (
     CancelRequest,
     FailureReason,
@@ -29,8 +29,8 @@ _UNSETTLED: Final = (
 def lack_resources(turn: Turn) -> bool:
     """Queue the job again, or fail it, when its nodes do not suffice any more.
 
-    A job whose next task is wider than every node that it holds is queued again as
-    well, so that it gets other nodes; that is no error and is not counted.
+    A job whose next task could never run on the nodes that it holds is queued again as
+    well, so that it gets others; that is no error and is not counted.
     """
     job = turn.job
     if job.spec.job_type is JobType.ADMIN or job.on_nodes() or job.yields_all:
@@ -92,13 +92,13 @@ def _exchange(turn: Turn) -> bool:
     job = turn.job
     if not (job.counts[TaskState.QUEUED] or job.service) or not job.uses:
         return False
-    if max(len(use.cores) for use in job.uses.values()) >= next_width(job):
+    if not is_stuck(job):
         return False
     turn.emit(
         EventName.JOB_LOST_RESOURCES,
         path=(JobState.QUEUED,),
         patch={"start_time": None},
         uses=dict.fromkeys(job.uses),
-        message="no node that the job holds is wide enough for its next task",
+        message="the nodes that the job holds can not run its next task",
     )
     return True

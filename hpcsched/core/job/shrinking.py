@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.events import EventName
-from hpcsched.core.job.locating import rows_on
+from hpcsched.core.job.holding import idle_cores
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.task.states import TaskState
@@ -72,21 +72,8 @@ def kept_cores(job: Job, use: NodeUse, spare: int) -> tuple[int, ...]:
     """Return what is left of a node's cores when up to ``spare`` idle ones go."""
     if use.busy >= len(use.cores):
         return use.cores
-    used = _cores_used(job, use) if use.live else frozenset()
-    if used is None:
+    idle = idle_cores(job, use)
+    if idle is None:
         return use.cores
-    idle = [core for core in use.cores if core not in used]
     back = frozenset(idle[max(0, len(idle) - spare) :])
     return tuple(core for core in use.cores if core not in back)
-
-
-def _cores_used(job: Job, use: NodeUse) -> frozenset[int] | None:
-    """Return the cores that running tasks occupy; None when not known exactly."""
-    used: set[int] = set()
-    for record, row in rows_on(job, use.node_id):
-        table = job.table_of(record)
-        core = table.get("core", row) - 1
-        if core < 0 or core in used or record.width(table, row) != 1:
-            return None
-        used.add(core)
-    return frozenset(used) if used <= set(use.cores) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hpcsched.core.job.states import JobType, NodeLoss
+from hpcsched.core.job.states import JobType, NodeLoss, UnitType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ class JobSpec:
     priority: int = NORMAL_PRIORITY
     min_cores: int | None = None
     max_cores: int | None = None
+    unit_type: UnitType = UnitType.CORE
     environment: Mapping[str, str] = field(default_factory=dict)
     custom_properties: Mapping[str, str] = field(default_factory=dict)
     runtime: float = 0.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.core.job.accounting import end_of, given_back
 from hpcsched.core.job.apply import apply
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
+from hpcsched.core.job.holding import nodes_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,13 +101,16 @@ class Turn:
         books = self.job.books
         if event.uses:
             self.held += given_back(self.job, event)
+        beside = nodes_held(self.job, moves)
         changes = apply(self.job, event)
+        beside |= nodes_held(self.job, moves)
         if path:
             end = end_of(self.job, event, books)
             if end is not None:
                 self.ends.append(end)
         self.events.append((event, changes))
         self.moves.extend(moves)
+        self.regrant.extend(sorted(beside))
         for node_id, encoded in event.uses.items():
             if encoded is None:
                 self.gone.append(node_id)

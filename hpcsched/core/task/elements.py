@@ -57,6 +57,9 @@ RESULTS: Final = (
 )
 """Columns that a requeue clears (lifecycle.md 4.1)."""
 
+Place = tuple[tuple[int, tuple[int, ...]], ...]
+"""(node, cores) of each node that an attempt holds beside the one that it runs on."""
+
 _RUN = re.compile(rb"(.)\1*", re.DOTALL)
 _KEPT: Final = bytes(EARLIER if old & (STARTED | EARLIER) else 0 for old in range(256))
 _WAS_SENT: Final = bytes(old & SENT for old in range(256))
@@ -74,15 +77,17 @@ class ElementTable:
     Attributes:
         size: Number of rows.
         dirty: Chunks that changed since the last ``take_dirty``.
+        places: What attempts hold on other nodes, by row; only of those that do.
     """
 
-    __slots__ = ("_wide", "bytes", "dirty", "size")
+    __slots__ = ("_wide", "bytes", "dirty", "places", "size")
 
     def __init__(self, size: int = 0, state: int = 0) -> None:
         self.size = size
         self.bytes: dict[str, bytearray] = {}
         self._wide: dict[str, array[Any]] = {}
         self.dirty: set[int] = set()
+        self.places: dict[int, Place] = {}
         self.bytes["state"] = bytearray([state]) * size
         self._touch(0, size - 1)
 
@@ -162,6 +167,17 @@ class ElementTable:
             self.fill(name, first, last, 0)
         if any(kept):
             self._bytes("flags")[first : last + 1] = kept
+        if self.places:
+            for row in range(first, last + 1):
+                self.places.pop(row, None)
+
+    def put(self, row: int, place: Place) -> None:
+        """Write what the attempt of a row holds on other nodes; empty: nothing."""
+        if place:
+            self.places[row] = place
+        else:
+            self.places.pop(row, None)
+        self._touch(row, row)
 
     def _next_attempt(self, first: int, last: int) -> None:
         sent = self.column("flags", first, last).translate(_WAS_SENT)
@@ -202,6 +218,11 @@ class ElementTable:
             body[name] = bytes(column[first:last])
         for name, wide in self._wide.items():
             body[name] = wide[first:last].tobytes()
+        if self.places:
+            rows = range(first, last)
+            body["places"] = {
+                row - first: self.places[row] for row in rows if row in self.places
+            }
         return bytes(msgpack.packb(body))
 
     @classmethod
@@ -220,6 +241,13 @@ class ElementTable:
             for body in bodies:
                 column.frombytes(body.get(name, bytes(column.itemsize * body["n"])))
             table._wide[name] = column
+        first = 0
+        for body in bodies:
+            for offset, place in body.get("places", {}).items():
+                table.places[first + offset] = tuple(
+                    (node_id, tuple(cores)) for node_id, cores in place
+                )
+            first += body["n"]
         table.dirty = set()
         return table
 

@@ -68,6 +68,13 @@ class TaskSpec:
     custom_properties: Mapping[str, str] = field(default_factory=dict)
     node: str = ""
 
+    @property
+    def is_picky(self) -> bool:
+        """Does it matter on which nodes it runs, or what else runs there?"""
+        return bool(
+            self.required_nodes or self.requested_node_group or self.is_exclusive
+        )
+
     def bounds(self, unit: UnitType) -> tuple[int, int]:
         """Return the least and the most that one process takes, in a unit."""
         match unit:
