@@ -7,7 +7,7 @@ of a job are rows of table 0, each sweep and each per-node task has a table of i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.exitcodes import parse_exit_codes
 from hpcsched.core.job.books import Books
