@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hpcsched.cli.arguments import PAIR
+from hpcsched.cli.arguments import DURATION, LIST, PAIR
 from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from hpcsched.api.v1 import cluster_service_pb2, job_pb2
+    from hpcsched.api.v1 import accounting_service_pb2, cluster_service_pb2, job_pb2
     from hpcsched.cli.app import App
     from hpcsched.client import AsyncClient
 
@@ -21,6 +22,7 @@ _HERE: Final = "hpcsched.cli.cluster"
 _VERBS: Final = {
     "info": (_HERE, "info", "What the cluster is, and who I am."),
     "usage": (_HERE, "usage", "Who uses how much."),
+    "history": ("hpcsched.cli.accounting", "job_ends", "How jobs ended."),
     "get": (_HERE, "get", "Show cluster parameters."),
     "set": (_HERE, "set_", "Set cluster parameters."),
 }
@@ -77,9 +79,29 @@ def info(app: App) -> None:
 
 
 @click.command("usage", cls=Verb)
+@click.option("--since", type=DURATION, metavar="DURATION", help="What was used (30d).")
+@click.option("--by", type=LIST, metavar="LIST", help="Of day,owner,project (owner).")
+@click.option("--owner", default="", metavar="U", help="Only jobs of U.")
+@click.option("--project", default="", metavar="P", help="Only jobs of project P.")
 @pass_app
-def usage(app: App) -> None:
-    """Show who holds how many cores, and what waits."""
+def usage(
+    app: App,
+    *,
+    since: float | None,
+    by: tuple[str, ...] | None,
+    owner: str,
+    project: str,
+) -> None:
+    """Show who holds how many cores, and what waits; with options what was used.
+
+    \b
+    Days are those of UTC; jobs that still run count up to now.
+      hpc cluster usage --since 30d
+      hpc cluster usage --since 7d --by day,project --owner ada
+    """
+    if since is not None or by or owner or project:
+        _used(app, since, by or ("owner",), owner, project)
+        return
 
     async def work(client: AsyncClient) -> tuple[Any, Sequence[job_pb2.Job]]:
         from hpcsched.cli.choosing import as_job_states
@@ -98,17 +120,37 @@ def usage(app: App) -> None:
     from hpcsched.cli.tables import Table
 
     if app.quiet:
-        for owner in owners:
-            app.print(owner)
+        for one in owners:
+            app.print(one)
         return
     table = Table(
         columns=("OWNER", "JOBS", "RUNNING", "CORES", "TASKS-RUNNING", "TASKS-QUEUED"),
         numbers=frozenset({1, 2, 3, 4, 5}),
     )
-    for owner, counts in owners.items():
-        table.add(owner, *counts.values())
+    for one, counts in owners.items():
+        table.add(one, *counts.values())
     app.print_table(table)
     app.print(f"{found.cores_busy} of {found.cores_total} cores in use")
+
+
+def _used(
+    app: App, since: float | None, by: tuple[str, ...], owner: str, project: str
+) -> None:
+    from hpcsched.cli.accounting import print_usage
+
+    async def work(
+        client: AsyncClient,
+    ) -> Sequence[accounting_service_pb2.Usage]:
+        first = ""
+        if since is not None:
+            moment = client.connection.clock.wall() - since
+            first = datetime.fromtimestamp(moment, UTC).date().isoformat()
+        return await client.accounting.usage(
+            first_day=first, owner=owner, project=project, by=by
+        )
+
+    order = [name for name in ("day", "owner", "project") if name in by]
+    print_usage(app, app.call(work), order)
 
 
 def _by_owner(jobs: Iterable[job_pb2.Job]) -> Mapping[str, Mapping[str, int]]:

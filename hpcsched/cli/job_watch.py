@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -15,10 +15,14 @@ from hpcsched.cli.selectors import JOB, SELECTOR
 from hpcsched.cli.verbs import Verb, pass_app
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hpcsched.api.v1 import job_pb2, watch_service_pb2
     from hpcsched.cli.app import App
     from hpcsched.cli.selectors import Selector
     from hpcsched.client import AsyncClient
+
+T = TypeVar("T")
 
 #: A job that is being edited does not end by itself.
 _WAITABLE: Final = frozenset(range(2, len(JOB_STATES) + 1))
@@ -123,9 +127,22 @@ def watch(app: App, job: int) -> int:
 
 @click.command("history", cls=Verb)
 @click.argument("job", type=JOB, metavar="JOB")
+@click.option("--ends", is_flag=True, help="Each end of the job, with what it used.")
+@click.option("--allocations", is_flag=True, help="Which cores it held, and when.")
 @pass_app
-def history(app: App, job: int) -> None:
-    """Print what has happened to a job so far."""
+def history(app: App, job: int, *, ends: bool, allocations: bool) -> None:
+    """Print what has happened to a job so far.
+
+    \b
+    Accounting outlives the job's record:
+      hpc job history 42 --ends
+      hpc job history 42 --allocations
+    """
+    if ends and allocations:
+        raise click.UsageError("--ends and --allocations are two lists: give one")
+    if ends or allocations:
+        _accounting(app, job, ends=ends)
+        return
 
     async def work(client: AsyncClient) -> None:
         job_id = await job_id_of(client, job)
@@ -138,6 +155,25 @@ def history(app: App, job: int) -> None:
                 return
 
     app.call(work)
+
+
+def _accounting(app: App, job: int, *, ends: bool) -> None:
+    from hpcsched.cli import accounting
+
+    if ends:
+        page = app.call(lambda c: _of_job(c, job, accounting.ends_of))
+        accounting.print_ends(app, page)
+    else:
+        held = app.call(lambda c: _of_job(c, job, accounting.allocations_of))
+        accounting.print_allocations(app, held)
+
+
+async def _of_job(
+    client: AsyncClient,
+    job: int,
+    look: Callable[[AsyncClient, int], Awaitable[T]],
+) -> T:
+    return await look(client, await job_id_of(client, job))
 
 
 def print_stream(

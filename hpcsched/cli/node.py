@@ -28,6 +28,11 @@ _VERBS: Final = {
     "resume": (_HERE, "resume", "The same."),
     "offline": (_HERE, "offline", "Take nodes out at once."),
     "drain": (_HERE, "drain", "Take nodes out after what runs there has ended."),
+    "history": (
+        "hpcsched.cli.accounting",
+        "node_history",
+        "What happened to nodes.",
+    ),
     "exec": ("hpcsched.cli.node_exec", "execute", "Run a command on nodes."),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from hpcsched.client.accounting import Accounting
 from hpcsched.client.cluster import Cluster, Nodes
 from hpcsched.client.connection import Connection, Target
 from hpcsched.client.jobs import Jobs
@@ -33,9 +34,10 @@ class AsyncClient:
         tasks: Calls about tasks.
         nodes: Calls about nodes.
         cluster: Calls about the cluster.
+        accounting: Calls about what was used, by whom, when.
     """
 
-    __slots__ = ("cluster", "connection", "jobs", "nodes", "tasks")
+    __slots__ = ("accounting", "cluster", "connection", "jobs", "nodes", "tasks")
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class AsyncClient:
         self.tasks = Tasks(self.connection)
         self.nodes = Nodes(self.connection)
         self.cluster = Cluster(self.connection)
+        self.accounting = Accounting(self.connection)
 
     @classmethod
     def to(

@@ -16,6 +16,7 @@ import grpc
 from grpc import aio
 
 from hpcsched.api.v1 import (
+    accounting_service_pb2_grpc,
     cluster_service_pb2_grpc,
     job_service_pb2_grpc,
     node_service_pb2_grpc,
@@ -81,12 +82,13 @@ class Target:
 class Stubs:
     """The services of one head."""
 
-    __slots__ = ("cluster", "jobs", "nodes", "watch")
+    __slots__ = ("accounting", "cluster", "jobs", "nodes", "watch")
 
     def __init__(self, channel: aio.Channel) -> None:
         self.jobs = job_service_pb2_grpc.JobServiceStub(channel)
         self.nodes = node_service_pb2_grpc.NodeServiceStub(channel)
         self.cluster = cluster_service_pb2_grpc.ClusterServiceStub(channel)
+        self.accounting = accounting_service_pb2_grpc.AccountingServiceStub(channel)
         self.watch = watch_service_pb2_grpc.WatchServiceStub(channel)
 
 

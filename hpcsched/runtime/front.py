@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from hpcsched.core.listing.ordering import Position, SortKey
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.views import (
+        AllocationView,
         ClusterView,
         EventView,
         JobView,
+        NodeHistoryView,
         NodeView,
         OutputPiece,
         TaskView,
     )
     from hpcsched.store.base import JobQuery, JobSearch, TokenRow
+    from hpcsched.store.history import (
+        HistoryQuery,
+        JobHistoryRow,
+        UsageQuery,
+        UsageRow,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,3 +298,33 @@ class ClusterFront(Protocol):
     def admits(self, caller: Caller) -> bool:
         """May this caller connect now (AllowNewUserConnections)?"""
         ...
+
+
+class AccountingFront(Protocol):
+    """Use cases of accounting."""
+
+    async def job_history(
+        self, caller: Caller, query: HistoryQuery
+    ) -> Sequence[JobHistoryRow]: ...
+    async def allocations(
+        self, caller: Caller, query: HistoryQuery
+    ) -> Sequence[AllocationView]: ...
+    def node_number(self, name: str) -> int:
+        """Return the number of a node."""
+        ...
+
+    async def held(
+        self, caller: Caller, job_id: int = 0, node: str = ""
+    ) -> Sequence[AllocationView]: ...
+    async def node_history(
+        self,
+        caller: Caller,
+        node: str,
+        times: tuple[float | None, float | None],
+        after: int,
+        limit: int,
+    ) -> tuple[Sequence[NodeHistoryView], int]:
+        """Return events, and the number to go on after; 0: there is no more."""
+        ...
+
+    async def usage(self, caller: Caller, query: UsageQuery) -> Sequence[UsageRow]: ...

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.settings import Settings
+from hpcsched.runtime.accounting_calls import AccountingCalls
 from hpcsched.runtime.cluster_calls import ClusterCalls
 from hpcsched.runtime.durable import written
 from hpcsched.runtime.feed import Feed
@@ -41,7 +42,7 @@ GOODBYE_MS: Final = 500
 PURGE_BATCH: Final = 100
 
 
-class Head(JobCalls, Watching, Outputs, ClusterCalls, TokenCalls):
+class Head(JobCalls, Watching, Outputs, ClusterCalls, TokenCalls, AccountingCalls):
     """See the module. Made, then ``recover``, then ``run`` for as long as it lives.
 
     Args:

@@ -238,6 +238,10 @@ class SchedulerActor:
         """Cores of all nodes that were ever heard of."""
         return self._cores
 
+    def holders(self) -> list[int]:
+        """Return the jobs that hold cores now."""
+        return sorted(self._held)
+
     def cores_in_use(self, node_id: int) -> int:
         """Return how many cores of a node jobs hold."""
         jobs = self._on_node.get(node_id, {})

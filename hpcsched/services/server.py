@@ -10,6 +10,8 @@ from grpc_reflection.v1alpha import reflection
 
 from hpcsched.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from hpcsched.api.v1 import (
+    accounting_service_pb2,
+    accounting_service_pb2_grpc,
     cluster_service_pb2,
     cluster_service_pb2_grpc,
     job_service_pb2,
@@ -22,6 +24,7 @@ from hpcsched.api.v1 import (
 from hpcsched.rpc.addresses import Address
 from hpcsched.rpc.credentials import require_loopback, server_credentials
 from hpcsched.rpc.options import agent_server_options, client_server_options
+from hpcsched.services.accounting import AccountingService
 from hpcsched.services.agents import AgentService
 from hpcsched.services.cluster import ClusterService
 from hpcsched.services.gate import Gate
@@ -42,6 +45,7 @@ CLIENT_SERVICES: Final = tuple(
         (watch_service_pb2, "WatchService"),
         (node_service_pb2, "NodeService"),
         (cluster_service_pb2, "ClusterService"),
+        (accounting_service_pb2, "AccountingService"),
     )
 )
 AGENT_SERVICES: Final = (
@@ -72,6 +76,9 @@ class Servers:
         )
         cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(
             ClusterService(front), self._clients
+        )
+        accounting_service_pb2_grpc.add_AccountingServiceServicer_to_server(
+            AccountingService(front, clock), self._clients
         )
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(
             AgentService(front, clock), self._agents

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from hpcsched.agent.v1 import agent_service_pb2
 from hpcsched.api.v1 import (
+    accounting_service_pb2,
     cluster_service_pb2,
     job_service_pb2,
     node_service_pb2,
@@ -71,6 +72,10 @@ ALLOWED = {
     "ClusterService.CreateToken": PEOPLE,
     "ClusterService.ListTokens": PEOPLE,
     "ClusterService.RevokeTokens": PEOPLE,
+    "AccountingService.ListJobHistory": PEOPLE,
+    "AccountingService.ListAllocations": PEOPLE,
+    "AccountingService.ListNodeHistory": PEOPLE,
+    "AccountingService.ListUsage": PEOPLE,
     "AgentService.Connect": NODES,
 }
 MODULES = (
@@ -78,6 +83,7 @@ MODULES = (
     watch_service_pb2,
     node_service_pb2,
     cluster_service_pb2,
+    accounting_service_pb2,
     agent_service_pb2,
 )
 METHODS: dict[str, MethodDescriptor] = {

@@ -17,6 +17,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hpcsched.api.v1 import (
+    accounting_service_pb2_grpc,
     cluster_service_pb2,
     cluster_service_pb2_grpc,
     job_pb2,
@@ -31,6 +32,7 @@ from hpcsched.api.v1 import (
 from hpcsched.common.errors import HpcError
 from hpcsched.rpc.errors import status_code, to_status
 from hpcsched.rpc.metadata import STATUS_DETAILS, bearer_token
+from tests.support.fake_cluster import FakeAccounting, FakeCluster
 from tests.support.fake_jobs import FakeJobs
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class FakeApi:
         self.events: list[watch_service_pb2.Event] = []
         self.outputs: dict[tuple[int, int, int, int], bytes] = {}
         self.parameters: dict[str, cluster_service_pb2.Parameter] = {}
+        self.accounts: dict[str, Any] = {}
         self.tokens: dict[str, cluster_service_pb2.Token] = {}
         self.requests: list[tuple[str, Any]] = []
         self.secrets: set[str] = set()
@@ -75,6 +78,10 @@ class FakeApi:
         add(cast("Any", FakeJobs(self)), self._server)
         add_nodes = node_service_pb2_grpc.add_NodeServiceServicer_to_server
         add_nodes(cast("Any", FakeNodes(self)), self._server)
+        add_accounts = (
+            accounting_service_pb2_grpc.add_AccountingServiceServicer_to_server
+        )
+        add_accounts(cast("Any", FakeAccounting(self)), self._server)
         add_cluster = cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server
         add_cluster(cast("Any", FakeCluster(self)), self._server)
         add_watches = watch_service_pb2_grpc.add_WatchServiceServicer_to_server
@@ -261,78 +268,6 @@ def _message(name: str) -> Any:
 
 def _nodes(name: str, nodes: list[Any]) -> Any:
     return _message(name)(nodes=nodes)
-
-
-class FakeCluster:
-    """Parameters and tokens that a test has put there."""
-
-    def __init__(self, api: FakeApi) -> None:
-        self._api = api
-
-    def GetClusterInfo(self, request: Any, context: Any) -> Any:
-        answer = cluster_service_pb2.GetClusterInfoResponse(
-            name="fake",
-            version="1",
-            user=self._api.user,
-            role=cluster_service_pb2.ROLE_ADMINISTRATOR,
-            cores_total=8,
-            job_counts={"queued": 1},
-            cursor="c0",
-        )
-        return self._api.answer("GetClusterInfo", request, context, lambda: answer)
-
-    def ListParameters(self, request: Any, context: Any) -> Any:
-        def work() -> Any:
-            names = request.names or self._api.parameters
-            return cluster_service_pb2.ListParametersResponse(
-                parameters=[self._parameter(name) for name in names]
-            )
-
-        return self._api.answer("ListParameters", request, context, work)
-
-    def _parameter(self, name: str) -> cluster_service_pb2.Parameter:
-        for known, parameter in self._api.parameters.items():
-            if known.lower() == name.lower():
-                return parameter
-        raise HpcError("PARAMETER_NOT_FOUND", name=name)
-
-    def SetParameters(self, request: Any, context: Any) -> Any:
-        def work() -> Any:
-            found = {name: self._parameter(name) for name in request.values}
-            for name, parameter in found.items():
-                parameter.value = request.values[name]
-            return cluster_service_pb2.SetParametersResponse(parameters=found.values())
-
-        return self._api.answer("SetParameters", request, context, work)
-
-    def CreateToken(self, request: Any, context: Any) -> Any:
-        def work() -> Any:
-            number = f"t{len(self._api.tokens) + 1}"
-            token = cluster_service_pb2.Token(
-                id=number, user=request.user, role=request.role
-            )
-            self._api.tokens[number] = token
-            return cluster_service_pb2.CreateTokenResponse(
-                token=token, secret=f"secret-{number}"
-            )
-
-        return self._api.answer("CreateToken", request, context, work)
-
-    def ListTokens(self, request: Any, context: Any) -> Any:
-        def work() -> Any:
-            tokens = self._api.tokens.values()
-            return cluster_service_pb2.ListTokensResponse(tokens=tokens)
-
-        return self._api.answer("ListTokens", request, context, work)
-
-    def RevokeTokens(self, request: Any, context: Any) -> Any:
-        def work() -> Any:
-            for number in request.ids:
-                if self._api.tokens.pop(number, None) is None:
-                    raise HpcError("TOKEN_NOT_FOUND", token_id=number)
-            return cluster_service_pb2.RevokeTokensResponse()
-
-        return self._api.answer("RevokeTokens", request, context, work)
 
 
 class FakeWatches:

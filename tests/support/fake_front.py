@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from hpcsched.runtime.front import ClusterFront, JobFront
+from hpcsched.runtime.front import AccountingFront, ClusterFront, JobFront
 from hpcsched.store.base import TokenRow
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hpcsched.core.caller import Caller
     from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
 
+FRONTS = (JobFront, ClusterFront, AccountingFront)
 STREAMS = ("watch", "watch_job", "read_output")
 
 #: Secrets of the tokens that there are.
@@ -81,7 +82,7 @@ class FakeFront:
         }
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        declared = getattr(JobFront, name, None) or getattr(ClusterFront, name, None)
+        declared = next(filter(None, (getattr(f, name, None) for f in FRONTS)), None)
         if declared is None or name.startswith("_"):
             raise AttributeError(f"the front door has no {name}")
         signature = inspect.signature(declared)
@@ -120,6 +121,9 @@ class FakeFront:
 
     def authenticate(self, secret: str) -> TokenRow | None:
         return self.tokens.get(secret)
+
+    def node_number(self, name: str) -> int:
+        return int(name.removeprefix("n"))
 
     def admits(self, caller: Caller) -> bool:
         return caller.administrator or self.admits_users
