@@ -59,6 +59,9 @@ class JobView:
     custom_properties: Mapping[str, str]
     excluded_nodes: tuple[str, ...]
     user_name: str
+    is_backfill: bool = False
+    pool: str = ""
+    can_preempt: bool = False
     spec: JobSpec | None = None
     user_ms: int = 0
     kernel_ms: int = 0

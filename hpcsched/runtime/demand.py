@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobState, JobType
-from hpcsched.core.scheduling.snapshot import Demand
+from hpcsched.core.scheduling.snapshot import Demand, Holder
 from hpcsched.core.task.states import TaskState
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def demand_of(job: Job, settings: Settings, cores: int) -> Demand | None:
         least = job.min_cores()
         most = max(wanted_cores(job, max(cores, least)), least)
         return _demand(job, least, most, running=False)
-    if job.state is not JobState.RUNNING or not settings.grow:
+    grows = settings.grow or settings.mode == "Balanced"
+    if job.state is not JobState.RUNNING or not grows or job.yields_all:
         return None
     if job.service is not None:
         if job.service.strikes:
@@ -41,6 +43,41 @@ def demand_of(job: Job, settings: Settings, cores: int) -> Demand | None:
     held = sum(len(use.cores) for use in job.uses.values())
     most = wanted_cores(job, max(cores, held + 1))
     return _demand(job, 0, most, running=True) if most > held else None
+
+
+def holder_of(job: Job, settings: Settings, cores: int) -> Holder | None:
+    """Return what plans need to know of a job that holds something.
+
+    Args:
+        job: The job.
+        settings: Those in force.
+        cores: What the cluster has.
+    """
+    spec = job.spec
+    if not job.uses or spec.job_type is JobType.ADMIN:
+        return None
+    start = job.start_time or 0.0
+    balanced = settings.mode == "Balanced"
+    leaving = [use.node_id for use in job.uses.values() if use.phase not in _OPEN]
+    return Holder(
+        job_id=job.job_id,
+        order=job.order,
+        least=job.min_cores(),
+        # What changes with every task is told only where it is asked for.
+        most=wanted_cores(job, cores) if balanced else 0,
+        start=start,
+        end=start + spec.runtime if spec.runtime else inf,
+        can_preempt=spec.can_preempt and job.state is JobState.RUNNING,
+        exclusive=spec.is_exclusive,
+        pool=spec.pool,
+        cap=spec.target_resource_count,
+        owing=job.owing,
+        hurried=job.preempted_now,
+        leaving=frozenset(leaving),
+        ending=job.state is not JobState.RUNNING,
+        yields=job.yields_all,
+        backfill=job.is_backfill,
+    )
 
 
 def wanted_cores(job: Job, enough: int) -> int:
@@ -59,8 +96,11 @@ def wanted_cores(job: Job, enough: int) -> int:
         total += count * (record.spec.max_cores or record.spec.min_cores)
         if total >= enough:
             break
+    cap = job.spec.target_resource_count
+    if cap:
+        total = min(total, cap)
     if job.spec.max_cores is not None:
-        limit = job.spec.max_cores
+        limit = min(job.spec.max_cores, cap or job.spec.max_cores)
         return limit if job.spec.run_until_canceled else min(total, limit)
     return total
 
@@ -82,6 +122,10 @@ def _demand(job: Job, least: int, most: int, *, running: bool) -> Demand:
         requested=frozenset(job.spec.requested_nodes),
         excluded=frozenset((*job.spec.excluded_nodes, *job.excluded)),
         closed=frozenset(
-            use.node_id for use in job.uses.values() if use.phase not in _OPEN
+            use.node_id
+            for use in job.uses.values()
+            if use.phase not in _OPEN or use.node_id in job.owing
         ),
+        runtime=job.spec.runtime,
+        pool=job.spec.pool,
     )

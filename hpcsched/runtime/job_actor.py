@@ -24,7 +24,7 @@ from hpcsched.core.job.states import JobType
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.orders import EndJob
 from hpcsched.runtime.accounting import ended_tasks
-from hpcsched.runtime.demand import demand_of
+from hpcsched.runtime.demand import demand_of, holder_of
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.mail import Mail
 from hpcsched.runtime.turns import request_row, turns_delta, turns_views
@@ -269,6 +269,7 @@ class JobActor:
             demand_of(job, world.settings, world.scheduler.cores) if wanting else None,
             held_cores(job),
             exclusive=job.spec.is_exclusive,
+            holder=holder_of(job, world.settings, world.scheduler.cores),
         )
 
     # What time brings

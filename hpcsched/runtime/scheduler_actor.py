@@ -2,46 +2,61 @@
 
 The books follow what jobs say they hold; a grant that is under way counts as held until
 the job has answered. They are never stored: after a restart the jobs tell them again.
+What jobs are to give up follows from the plan as well: each pass says it anew, and
+tells those jobs that do not know it yet.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from sortedcontainers import SortedDict
-
-from hpcsched.core.job.commands import GrantCores
+from hpcsched.core.job.commands import EndBackfill, GrantCores, PreemptCores
 from hpcsched.core.job.states import PendingReason
-from hpcsched.core.scheduling.plan import plan
-from hpcsched.core.scheduling.snapshot import Demand, NodeFree
+from hpcsched.core.scheduling.plan import propose
+from hpcsched.core.scheduling.policy import policy_of
+from hpcsched.core.scheduling.proposal import Plan, Preemption
+from hpcsched.core.scheduling.snapshot import NodeFree, Snapshot
+from hpcsched.runtime.books import Books
+from hpcsched.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from hpcsched.common.clock import Timer
+    from hpcsched.core.scheduling.snapshot import Demand, Holder, Policy
+    from hpcsched.runtime.books import Cores
     from hpcsched.runtime.world import World
 
 log = logging.getLogger(__name__)
+_QUICK_S: Final = 0.002
+_REST: Final = 3.0
+"""After a pass that was not quick the scheduler rests this many times as long."""
+_NOTHING: Final = Preemption({})
 
 
 class SchedulerActor:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        books: Who holds what; read by those who show it.
+        waiting: What jobs want.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._nodes: dict[int, NodeFree] = {}
-        self._ready: set[int] = set()
-        self._held: dict[int, dict[int, tuple[int, ...]]] = {}
-        self._on_node: dict[int, dict[int, tuple[int, ...]]] = {}
-        self._pending: dict[int, dict[int, tuple[int, ...]]] = {}
-        self._exclusive: set[int] = set()
-        self._demands: SortedDict[Any, Demand] = SortedDict()
-        self._keys: dict[int, tuple[Any, ...]] = {}
-        self._never: dict[int, PendingReason] = {}
+        self.books = Books()
+        self.waiting = Waiting(self._passed_over)
+        self._pending: dict[int, Cores] = {}
         self._declined: set[int] = set()
-        self._offers: dict[int, tuple[Demand, dict[int, tuple[int, ...]]]] = {}
-        self._cores = 0
+        self._offers: dict[int, tuple[Demand, Cores]] = {}
+        self._asked: set[int] = set()
+        self._ignored: dict[int, tuple[Holder, Preemption]] = {}
         self._scheduled = False
+        self._rest_until = 0.0
+        self._rebalance = False
+        self._shares_due: Timer | None = None
 
     def set_node(
         self,
@@ -55,9 +70,7 @@ class SchedulerActor:
         groups: frozenset[str] = frozenset(),
     ) -> None:
         """A node is there, has changed, or takes no work now."""
-        known = self._nodes.get(node_id)
-        self._cores += cores - (0 if known is None else known.cores)
-        self._nodes[node_id] = NodeFree(
+        node = NodeFree(
             node_id,
             name,
             cores,
@@ -65,12 +78,8 @@ class SchedulerActor:
             sockets=max(1, min(sockets, cores)),
             groups=groups,
         )
-        if ready:
-            self._ready.add(node_id)
-        else:
-            self._ready.discard(node_id)
-        self._rebook(node_id)
-        self._wake()
+        self.books.set_node(node, ready=ready)
+        self.wake()
 
     def update(
         self,
@@ -79,6 +88,7 @@ class SchedulerActor:
         held: Mapping[int, tuple[int, ...]],
         *,
         exclusive: bool = False,
+        holder: Holder | None = None,
     ) -> None:
         """A job says what it holds and what it wants.
 
@@ -87,100 +97,124 @@ class SchedulerActor:
             demand: What it wants; None: nothing.
             held: Node to cores that it holds; empty ones do not count.
             exclusive: Nobody else may use its nodes.
+            holder: More about it; None: it holds nothing that a plan could count on.
         """
-        before = self._held.get(job_id, {})
+        books = self.books
+        before = books.held.get(job_id, {})
         now = {node_id: cores for node_id, cores in held.items() if cores}
         for node_id, cores in self._pending.get(job_id, {}).items():
             now[node_id] = tuple(sorted({*now.get(node_id, ()), *cores}))
-        if exclusive and (now or demand is not None):
-            self._exclusive.add(job_id)
-        else:
-            self._exclusive.discard(job_id)
+        books.mark_exclusive(job_id, exclusive=exclusive and bool(now or demand))
         if now != before:
-            self._book(job_id, before, now)
+            books.book(job_id, now)
+        changed = books.note(job_id, holder if now else None)
+        if changed:
+            self._ignored.pop(job_id, None)
         news = self._demand(job_id, demand)
         offer = self._offers.pop(job_id, None)
         if offer is not None and offer == (demand, now):
             # It took nothing of what it was given: it is not offered the same again.
             self._declined.add(job_id)
-        elif news or now != before:
+        elif news or changed or now != before:
             self._declined.discard(job_id)
-            self._wake()
+            self.wake()
 
     def _demand(self, job_id: int, demand: Demand | None) -> bool:
         """Note what a job wants; return whether that is news."""
-        key = self._keys.pop(job_id, None)
-        before = None if key is None else self._demands.pop(key)
         if demand is None:
-            self._never.pop(job_id, None)
             self._declined.discard(job_id)
-        else:
-            key = (*demand.order, job_id)
-            self._keys[job_id] = key
-            self._demands[key] = demand
-        return demand != before
+        return self.waiting.put(job_id, demand)
 
-    def _book(
-        self,
-        job_id: int,
-        before: Mapping[int, tuple[int, ...]],
-        now: dict[int, tuple[int, ...]],
-    ) -> None:
-        if now:
-            self._held[job_id] = now
-        else:
-            self._held.pop(job_id, None)
-        for node_id in {*before, *now}:
-            if before.get(node_id) == now.get(node_id):
-                continue
-            jobs = self._on_node.setdefault(node_id, {})
-            if node_id in now:
-                jobs[job_id] = now[node_id]
-            else:
-                jobs.pop(job_id, None)
-            self._rebook(node_id)
+    def _passed_over(self, job_id: int) -> bool:
+        return job_id in self._pending or job_id in self._declined
 
-    def _rebook(self, node_id: int) -> None:
-        node = self._nodes.get(node_id)
-        if node is None:
+    # Passes
+
+    def wake(self) -> None:
+        """Something has changed: make a plan soon."""
+        if self._scheduled:
             return
-        jobs = self._on_node.get(node_id, {})
-        taken = {core for cores in jobs.values() for core in cores}
-        node.free = [core for core in range(node.cores) if core not in taken]
-        node.jobs = set(jobs)
-        node.exclusive = next((job for job in jobs if job in self._exclusive), 0)
-
-    def _wake(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
+        self._scheduled = True
+        clock = self._world.clock
+        if self._rest_until > clock.mono():
+            clock.call_at(self._rest_until, self._pass)
+        else:
             self._world.loop.call_soon(self._pass)
 
     def _pass(self) -> None:
         self._scheduled = False
-        if self._world.stopping or not self._demands:
+        if self._world.stopping:
             return
-        ready = [self._nodes[n] for n in self._ready]
-        if not any(node.free for node in ready):
-            return
-        # The plan uses its nodes up; the books change with the grants.
-        nodes = [node.copy() for node in ready]
-        result = plan(self._waiting(), nodes, self._held)
-        self._never = dict(result.never)
-        for job_id, grants in result.grants.items():
-            self._grant(job_id, grants)
+        clock = self._world.clock
+        began = clock.mono()
+        policy = self.policy()
+        if self._is_worth_it(policy):
+            self._rebalance = False
+            self._carry_out(propose(self.snapshot(), policy))
+        self._end_backfills()
+        self._expect_shares(policy)
+        took = clock.mono() - began
+        if took > _QUICK_S:
+            # Jobs that start and end all the time must not be all that the head does.
+            self._rest_until = clock.mono() + _REST * took
 
-    def _waiting(self) -> Iterator[Demand]:
-        """Yield, in queue order, what may be granted now."""
-        for demand in self._demands.values():
-            job_id = demand.job_id
-            if job_id not in self._pending and job_id not in self._declined:
-                yield demand
+    def policy(self) -> Policy:
+        """Return how cores are shared out now."""
+        policy = policy_of(
+            self._world.settings, self._world.pools, self.books.ready_cores
+        )
+        return replace(policy, rebalance=True) if self._rebalance else policy
 
-    def _grant(self, job_id: int, grants: dict[int, tuple[int, ...]]) -> None:
+    def snapshot(self, demands: Iterable[Demand] | None = None) -> Snapshot:
+        """Return what a plan is made from; the plan does not change it.
+
+        Args:
+            demands: What is wanted; None: what jobs want that may be granted now.
+        """
+        books = self.books
+        on = self._world.settings.pools
+        return Snapshot(
+            now=self._world.clock.wall(),
+            demands=self.waiting if demands is None else demands,
+            pools=self.waiting.pools(on=on) if demands is None else {},
+            nodes=books.ready,
+            open=list(books.open.values()),
+            held=books.held,
+            holders=books.holders,
+            fragile=books.fragile.values(),
+            limited=books.limited.values(),
+            loose=list(books.loose.values()),
+            known=books.known,
+        )
+
+    def _is_worth_it(self, policy: Policy) -> bool:
+        """Could a plan say anything? In a full cluster it mostly cannot."""
+        books, first = self.books, self.waiting.first()
+        if books.loose or books.capped or self._rebalance:
+            return True
+        if first is None:
+            return False
+        if books.open or policy.balanced:
+            return True
+        if policy.preemption == "None" or not books.fragile:
+            return False
+        lowest = books.fragile.peekitem(0)[1]
+        return policy.guarantees is not None or lowest.priority < first.priority
+
+    def _carry_out(self, plan: Plan) -> None:
+        for job_id, wanted in plan.preemptions.items():
+            self._ask(job_id, wanted)
+        for job_id, holder in list(self.books.loose.items()):
+            if job_id not in plan.preemptions and (holder.owing or holder.yields):
+                self._ask(job_id, _NOTHING)
+        for job_id, grants in plan.grants.items():
+            self._grant(job_id, grants, backfill=job_id in plan.backfilled)
+
+    def _grant(self, job_id: int, grants: Cores, *, backfill: bool) -> None:
         self._pending[job_id] = grants
-        before = self._held.get(job_id, {})
-        demand = self._demands[self._keys[job_id]]
-        self._book(job_id, before, {**before, **grants})
+        before = self.books.held.get(job_id, {})
+        demand = self.waiting[job_id]
+        self.books.book(job_id, {**before, **grants})
 
         def answered(_: Any, error: BaseException | None) -> None:
             del self._pending[job_id]
@@ -190,53 +224,126 @@ class SchedulerActor:
                 return
             log.warning("job %d: a grant was not taken: %s", job_id, error)
             self._demand(job_id, None)  # until it has been loaded again
-            self._book(job_id, self._held.get(job_id, {}), dict(before))
-            self._wake()
+            self.books.book(job_id, dict(before))
+            self.wake()
 
-        self._world.jobs.tell(job_id, GrantCores(cores=grants), answered)
+        command = GrantCores(cores=grants, backfill=backfill)
+        self._world.jobs.tell(job_id, command, answered)
 
-    def give(self, demand: Demand) -> dict[int, tuple[int, ...]]:
+    def _ask(self, job_id: int, wanted: Preemption) -> None:
+        """Tell a job what it is to give up, unless it knows."""
+        holder = self.books.holders.get(job_id)
+        if holder is None or holder.ending or job_id in self._asked:
+            return
+        same = wanted.whole == holder.yields
+        same = same and wanted.immediate == holder.hurried
+        if same and (wanted.whole or dict(wanted.cores) == dict(holder.owing)):
+            return
+        if self._ignored.get(job_id) == (holder, wanted):
+            return
+        self._asked.add(job_id)
+
+        def answered(_: Any, error: BaseException | None) -> None:
+            self._asked.discard(job_id)
+            # Its own word follows; if it says nothing new it is not told again.
+            self._ignored[job_id] = (holder, wanted)
+            if error is not None:
+                log.warning("job %d gives nothing up: %s", job_id, error)
+
+        command = PreemptCores(
+            cores=wanted.cores,
+            immediate=wanted.immediate,
+            whole=wanted.whole,
+            text=f"preempted by job {wanted.by}" if wanted.by else "",
+        )
+        self._world.jobs.tell(job_id, command, answered)
+
+    def _end_backfills(self) -> None:
+        """Tell those that ran ahead of another when nobody waits before them."""
+        if not self.books.backfilled:
+            return
+        first = next((d for d in self.waiting.in_order() if not d.running), None)
+        for job_id, holder in list(self.books.backfilled.items()):
+            over = first is None or holder.order < first.order
+            if not over or job_id in self._asked:
+                continue
+            self._asked.add(job_id)
+
+            def answered(_: Any, __: Any, job_id: int = job_id) -> None:
+                self._asked.discard(job_id)
+
+            self._world.jobs.tell(job_id, EndBackfill(), answered)
+
+    def _expect_shares(self, policy: Policy) -> None:
+        """Look at the shares again after RebalancingInterval (Balanced mode)."""
+        if self._shares_due is not None or not policy.balanced:
+            return
+        if not self.books.holders:
+            return
+        clock = self._world.clock
+        when = clock.mono() + self._world.settings.rebalance_s
+        self._shares_due = clock.call_at(when, self._look_at_shares)
+
+    def _look_at_shares(self) -> None:
+        self._shares_due = None
+        self._rebalance = self._world.settings.mode == "Balanced"
+        self.wake()
+
+    # A new job that starts at once
+
+    def give(self, demand: Demand) -> Cores:
         """Book cores for a job that is about to be made, if nobody waits before it.
 
         A job that starts at once then needs one commit, not two. Whoever asked tells
         the outcome with ``given``.
         """
-        if self._world.stopping or self._demands:
+        if self._world.stopping or self.waiting or not self.books.open:
             return {}
-        nodes = [self._nodes[n].copy() for n in self._ready]
-        grants = plan([demand], nodes, self._held).grants.get(demand.job_id, {})
+        if self.books.loose:
+            return {}  # somebody may be about to get it
+        plan = propose(self.snapshot([demand]), self.policy())
+        grants = plan.grants.get(demand.job_id, {})
         if grants:
             self._pending[demand.job_id] = grants
-            self._book(demand.job_id, {}, grants)
+            self.books.book(demand.job_id, grants)
         return grants
 
     def given(self, job_id: int, *, kept: bool) -> None:
         """A job that was given cores exists now, or could not be made."""
         if self._pending.pop(job_id, None) is not None and not kept:
-            self._book(job_id, self._held.get(job_id, {}), {})
-            self._wake()
+            self.books.book(job_id, {})
+            self.wake()
+
+    # Looking
 
     def why(self, job_id: int) -> PendingReason:
         """Return why a queued job has not started."""
-        if job_id in self._never:
-            return self._never[job_id]
-        key = self._keys.get(job_id)
-        if key is None:
+        if not self.waiting.has(job_id):
             return PendingReason.NONE
-        for other, demand in self._demands.items():
-            if other >= key:
-                break
-            if demand.running or demand.job_id in self._never:
+        demand = self.waiting[job_id]
+        never = self.books.known.misfit(demand, self.books.ready)
+        if never is not None:
+            return never
+        first = self.ahead_of(demand)
+        if first is None:
+            return PendingReason.NOT_ENOUGH_RESOURCE
+        if first.order[0] < demand.order[0]:
+            return PendingReason.HIGHER_PRIORITY_JOB
+        return PendingReason.JOB_SUBMITTED_EARLIER
+
+    def ahead_of(self, demand: Demand) -> Demand | None:
+        """Return the first queued job that waits before another, or None."""
+        for other in self.waiting.before(demand.job_id):
+            if other.running:
                 continue
-            if other[0] < key[0]:
-                return PendingReason.HIGHER_PRIORITY_JOB
-            return PendingReason.JOB_SUBMITTED_EARLIER
-        return PendingReason.NOT_ENOUGH_RESOURCE
+            if self.books.known.misfit(other, self.books.ready) is None:
+                return other
+        return None
 
     @property
     def cores(self) -> int:
         """Cores of all nodes that were ever heard of."""
-        return self._cores
+        return self.books.cores
 
     def holders(self) -> list[int]:
         """Return the jobs that hold cores now."""
@@ -244,18 +351,17 @@ class SchedulerActor:
 
     def cores_in_use(self, node_id: int) -> int:
         """Return how many cores of a node jobs hold."""
-        jobs = self._on_node.get(node_id, {})
-        return len({core for cores in jobs.values() for core in cores})
+        return self.books.in_use(node_id)
 
     def jobs_on(self, node_id: int) -> tuple[int, ...]:
         """Return the jobs that hold cores of a node."""
-        return tuple(sorted(self._on_node.get(node_id, {})))
+        return self.books.jobs_on(node_id)
 
     def usable_cores(self, demand: Demand) -> Sequence[int]:
         """Return the cores of each node that takes work and that a job may use."""
         return [
             node.cores
-            for node in (self._nodes[n] for n in self._ready)
+            for node in self.books.ready.values()
             if node.name not in demand.excluded
             if not demand.requested or node.name in demand.requested
         ]

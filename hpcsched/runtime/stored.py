@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.codec import unpack
 from hpcsched.core.job.show import progress_of
+from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.job.states import (
     CancelRequest,
     FailureReason,
@@ -26,6 +27,7 @@ def stored_view(row: JobRow, name_of: Callable[[int], str]) -> JobView:
     body: dict[str, Any] = unpack(row.blob)
     counts = {n: count for n, count in enumerate(body["counts"]) if count and n}
     user_name, project, job_type = body["spec"]
+    pool, can_preempt = body.get("policy", (DEFAULT_POOL, False))
     previous = body["previous_state"]
     return JobView(
         job_id=row.job_id,
@@ -59,6 +61,9 @@ def stored_view(row: JobRow, name_of: Callable[[int], str]) -> JobView:
         custom_properties=row.labels,
         excluded_nodes=tuple(body["excluded"]),
         user_name=user_name or row.owner,
+        is_backfill=body.get("is_backfill", False),
+        pool=pool,
+        can_preempt=can_preempt,
         user_ms=body.get("user_ms", 0),
         kernel_ms=body.get("kernel_ms", 0),
     )

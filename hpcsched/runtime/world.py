@@ -10,7 +10,7 @@ from hpcsched.core.settings import Settings
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
@@ -29,6 +29,7 @@ class World:
     Attributes:
         spawn: Starts a coroutine in the head's TaskGroup.
         names: Node number to name; never shrinks.
+        pools: Pool to weight.
         stopping: No new work is admitted.
     """
 
@@ -44,6 +45,7 @@ class World:
     nodes: NodeRegistry = field(init=False)
     scheduler: SchedulerActor = field(init=False)
     tally: Tally = field(init=False)
+    pools: Mapping[str, int] = field(default_factory=lambda: {"Default": 1})
     stopping: bool = False
 
     def name_of(self, node_id: int) -> str:

@@ -68,6 +68,9 @@ def job_message(view: JobView) -> job_pb2.Job:
         spec=None if view.spec is None else job_spec_message(view.spec),
         excluded_nodes=view.excluded_nodes,
         user_name=view.user_name,
+        is_backfill=view.is_backfill,
+        pool=view.pool,
+        can_preempt=view.can_preempt,
         user_cpu_ms=view.user_ms,
         kernel_cpu_ms=view.kernel_ms,
     )

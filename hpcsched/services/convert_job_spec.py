@@ -86,6 +86,7 @@ def job_spec(message: job_pb2.JobSpec, field: str) -> JobSpec:
         node_loss=_node_loss(message.node_loss, f"{field}.node_loss"),
         user_name=message.user_name,
         client_source=message.client_source,
+        target_resource_count=message.target_resource_count,
     )
 
 
@@ -158,6 +159,7 @@ def job_spec_message(spec: JobSpec) -> job_pb2.JobSpec:
         client_source=spec.client_source,
         fail_dependent_tasks=spec.fail_dependent_tasks,
         can_preempt=spec.can_preempt,
+        target_resource_count=spec.target_resource_count,
     )
 
 

@@ -266,7 +266,7 @@ async def test_numbers_of_cores_are_each_given_to_one_job_at_a_time(
     for _ in range(600):
         await bench.clock.advance(0.25)
         check_books(bench)
-        if bench.world.scheduler._demands or bench.world.scheduler._held:
+        if bench.world.scheduler.waiting or bench.world.scheduler.books.held:
             continue
         break
     for job_id in ids:
@@ -288,7 +288,7 @@ def check_books(bench: Bench) -> None:
 
 
 def books_of(bench: Bench, node_id: int) -> set[int]:
-    jobs = bench.world.scheduler._on_node.get(node_id, {})
+    jobs = bench.world.scheduler.books._on_node.get(node_id, {})
     return {core for cores in jobs.values() for core in cores}
 
 

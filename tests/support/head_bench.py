@@ -236,7 +236,7 @@ class Bench:
         for node in self.world.nodes:
             assert scheduler.cores_in_use(node.record.node_id) == 0, node.record.name
         assert not scheduler._pending
-        assert not scheduler._demands
+        assert not scheduler.waiting
         for agent in self.agents.values():
             assert not agent.live, "still runs"
             assert not agent.queue, "still waits"

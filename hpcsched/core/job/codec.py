@@ -114,6 +114,7 @@ def encode_job(job: Job) -> bytes:
     body["size"] = len(job.tasks)
     body["counts"] = job.counts
     body["cores"] = (job.min_cores(), job.max_cores())
+    body["policy"] = (job.spec.pool, job.spec.can_preempt)
     body["spec"] = (job.spec.user_name, job.spec.project, int(job.spec.job_type))
     return pack(body)
 

@@ -19,7 +19,7 @@ def shrink(turn: Turn) -> None:
     """Give back the cores that no waiting task needs."""
     job = turn.job
     if (
-        not turn.settings.shrink
+        not (turn.settings.shrink or turn.settings.mode == "Balanced")
         or job.state is not JobState.RUNNING
         or job.counts[TaskState.QUEUED]
         or job.spec.run_until_canceled

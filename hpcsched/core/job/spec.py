@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NORMAL_PRIORITY = 2000
+DEFAULT_POOL = "Default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class JobSpec:
         min_cores, max_cores: None: computed from the tasks.
         runtime: Wall-clock limit in seconds; 0: none.
         retry_limit: task_execution_failure_retry_limit.
+        target_resource_count: Dynamic cap of what it holds; 0: none.
+        pool: The pool whose guarantee it counts against.
         user_name: Account of the tasks; empty: the owner.
     """
 
@@ -46,3 +49,5 @@ class JobSpec:
     user_name: str = ""
     client_source: str = ""
     job_type: JobType = JobType.BATCH
+    target_resource_count: int = 0
+    pool: str = DEFAULT_POOL

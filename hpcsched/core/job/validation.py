@@ -13,6 +13,7 @@ from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
 from hpcsched.core.job.dependencies import check_dependencies
 from hpcsched.core.job.sizes import check_size, check_task_size
 from hpcsched.core.job.states import JobType, NodeLoss
+from hpcsched.core.job.target import check_target
 from hpcsched.core.task.states import TaskType
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def validate_new(spec: JobSpec, tasks: Sequence[TaskSpec], settings: Settings) -
     if spec.node_loss is NodeLoss.FENCE:
         problem = "FENCE is not supported by this version; use HOLD"
         raise HpcError("INVALID_FIELD", field="spec.node_loss", problem=problem)
+    check_target(spec, spec.target_resource_count)
     validate_added(spec, [], list(tasks), settings)
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.core.job.spec import DEFAULT_POOL
 
 if TYPE_CHECKING:
-    from hpcsched.core.job.states import PendingReason
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from hpcsched.core.scheduling.known import Known
+
+    Cores = Mapping[int, tuple[int, ...]]
 
 
 @dataclass(slots=True)
@@ -41,7 +48,8 @@ class Demand:
     """What one job wants.
 
     Attributes:
-        order: Place in the queue; smaller is earlier.
+        order: Place in the queue; smaller is earlier. Its first part is the priority,
+            negative.
         least: Cores without which a queued job does not start.
         most: Cores that it can use now, those it holds included.
         width: Cores of its widest waiting process: a node with fewer is of no use.
@@ -49,6 +57,10 @@ class Demand:
         running: It has started and wants more.
         requested: The only nodes it may use; empty: any.
         excluded: Nodes that it may not use.
+        runtime: Its run-time limit in seconds; 0: none.
+        pool: The pool whose guarantee it counts against.
+        shape: Made of what decides whether and where it fits: where one job could not
+            start, no other of its shape can.
     """
 
     job_id: int
@@ -61,17 +73,135 @@ class Demand:
     requested: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()
     closed: frozenset[int] = frozenset()
+    runtime: float = 0.0
+    pool: str = DEFAULT_POOL
+    shape: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = tuple([getattr(self, name) for name in _SHAPE])
+        object.__setattr__(self, "shape", shape)
+
+    @property
+    def priority(self) -> int:
+        """ExpandedPriority, 0 to 4000."""
+        return -self.order[0]
 
 
-@dataclass(slots=True)
-class Plan:
-    """What the planner proposes.
+_SHAPE: Final = tuple(
+    one.name
+    for one in fields(Demand)
+    if one.name not in {"job_id", "order", "most", "runtime", "pool", "shape"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A job that holds cores, as reservations and preemption need to know it.
 
     Attributes:
-        grants: Job to node to all the cores that it then holds there.
-        never: Job to PendingReason, for queued jobs that were passed over: the nodes
-            that there are can not run them, whatever else runs there.
+        order: Place that it had in the queue.
+        least: Cores with which it can go on running.
+        most: Cores that it can use now.
+        start: When it started.
+        end: When its run-time limit ends it; infinite without one.
+        can_preempt: A job of higher priority may take its cores.
+        cap: Its target_resource_count in cores; 0: none.
+        owing: Node to cores that it is giving up there as they fall idle.
+        hurried: It stops tasks for that.
+        leaving: Nodes that it is leaving altogether.
+        ending: It is being stopped or cleaned up: it leaves all of them.
+        yields: It is to give up everything and to be queued again.
+        backfill: It runs ahead of one that waits before it.
     """
 
-    grants: dict[int, dict[int, tuple[int, ...]]] = field(default_factory=dict)
-    never: dict[int, PendingReason] = field(default_factory=dict)
+    job_id: int
+    order: tuple[int, int, int]
+    least: int = 1
+    most: int = 0
+    start: float = 0.0
+    end: float = inf
+    can_preempt: bool = False
+    exclusive: bool = False
+    pool: str = DEFAULT_POOL
+    cap: int = 0
+    owing: Mapping[int, int] = field(default_factory=dict)
+    hurried: bool = False
+    leaving: frozenset[int] = frozenset()
+    ending: bool = False
+    yields: bool = False
+    backfill: bool = False
+
+    @property
+    def priority(self) -> int:
+        """ExpandedPriority, 0 to 4000."""
+        return -self.order[0]
+
+    @property
+    def loosens(self) -> bool:
+        """Are cores of it on their way out?"""
+        return bool(self.ending or self.yields or self.owing or self.leaving)
+
+    @property
+    def fragility(self) -> tuple[int, float, int]:
+        """Place among those that are preempted: lowest priority, latest start first."""
+        return (self.priority, -self.start, -self.job_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How cores are shared out: cluster parameters, as the planner needs them.
+
+    Attributes:
+        lookahead: Jobs behind the first one that must wait that may be looked at for
+            backfill; below 0: all.
+        preemption: "None", "Graceful" or "Immediate", for the mode in force.
+        single_tasks: At once, as many tasks are stopped as needed; else whole jobs.
+        grow_by_preemption: Running jobs may take cores of others to grow.
+        balanced: SchedulingMode is Balanced.
+        bias: Weight of 1,000 points of priority when the surplus is shared.
+        rebalance: Shares are looked at in this pass.
+        explain: Work out the reservation although nothing can start.
+        guarantees: Pool to cores that its jobs get in any case; None: there are no
+            pools.
+    """
+
+    lookahead: int = 1000
+    preemption: str = "None"
+    single_tasks: bool = True
+    grow_by_preemption: bool = False
+    balanced: bool = False
+    bias: float = 2.0
+    rebalance: bool = False
+    explain: bool = False
+    guarantees: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that a plan is made from.
+
+    Attributes:
+        now: Time, seconds since 1970.
+        demands: What jobs want, in queue order.
+        pools: The same by pool; needed only where pools are on.
+        nodes: Those that take work.
+        open: Those of them with free cores, in the order of preference.
+        held: Job to node to cores that it holds.
+        holders: The jobs that hold something.
+        fragile: Those that may be preempted, the first to go first.
+        limited: Those with a run-time limit, by the time of their end.
+        loose: Those with cores on their way out.
+        known: What earlier plans found out about these nodes.
+    """
+
+    now: float
+    demands: Iterable[Demand]
+    pools: Mapping[str, Iterable[Demand]] = field(default_factory=dict)
+    nodes: Mapping[int, NodeFree]
+    open: Sequence[NodeFree]
+    held: Mapping[int, Cores]
+    holders: Mapping[int, Holder]
+    fragile: Iterable[Holder]
+    limited: Iterable[Holder]
+    loose: Iterable[Holder]
+    known: Known

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hpcsched.core.job.states import PendingReason
 from hpcsched.core.scheduling.plan import plan
-from hpcsched.core.scheduling.snapshot import Demand, NodeFree
+from hpcsched.core.scheduling.snapshot import Demand, NodeFree, Policy
 
 
 def node(node_id: int, cores: int, free: int | None = None, **more: Any) -> NodeFree:
@@ -151,7 +151,8 @@ def test_no_core_is_given_twice_and_nobody_gets_too_little_or_too_much(
     ]
     free = {one.node_id: set(one.free) for one in nodes}
 
-    result = plan(demands, [one.copy() for one in nodes], {})
+    strict = Policy(lookahead=0)
+    result = plan(demands, [one.copy() for one in nodes], {}, policy=strict)
 
     taken: set[tuple[int, int]] = set()
     for job_id, grants in result.grants.items():

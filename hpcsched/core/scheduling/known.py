@@ -1,0 +1,50 @@
+"""What plans remember of each other as long as the nodes stay the same.
+
+It saves work and keeps a choice once made; without it a plan says the same of any one
+moment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.scheduling.fitting import misfit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcsched.core.job.states import PendingReason
+    from hpcsched.core.scheduling.proposal import Reservation
+    from hpcsched.core.scheduling.snapshot import Demand, NodeFree
+
+LIMIT = 10_000
+"""Shapes remembered."""
+
+
+class Known:
+    """See the module; ``forget`` when a node comes, goes or changes."""
+
+    __slots__ = ("_misfits", "open_ended")
+
+    def __init__(self) -> None:
+        self._misfits: dict[tuple[Any, ...], PendingReason | None] = {}
+        self.open_ended: tuple[tuple[Any, ...], Reservation] | None = None
+
+    def forget(self) -> None:
+        """The nodes are others now."""
+        self._misfits.clear()
+        self.open_ended = None
+
+    def misfit(
+        self, demand: Demand, nodes: Mapping[int, NodeFree]
+    ) -> PendingReason | None:
+        """Return why a job could not start on the nodes if they were idle, or None."""
+        try:
+            return self._misfits[demand.shape]
+        except KeyError:
+            pass
+        if len(self._misfits) >= LIMIT:
+            self._misfits.clear()
+        reason = misfit(demand, list(nodes.values()))
+        self._misfits[demand.shape] = reason
+        return reason

@@ -1,0 +1,155 @@
+"""The scheduler's books: who holds which cores, which are free, who could give some up.
+
+They follow what jobs say, are never stored, and keep ready what a plan asks for, so
+that a plan in a cluster of ten thousand nodes need not go through all of them.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from sortedcontainers import SortedDict
+
+from hpcsched.core.scheduling.known import Known
+from hpcsched.core.scheduling.snapshot import NodeFree
+
+if TYPE_CHECKING:
+    from hpcsched.core.scheduling.snapshot import Holder
+
+    Cores = dict[int, tuple[int, ...]]
+
+
+class Books:
+    """See the module.
+
+    Attributes:
+        nodes: Every node that was ever heard of.
+        ready: Those that take work.
+        open: Those of them with free cores, in the order of preference.
+        held: Job to node to cores.
+        holders: More about the jobs that hold something.
+        fragile, limited, loose: Some of those, as ``Snapshot`` has them.
+        backfilled: Those that run ahead of one that waits before them.
+        capped: Those with a cap.
+        cores: Cores of all nodes.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, NodeFree] = {}
+        self.ready: dict[int, NodeFree] = {}
+        self.open: SortedDict[Any, NodeFree] = SortedDict()
+        self.held: dict[int, Cores] = {}
+        self.holders: dict[int, Holder] = {}
+        self.fragile: SortedDict[Any, Holder] = SortedDict()
+        self.limited: SortedDict[Any, Holder] = SortedDict()
+        self.loose: dict[int, Holder] = {}
+        self.backfilled: dict[int, Holder] = {}
+        self.capped: dict[int, Holder] = {}
+        self.known = Known()
+        self.cores = 0
+        self.ready_cores = 0
+        self._on_node: dict[int, Cores] = {}
+        self._exclusive: set[int] = set()
+
+    def set_node(self, node: NodeFree, *, ready: bool) -> None:
+        """A node is there, has changed, or takes no work now."""
+        old = self.nodes.get(node.node_id)
+        if old is not None:
+            self.cores -= old.cores
+            self.open.pop(_preference(old), None)
+            if self.ready.pop(node.node_id, None) is not None:
+                self.ready_cores -= old.cores
+        self.cores += node.cores
+        self.nodes[node.node_id] = node
+        if ready:
+            self.ready[node.node_id] = node
+            self.ready_cores += node.cores
+        self.known.forget()
+        self._rebook(node.node_id)
+
+    def mark_exclusive(self, job_id: int, *, exclusive: bool) -> None:
+        """Nobody else may use the nodes of this job."""
+        if exclusive:
+            self._exclusive.add(job_id)
+        else:
+            self._exclusive.discard(job_id)
+
+    def book(self, job_id: int, now: Cores) -> None:
+        """A job holds these cores now."""
+        before = self.held.get(job_id, {})
+        if now:
+            self.held[job_id] = now
+        else:
+            self.held.pop(job_id, None)
+        for node_id in {*before, *now}:
+            if before.get(node_id) == now.get(node_id):
+                continue
+            jobs = self._on_node.setdefault(node_id, {})
+            if node_id in now:
+                jobs[job_id] = now[node_id]
+            else:
+                jobs.pop(job_id, None)
+            self._rebook(node_id)
+
+    def note(self, job_id: int, holder: Holder | None) -> bool:
+        """Note more about a job that holds something; return whether it is news."""
+        old = self.holders.get(job_id)
+        if old == holder:
+            return False
+        if old is not None:
+            del self.holders[job_id]
+            self.fragile.pop(old.fragility, None)
+            self.limited.pop((old.end, job_id), None)
+            self.loose.pop(job_id, None)
+            self.backfilled.pop(job_id, None)
+            self.capped.pop(job_id, None)
+        if holder is not None:
+            self.holders[job_id] = holder
+            if holder.can_preempt:
+                self.fragile[holder.fragility] = holder
+            if holder.end < inf:
+                self.limited[holder.end, job_id] = holder
+            if holder.loosens:
+                self.loose[job_id] = holder
+            if holder.backfill:
+                self.backfilled[job_id] = holder
+            if holder.cap:
+                self.capped[job_id] = holder
+        return True
+
+    def in_use(self, node_id: int) -> int:
+        """Return how many cores of a node jobs hold."""
+        jobs = self._on_node.get(node_id, {})
+        return len({core for cores in jobs.values() for core in cores})
+
+    def jobs_on(self, node_id: int) -> tuple[int, ...]:
+        """Return the jobs that hold cores of a node."""
+        return tuple(sorted(self._on_node.get(node_id, {})))
+
+    def held_by_pool(self) -> dict[str, int]:
+        """Return the cores that jobs hold by pool."""
+        found: dict[str, int] = {}
+        for job_id, holder in self.holders.items():
+            held = sum(len(ids) for ids in self.held.get(job_id, {}).values())
+            found[holder.pool] = found.get(holder.pool, 0) + held
+        return found
+
+    def _rebook(self, node_id: int) -> None:
+        node = self.nodes.get(node_id)
+        if node is None:
+            return
+        jobs = self._on_node.get(node_id, {})
+        taken = {core for cores in jobs.values() for core in cores}
+        node.free = [core for core in range(node.cores) if core not in taken]
+        node.jobs = set(jobs)
+        node.exclusive = next((job for job in jobs if job in self._exclusive), 0)
+        if node.free and node_id in self.ready:
+            self.open[_preference(node)] = node
+        else:
+            self.open.pop(_preference(node), None)
+
+
+def _preference(node: NodeFree) -> tuple[int, int, int]:
+    """Return its place among nodes, as ``fitting.preferred`` orders them."""
+    return (-node.cores, -node.memory_bytes, node.node_id)
