@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from node_agent.config import site_variables
 from node_agent.core import orders as o
 from node_agent.core.attempts import Attempts, Ended
 from node_agent.core.definitions import Definitions
@@ -68,7 +69,7 @@ class Agent:
         self._inventory: Inventory | None = None
         self._quota = 0
         self._attempts = Attempts()
-        self._definitions = Definitions(config.name)
+        self._definitions = Definitions(config.name, site_variables(config))
         self._handed_down: deque[tuple[int, Callable[[], None]]] = deque()
         self._settling: list[int] = []
         self._wake: Callable[[], None] = _nobody

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +32,7 @@ KEYS: Final[Mapping[str, type]] = {
     "supervisor_socket": str,
     "output_dir": str,
     "log_level": str,
+    "mpi_network": str,
 }
 
 
@@ -54,6 +57,7 @@ class AgentConfig:
         supervisor_socket: Where the supervisor listens.
         output_dir: Where the supervisor keeps outputs.
         version: Of this program.
+        mpi_network: What CCP_MPI_NETMASK says to tasks; empty: it is not set.
     """
 
     dir: Path
@@ -69,6 +73,22 @@ class AgentConfig:
     output_dir: Path
     log_level: str
     version: str
+    mpi_network: str = ""
+
+
+def site_variables(config: AgentConfig) -> dict[str, str]:
+    """Return the variables of every task that the node alone knows."""
+    folder = str(config.dir)
+    variables = {
+        "CCP_HOME": sys.prefix,
+        "CCP_DATA": folder,
+        "CCP_LOGROOT_SYS": folder,
+        "CCP_LOGROOT_USR": folder,
+    }
+    if config.mpi_network:
+        network = ip_network(config.mpi_network)
+        variables["CCP_MPI_NETMASK"] = f"{network.network_address}/{network.netmask}"
+    return variables
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -135,6 +155,7 @@ def build(settings: Mapping[str, Any], *, host_name: str, version: str) -> Agent
         output_dir=Path(given.get("output_dir") or folder / "output").absolute(),
         log_level=_level(given.get("log_level", "info")),
         version=version,
+        mpi_network=_network(given.get("mpi_network", "")),
     )
 
 
@@ -171,6 +192,13 @@ def _group(group: str) -> str:
     if not group.strip() or "," in group:
         raise ConfigError(f"groups: {group!r} is no name of a group")
     return group.strip()
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text)) if text else ""
+    except ValueError as error:
+        raise ConfigError(f"mpi_network: {error}; it is written 10.0.0.0/24") from error
 
 
 def _cores(cores: int) -> int:

@@ -228,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tls-server-name", metavar="NAME", help="name in the head's certificate")
     add("--supervisor-socket", metavar="PATH", help="default: DIR/supervisor.sock")
     add("--output-dir", metavar="DIR", help="the supervisor's; default: DIR/output")
+    add("--mpi-network", metavar="NET/BITS", help="what CCP_MPI_NETMASK says to tasks")
     add("--log-level", metavar="LEVEL", help="debug, info (default), warning, error")
     add("--config", type=Path, metavar="FILE", help="settings; arguments win over it")
     add("--check-config", action="store_true", help="check the settings and end")

@@ -91,6 +91,9 @@ def _start(o: orders.StartTasks) -> order_pb2.Order:
         attempts=o.attempts,
         cores=o.cores,
         retries=o.retries if any(o.retries) else (),
+        allocation=(
+            order_pb2.NodeCores(node=node, cores=cores) for node, cores in o.allocation
+        ),
     )
     if o.lines:
         start.lines.extend(map(to_bytes, o.lines))

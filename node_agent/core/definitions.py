@@ -19,7 +19,7 @@ from hpcsched.common.substitution import (
 from node_agent.core.reports import MOST_OUTPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from node_agent.core.orders import DefineTask
 
@@ -54,11 +54,21 @@ class Definition:
     stderr: Template | None
     directory: str
 
-    def variables_for(self, cores: int) -> dict[str, str]:
-        """Return what a process with another number of cores is told (CCP_NODES)."""
+    def variables_for(
+        self, cores: int, nodes: Sequence[tuple[str, int]] = ()
+    ) -> dict[str, str]:
+        """Return what a process with other cores, or more nodes, is told.
+
+        Args:
+            cores: Those on this node.
+            nodes: All of its nodes with their cores; empty: this one alone.
+        """
+        if nodes:
+            total = sum(count for _, count in nodes)
+            return {CORES: str(total), **allocation(nodes)}
         if cores in (0, self.cores):
             return {}
-        return {CORES: str(cores), **allocation(self.node, cores)}
+        return {CORES: str(cores), **allocation([(self.node, cores)])}
 
     def writes_files(self) -> bool:
         """Does a stream go to a file of the user's?"""
@@ -77,10 +87,16 @@ class Definition:
 
 
 class Definitions:
-    """What the supervisor was told about jobs."""
+    """What the supervisor was told about jobs.
 
-    def __init__(self, node: str) -> None:
+    Args:
+        node: Name of this node.
+        site: Variables that are the same for every task here.
+    """
+
+    def __init__(self, node: str, site: Mapping[str, str] | None = None) -> None:
         self._node = node
+        self._site = site or {}
         self._jobs: dict[int, dict[tuple[int, int], Definition]] = {}
         self._grants: dict[int, Message] = {}
 
@@ -135,7 +151,11 @@ class Definitions:
             "job": order.job_id,
             "task": order.task_id,
             "def": order.definition,
-            "env": {**order.environment, **allocation(self._node, cores)},
+            "env": {
+                **self._site,
+                **order.environment,
+                **allocation([(self._node, cores)]),
+            },
             "cwd": order.work_directory or None,
             "stdin": stdin,
             "stdout": stdout,
@@ -170,9 +190,12 @@ def cores_of(environment: Mapping[str, str]) -> int:
     return int(text) if text.isascii() and text.isdigit() and int(text) else 1
 
 
-def allocation(node: str, cores: int) -> dict[str, str]:
-    """Return the variables that say what a task on one node has (properties.md 7.2)."""
-    return dict.fromkeys(NODES, f"1 {node} {cores}")
+def allocation(nodes: Sequence[tuple[str, int]]) -> dict[str, str]:
+    """Return the variables that say which nodes a task has (properties.md 7.2)."""
+    words = [str(len(nodes))]
+    for node, cores in nodes:
+        words += (node, str(cores))
+    return dict.fromkeys(NODES, " ".join(words))
 
 
 def _variables(

@@ -49,7 +49,9 @@ def stop_messages(order: StopTasks) -> Iterator[Message]:
 def _entries(
     order: StartTasks, definition: Definition | None
 ) -> Iterator[tuple[int, int, int | str, int, dict[str, str] | None]]:
-    own = {} if definition is None else definition.variables_for(order.cores)
+    own: dict[str, str] = {}
+    if definition is not None:
+        own = definition.variables_for(order.cores, order.allocation)
     columns = zip(
         order.instances, order.attempts, order.values, order.retries, strict=True
     )

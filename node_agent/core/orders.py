@@ -61,6 +61,8 @@ class StartTasks:
         values: A number, or the line of a sweep over lines.
         cores: Cores for each process; 0: starts at once and takes none.
         retries: Automatic reruns so far.
+        allocation: Nodes that each of them has, (name, cores), this one first; empty:
+            this one alone.
     """
 
     job_id: int
@@ -71,6 +73,7 @@ class StartTasks:
     values: Sequence[int | str]
     cores: int
     retries: Sequence[int]
+    allocation: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -253,6 +253,7 @@ def _start(start: order_pb2.StartTasks) -> o.StartTasks:
         values=values,
         cores=start.cores,
         retries=_column(f"{what}: retries", start.retries or (0,), count),
+        allocation=[(one.node, max(0, one.cores)) for one in start.allocation],
     )
 
 

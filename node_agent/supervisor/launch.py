@@ -12,6 +12,7 @@ import resource
 import signal
 import stat
 
+from node_agent.supervisor import hostfile
 from node_agent.supervisor.attempt import cores_in
 from node_agent.supervisor.definition import encoded, render
 
@@ -36,8 +37,8 @@ class StartFailedError(Exception):
     """Nothing was executed.
 
     Attributes:
-        code: What failed: ``cwd``, ``stdin``, ``stdout``, ``stderr``, ``exec``, or
-            ``cgroup``.
+        code: What failed: ``cwd``, ``stdin``, ``stdout``, ``stderr``, ``exec``,
+            ``hosts`` or ``cgroup``.
         is_of_node: The node is at fault, not the task: it may be tried elsewhere.
         text: The errno's name and what it was about.
     """
@@ -97,6 +98,8 @@ class Launcher:
             self._set_affinity(attempt)
             arguments = definition.arguments(queued.value)
             environment = self._environment(attempt, queued)
+            if hostfile.FORMAT in environment:
+                self._write_hosts(slot, environment)
             if self._raised:
                 actions = self._below_limit(actions)
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft, self._hard))
@@ -161,6 +164,13 @@ class Launcher:
             cores = map(str, cores_in(attempt.cores))
             environment[b"CCP_COREIDS"] = " ".join(cores).encode()
         return environment
+
+    def _write_hosts(self, slot: Slot, environment: dict[bytes, bytes]) -> None:
+        try:
+            self._slots.write_hosts(slot, environment)
+        except OSError as error:
+            path = slot.hosts.encode()
+            raise StartFailedError("hosts", error, path, is_of_node=True) from None
 
     def _actions(
         self, definition: Definition, queued: Queued, slot: Slot, opened: list[int]

@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 
+from node_agent.supervisor import hostfile
 from node_agent.supervisor.log import log
 
 TYPE_CHECKING = False
@@ -26,17 +27,29 @@ class Slot:
         number: Also names the cgroup.
         paths: Of stdout and stderr.
         json_paths: The same, as they stand in a report.
+        hosts: Path of the list of hosts of a task that wants one.
+        has_hosts: Whether that file was written.
         fds: Their descriptors, CLOSED while not open.
         actions: What posix_spawn does with them, None if they have changed.
     """
 
-    __slots__ = ("actions", "fds", "json_paths", "number", "paths")
+    __slots__ = (
+        "actions",
+        "fds",
+        "has_hosts",
+        "hosts",
+        "json_paths",
+        "number",
+        "paths",
+    )
 
     def __init__(self, directory: str, number: int) -> None:
         self.number = number
         base = os.path.join(directory, str(number))
         self.paths = (base + ".out", base + ".err")
         self.json_paths = (json.dumps(self.paths[0]), json.dumps(self.paths[1]))
+        self.hosts = base + ".hosts"
+        self.has_hosts = False
         self.fds = [CLOSED, CLOSED]
         self.actions: tuple[tuple[Any, ...], ...] | None = None
 
@@ -79,7 +92,18 @@ class Slots:
             self._all.append(Slot(self._directory, len(self._all)))
         if number in self._free:
             self._free.remove(number)
-        return self._all[number]
+        slot = self._all[number]
+        slot.has_hosts = os.path.exists(slot.hosts)
+        return slot
+
+    def write_hosts(self, slot: Slot, environment: dict[bytes, bytes]) -> None:
+        """Write a task's list of hosts, and name it in its environment.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        hostfile.write(slot.hosts, environment, self._file_mode)
+        slot.has_hosts = True
 
     def next_free(self) -> int | None:
         """Return the number of the slot that the next task will get."""
@@ -131,6 +155,9 @@ class Slots:
 
     def give_back(self, slot: Slot) -> None:
         """Make a slot free whose attempt has ended; its files are empty."""
+        if slot.has_hosts:
+            hostfile.remove(slot.hosts)
+            slot.has_hosts = False
         self._free.append(slot.number)
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from node_agent.config import ConfigError, build, read_file
+from node_agent.config import ConfigError, build, read_file, site_variables
 
 GIVEN = {"dir": "/var/lib/x", "head": "h1,h2:99", "token_file": "/etc/token"}
 
@@ -96,3 +96,13 @@ def test_authorities_that_cannot_be_read_are_found_by_check_config() -> None:
 
     assert found.returncode == 2
     assert "/no.pem" in found.stderr
+
+
+def test_a_network_for_mpi_becomes_what_its_programs_read() -> None:
+    site = site_variables(built(mpi_network="10.1.0.0/16"))
+
+    assert site["CCP_MPI_NETMASK"] == "10.1.0.0/255.255.0.0"
+    assert site["CCP_DATA"] == "/var/lib/x"
+    assert "CCP_MPI_NETMASK" not in site_variables(built())
+    with pytest.raises(ConfigError, match=r"mpi_network: .*10\.0\.0\.0/24"):
+        built(mpi_network="10.1.0.1/16")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.states import JobType
 from hpcsched.core.orders import DefineTask, Role
@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from hpcsched.core.settings import Settings
 
 _ROLES = {TaskType.NODE_PREP: Role.PREP, TaskType.NODE_RELEASE: Role.RELEASE}
+
+
+SETTABLE: Final = frozenset(
+    {
+        "CCP_MPI_HOSTFILE_FORMAT",
+        "CCP_MPI_SOURCE",
+        "CCP_MPI_WORKDIR",
+        "CCP_DISABLE_CGROUP",
+    }
+)
+"""Names that look like the scheduler's and are the user's to set (properties.md 7.3).
+
+The node makes a host file by the first and leaves the task outside of its cgroup by the
+last, unless its administrator requires one. Run-as mapping is not the user's to decide.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +104,11 @@ def pins(job: Job, settings: Settings) -> bool:
     return settings.affinity == "AllJobs" or not job.spec.is_exclusive
 
 
+def is_protected(name: str) -> bool:
+    """Is it a name of the scheduler's, which a user's setting does not change (D19)?"""
+    return name.upper().startswith("CCP_") and name not in SETTABLE
+
+
 def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]:
     """Return job's, then task's, then the scheduler's variables; later ones win."""
     spec = record.spec
@@ -96,7 +116,7 @@ def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]
     user = {
         name: value
         for name, value in own.items()
-        if not name.upper().startswith("CCP_") and (value or name in spec.environment)
+        if not is_protected(name) and (value or name in spec.environment)
     }
     runtime = int(spec.runtime) or 2147483647
     provided = {

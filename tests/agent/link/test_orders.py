@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcsched.agent.v1 import order_pb2 as pb
+from node_agent.config import site_variables
 from tests.support.agents import agent_config, running_agent
 from tests.support.polling import wait_for_async
 
@@ -54,10 +55,12 @@ async def test_orders_are_handed_down_in_order(
         await supervisor.hears("purge")
 
     orders = [m for m in supervisor.heard if m[0] not in {"hello", "settings"}]
+    site = site_variables(agent_config(tmp_path, head.port))
     assert orders == [
         ["define", {
             "job": 7, "task": 2, "def": 1,
             "env": {
+                **site,
                 "A": "\udcff",
                 "CCP_STDOUT": "out.*",
                 "CCP_NODES": "1 cn007 1",
@@ -101,6 +104,23 @@ async def test_a_line_of_a_sweep_is_also_a_variable(
 
     line = "caf\udce9 au lait"
     assert entries == [[1, 1, line, 1, {"HPC_LINE": line}]]
+
+
+async def test_a_task_that_spans_nodes_is_told_of_all_of_them(
+    tmp_path: Path, head: FakeHead, supervisor: FakeSupervisor
+) -> None:
+    nodes = [pb.NodeCores(node="cn007", cores=4), pb.NodeCores(node="cn009", cores=2)]
+    async with running_agent(agent_config(tmp_path, head.port)):
+        stream = await head.stream()
+        stream.order(define(arguments=[b"mpirun"]), start(cores=4, allocation=nodes))
+        ((*_, entries),) = await supervisor.hears("start")
+
+    told = {
+        "CCP_NUMCPUS": "6",
+        "CCP_NODES": "2 cn007 4 cn009 2",
+        "CCP_NODES_CORES": "2 cn007 4 cn009 2",
+    }
+    assert entries == [[1, 1, 0, 4, told]]
 
 
 async def test_a_frame_that_comes_twice_is_carried_out_once(
