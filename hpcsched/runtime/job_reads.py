@@ -15,6 +15,7 @@ from hpcsched.core.orders import PurgeJob
 from hpcsched.core.task.elements import HAS_OUTPUT
 from hpcsched.core.task.states import TaskState
 from hpcsched.runtime.demand import demand_of
+from hpcsched.runtime.explaining import why_it_waits
 from hpcsched.runtime.stored import stored_view
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class JobReads:
             case JobState.QUEUED:
                 reason = self._world.scheduler.why(job.job_id)
                 lines.append(self._why_queued(job, reason))
+                lines.extend(why_it_waits(self._world, job.job_id))
             case JobState.CONFIGURING:
                 lines.append("it has not been submitted: hpc job submit")
             case JobState.RUNNING:

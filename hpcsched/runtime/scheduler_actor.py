@@ -347,7 +347,7 @@ class SchedulerActor:
 
     def holders(self) -> list[int]:
         """Return the jobs that hold cores now."""
-        return sorted(self._held)
+        return sorted(self.books.held)
 
     def cores_in_use(self, node_id: int) -> int:
         """Return how many cores of a node jobs hold."""

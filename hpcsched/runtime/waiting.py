@@ -72,6 +72,10 @@ class Waiting:
             for other in self._all.irange(maximum=key, inclusive=(True, False)):
                 yield self._all[other]
 
+    def place(self, job_id: int) -> int:
+        """Return how many want something before a job does."""
+        return int(self._all.index(self._keys[job_id]))
+
     def in_order(self) -> Iterator[Demand]:
         """Yield everything, what is left out now as well."""
         yield from self._all.values()

@@ -1,0 +1,79 @@
+"""Why a job waits, in concrete facts: the plan itself is asked, nothing is guessed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.core.scheduling.plan import propose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hpcsched.core.scheduling.proposal import Reservation
+    from hpcsched.runtime.world import World
+
+_SHOWN: Final = 8
+"""Nodes or jobs that a sentence names."""
+
+
+def why_it_waits(world: World, job_id: int) -> list[str]:
+    """Return sentences about a queued job's place, and what it waits for."""
+    scheduler = world.scheduler
+    if not scheduler.waiting.has(job_id):
+        return []
+    lines = []
+    demand = scheduler.waiting[job_id]
+    first = scheduler.ahead_of(demand)
+    if first is not None:
+        before = scheduler.waiting.place(job_id)
+        wait = "1 other wants" if before == 1 else f"{before} others want"
+        lines.append(
+            f"job {first.job_id} (priority {first.priority}) goes first; "
+            f"{wait} resources before it"
+        )
+    policy = replace(scheduler.policy(), explain=True, lookahead=0)
+    plan = propose(scheduler.snapshot(), policy)
+    givers = plan.awaiting.get(job_id)
+    if givers:
+        lines.append(f"it starts with the cores given up for it by {_named(givers)}")
+    reservation = plan.reservation
+    if reservation is None:
+        return lines
+    if reservation.job_id == job_id:
+        lines.append(f"expected start: {_start(world, reservation)}")
+    elif first is not None and reservation.job_id == first.job_id:
+        lines.append(
+            f"expected start of job {first.job_id}: {_start(world, reservation)}"
+        )
+    return lines
+
+
+def _start(world: World, reservation: Reservation) -> str:
+    where = _claimed(world, reservation.claim)
+    if reservation.start == inf:
+        return f"not known, waits for {where}, where jobs without a run-time limit run"
+    at = datetime.fromtimestamp(reservation.start, UTC)
+    text = f"{at:%Y-%m-%d %H:%M:%S} UTC, waits for {where}"
+    if reservation.waits_for:
+        text += f", after the end of {_named(reservation.waits_for)}"
+    return text
+
+
+def _claimed(world: World, claim: Mapping[int, int]) -> str:
+    total = sum(claim.values())
+    nodes = sorted(world.name_of(node_id) for node_id in claim)
+    names = ", ".join(nodes[:_SHOWN])
+    if len(nodes) > _SHOWN:
+        names += f" and {len(nodes) - _SHOWN} more"
+    return f"{total} core{'s' if total > 1 else ''} on {names}"
+
+
+def _named(jobs: Iterable[int]) -> str:
+    numbers = [str(job_id) for job_id in jobs]
+    names = ", ".join(numbers[:_SHOWN])
+    if len(numbers) > _SHOWN:
+        names += f" and {len(numbers) - _SHOWN} more"
+    return f"job {names}" if len(numbers) == 1 else f"jobs {names}"
