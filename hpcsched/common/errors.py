@@ -9,28 +9,13 @@ Numbers are the reference scheduler's where it has one (api.md section 12); 0 el
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from hpcsched.common.reason import Reason as Reason  # noqa: PLC0414  users find it here
+from hpcsched.common.reasons_editing import EDITING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One entry of the catalogue.
-
-    Attributes:
-        status: Name of the gRPC status.
-        hresult: The reference's number, negative; 0 where it has none.
-        text: The sentence, with facts in braces.
-        hint: What to do about it; may be empty.
-    """
-
-    status: str
-    hresult: int
-    text: str
-    hint: str = ""
 
 
 _INVALID = "INVALID_ARGUMENT"
@@ -116,6 +101,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         -2147220778,
         "task {task} is {state} in a job that is {job_state} and cannot be concluded",
     ),
+    **EDITING,
     # Permission
     "PERMISSION_DENIED": Reason(_DENIED, -2147220981, "{user} may not {operation}"),
     "UNAUTHENTICATED": Reason(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.job.waiting import held_back
 from hpcsched.core.scheduling.snapshot import Demand, Holder
 from hpcsched.core.task.states import TaskState
 
@@ -26,7 +27,7 @@ def demand_of(job: Job, settings: Settings, cores: int) -> Demand | None:
         settings: Those in force.
         cores: What the cluster has; more need not be counted.
     """
-    if job.spec.job_type is JobType.ADMIN:
+    if job.spec.job_type is JobType.ADMIN or held_back(job):
         return None
     if job.state is JobState.QUEUED:
         least = job.min_cores()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from hpcsched.core.job.decide import Decision
     from hpcsched.core.job.model import Job
+    from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.task.spec import TaskSpec
     from hpcsched.runtime.mail import Ledger, Mail
 
     Decided = list[tuple[Decision, Mail]]
@@ -38,6 +40,8 @@ def turns_delta(job: Job, first: int, decided: Decided, now: float) -> Delta:
     requests: list[RequestRow] = []
     outputs: list[TaskOutput] = []
     added = 0
+    edited: set[int] = set()
+    tables: set[int] = set()
     revision = first
     for decision, mail in decided:
         for event, changes in decision.turn.events:
@@ -54,22 +58,30 @@ def turns_delta(job: Job, first: int, decided: Decided, now: float) -> Delta:
             for number, code, text in event.notes:
                 notes[number] = codec.pack((code, text))
             added += len(event.added)
+            edited.update(event.respecs)
+            tables.update(event.tables)
         if mail.ledger is not None:
             requests.append(request_row(mail.ledger, decision, now))
         if isinstance(mail.command, TakeReports):
             outputs.extend(_outputs(job, mail.command, decision))
-    fresh = job.tasks[len(job.tasks) - added :]
+    edited.update(range(len(job.tasks) - added + 1, len(job.tasks) + 1))
     delta = Delta(
         events=rows,
         job=job_row(job) if rows else None,
-        specs={task.task_id: codec.encode_spec(task.spec) for task in fresh},
+        specs={number: codec.encode_spec(spec_of(job, number)) for number in edited},
         chunks=take_chunks(job) if rows else {},
+        drop_tables=sorted(tables),
         outputs=outputs if rows else (),
         notes=notes,
         requests=requests,
     )
     add_accounting(delta, job, [decision.turn for decision, _ in decided])
     return delta
+
+
+def spec_of(job: Job, number: int) -> JobSpec | TaskSpec:
+    """Return the specification of a task, or (0) the job's own."""
+    return job.tasks[number - 1].spec if number else job.spec
 
 
 def _outputs(

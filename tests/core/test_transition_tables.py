@@ -94,6 +94,16 @@ JOB_CALLS: dict[JobTrigger, tuple[Callable[[], c.Command], set[JobState], int]] 
         {*WAITING, J.RUNNING} - {J.CONFIGURING},
         -2147220778,
     ),
+    JobTrigger.MODIFY: (
+        lambda: c.ModifyJob(caller=ANN, changes={"custom_properties": {"k": "v"}}),
+        {J.CONFIGURING, J.QUEUED, J.RUNNING, *ENDED},
+        -2147220961,
+    ),
+    JobTrigger.HOLD: (
+        lambda: c.HoldJob(caller=ANN),
+        {J.QUEUED},
+        -2147220790,
+    ),
 }
 #: What must be the job's first task for it: a service.
 FIRST = {JobTrigger.CONCLUDE: service()}
@@ -141,7 +151,7 @@ def test_every_event_in_every_state_of_a_job(
 
 
 def test_every_trigger_of_a_job_is_walked() -> None:
-    inside = set(JOB_INSIDE)
+    inside = {*JOB_INSIDE, JobTrigger.LOSE_PARENT}  # test_parents.py walks that
     assert {*JOB_CALLS, *JOB_EVENTS, *inside} == set(JobTrigger)
     assert {row.trigger for row in JOB_TABLE} == set(JobTrigger)
 
@@ -239,10 +249,12 @@ def test_every_trigger_of_a_task_is_walked() -> None:
 
 
 #: Commands that are no trigger of their own: test_inner_triggers, test_node_events,
-#: test_commands_on_nodes, test_preemption.
+#: test_commands_on_nodes, test_preemption, test_modifying_tasks, test_holding,
+#: test_parents.
 OTHERS = {
     *(c.TakeReports, c.LoseNode, c.EvictNode, c.SyncNode),
     *(c.StartCommand, c.EndBackfill),
+    *(c.ModifyTask, c.ReleaseJob, c.NoteParent),
 }
 
 
@@ -262,7 +274,10 @@ def test_terminal_states_are_left_only_by_a_user() -> None:
         assert triggers == (set() if state is T.FINISHED else users)
     for job in (J.FINISHED, J.FAILED, J.CANCELED):
         found = {t for t in JobTrigger if JOB_ROWS[job, t]}
-        mine = {JobTrigger.REQUEUE, JobTrigger.REQUEUE_TASKS, JobTrigger.CONFIGURE}
+        mine = {
+            *(JobTrigger.REQUEUE, JobTrigger.REQUEUE_TASKS),
+            *(JobTrigger.CONFIGURE, JobTrigger.MODIFY),
+        }
         assert found == (set() if job is J.FINISHED else mine)
 
 

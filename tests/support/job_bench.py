@@ -163,6 +163,21 @@ class Bench:
             c.ConcludeService(caller=ANN, task_id=task, cancel_sub_tasks=cancel)
         )
 
+    def modify(self, caller: Caller = ANN, **changes: Any) -> Decision:
+        return self.do(c.ModifyJob(caller=caller, changes=changes))
+
+    def modify_task(self, task: int, caller: Caller = ANN, **changes: Any) -> Decision:
+        return self.do(c.ModifyTask(caller=caller, task_id=task, changes=changes))
+
+    def hold(self, until: float | None = None, caller: Caller = ANN) -> Decision:
+        return self.do(c.HoldJob(caller=caller, until=until))
+
+    def release(self, caller: Caller = ANN) -> Decision:
+        return self.do(c.ReleaseJob(caller=caller))
+
+    def parent(self, number: int, state: JobState | None) -> Decision:
+        return self.do(c.NoteParent(parent=number, state=state))
+
     def add(self, *tasks: TaskSpec, submit: bool = True) -> list[int]:
         answer = self.do(c.AddTasks(caller=ANN, tasks=tasks, submit=submit)).answer
         assert isinstance(answer, list)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DERIVED = {
     *("definitions", "exit_codes", "ready", "unready", "mean_run", "note_ids"),
-    *("tasks", "tables", "uses", "spec", "masters", "special", "critical"),
+    *("tasks", "tables", "uses", "masters", "special", "critical"),
     *("widest", "uniform", "open_names", "dependants", "picky"),
 }
 COLUMNS = (
@@ -54,7 +54,7 @@ def _record(record: TaskRecord) -> tuple[Any, ...]:
         *(record.counts, record.state, record.previous, record.canceled),
         *(record.swept, record.started, record.forgiven, record.shown_from),
         *(record.requeues, record.submit_time, record.concluded),
-        *(record.strikes, record.not_before),
+        *(record.strikes, record.not_before, record.floor),
     )
 
 
@@ -89,6 +89,7 @@ class Watcher:
             assert apply(self.shadow, again) == changes
             for spec in event.added:
                 self.specs[len(self.specs)] = codec.encode_spec(spec)
+            self._respecify(event)
             for number, code, text in event.notes:
                 self.notes[number] = codec.pack((code, text))
             for change in changes:
@@ -96,6 +97,18 @@ class Watcher:
         for number, table in self._job.tables.items():
             for chunk, body in table.take_dirty().items():
                 self.chunks[number, chunk] = body
+
+    def _respecify(self, event: Event) -> None:
+        """Replace what was stored of edited tasks, as the store does."""
+        for number, new in event.respecs.items():
+            self.specs[number] = codec.encode_spec(new)
+            if number and not new.is_sweep:  # type: ignore[union-attr]
+                gone = [key for key in self.told if key[0] == number and key[1]]
+                for key in gone:
+                    del self.told[key]
+        for table in event.tables:
+            for chunk in [key for key in self.chunks if key[0] == table]:
+                del self.chunks[chunk]
 
     def _hear(self, change: Change) -> None:
         spans = change.ranges or ((0, 0),)

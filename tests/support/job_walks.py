@@ -11,7 +11,7 @@ from hpcsched.core.job.states import JobState, NodeLoss
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.reports import EndDetail, LiveAttempt
 from hpcsched.core.settings import Settings
-from hpcsched.core.task.states import EndReason
+from hpcsched.core.task.states import EndReason, TaskType
 from tests.support.job_bench import ANN, Bench, plain, prep, release, service, sweep
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ NAMES = ("", "a", "b", "c")
 NODES = (1, 2, 3)
 SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6}
 SELDOM |= {"conclude": 4}
+SELDOM |= {"modify": 5, "hold": 2}
 OFTEN = {"grant": 60, "start": 50, "end": 50, "requeue": 15, "requeue_tasks": 20}
 
 
@@ -197,6 +198,41 @@ class Walk:
 
     def step_configure(self) -> None:
         self.ask(c.ConfigureJob(caller=ANN))
+
+    def step_modify(self) -> None:
+        changes: dict[str, Any] = self.die.choice(
+            [
+                {"project": self.die.choice(["p", "q"])},
+                {"runtime": self.die.choice([0.0, 50.0, 5.0])},
+                {"custom_properties": {"k": self.die.choice("abc")}},
+                {"progress": self.die.choice([None, 5])},
+                {"fail_on_task_failure": self.flag()},
+                {"run_until_canceled": self.flag(), "min_cores": 3, "max_cores": 8},
+            ]
+        )
+        self.ask(c.ModifyJob(caller=ANN, changes=changes))
+
+    def step_modify_task(self) -> None:
+        changes: dict[str, Any] = self.die.choice(
+            [
+                {"end": self.die.randint(0, 6)},
+                {"start": self.die.randint(1, 2)},
+                {"type": TaskType.BASIC, "end": 0, "max_concurrent": 0},
+                {"type": TaskType.PARAMETRIC_SWEEP, "end": 3, "max_cores": 0},
+                {"type": TaskType.NODE_PREP, "end": 0, "depends_on": ()},
+                {"is_rerunnable": self.flag(), "min_cores": self.die.randint(1, 3)},
+                {"name": self.die.choice(NAMES), "depends_on": ()},
+            ]
+        )
+        task_id = self.die.randint(1, 6)
+        self.ask(c.ModifyTask(caller=ANN, task_id=task_id, changes=changes))
+
+    def step_hold(self) -> None:
+        until = self.die.choice([None, self.bench.now + 5])
+        self.ask(c.HoldJob(caller=ANN, until=until))
+
+    def step_release(self) -> None:
+        self.ask(c.ReleaseJob(caller=ANN))
 
     def step_add(self) -> None:
         if len(self.bench.job.tasks) < 8:

@@ -20,6 +20,7 @@ from hpcsched.core.job.model import (
     UsePhase,
 )
 from hpcsched.core.job.readiness import note_closed, note_queued
+from hpcsched.core.job.rewriting import respecify
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.elements import ElementTable
@@ -44,7 +45,7 @@ _BUSY: Final = frozenset(
         TaskState.CANCELING,
     }
 )
-_PASSED: Final = (TaskState.SUBMITTED, TaskState.VALIDATING)
+_PASSED: Final = (TaskState.CONFIGURING, TaskState.SUBMITTED, TaskState.VALIDATING)
 
 
 class InvalidTransitionError(Exception):
@@ -62,13 +63,11 @@ def apply(job: Job, event: Event) -> list[Change]:
     job.change_time = event.time
     for name, value in event.patch.items():
         setattr(job, name, value)
-    for number, code, text in event.notes:
-        if number != len(job.notes):
-            raise InvalidTransitionError(f"note {number} after {len(job.notes)}")
-        job.notes.append((code, text))
-        job.note_ids[code, text] = number
+    _take_notes(job, event)
     for spec in event.added:
         _add_task(job, spec)
+    if event.respecs:
+        respecify(job, event)
     touched: dict[int, set[TaskState]] = {}
     for task_id, fields in event.tasks.items():
         _patch_record(job, job.tasks[task_id - 1], fields)
@@ -82,6 +81,14 @@ def apply(job: Job, event: Event) -> list[Change]:
     _pass_states(job, event, changes)
     book_end(job, event)
     return changes
+
+
+def _take_notes(job: Job, event: Event) -> None:
+    for number, code, text in event.notes:
+        if number != len(job.notes):
+            raise InvalidTransitionError(f"note {number} after {len(job.notes)}")
+        job.notes.append((code, text))
+        job.note_ids[code, text] = number
 
 
 def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:

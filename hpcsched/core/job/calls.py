@@ -14,8 +14,9 @@ from hpcsched.core.job.states import (
     JobState,
     JobType,
 )
-from hpcsched.core.job.stopping import StopOf, begin_stop, stop_all
+from hpcsched.core.job.stopping import StopOf, begin_stop, cancel_waiting, stop_all
 from hpcsched.core.job.table import JobTrigger, require
+from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -103,26 +104,7 @@ def cancel_job(turn: Turn, command: CancelJob) -> None:
     elif job.state is JobState.CANCELING:
         _cancel_again(turn, how, error)
     else:
-        _cancel_waiting(turn, how, error)
-
-
-def _cancel_waiting(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
-    """J17: nothing of it runs, so it ends at once."""
-    turn.emit(
-        EventName.JOB_CANCEL_REQUESTED,
-        path=(JobState.CANCELED,),
-        patch={
-            "error_code": error[0],
-            "error_message": error[1],
-            "request_cancel": how.request,
-            "end_time": turn.now,
-            "requeued": False,
-            "front": (),
-        },
-        moves=stop_all(turn, how),
-        uses=dict.fromkeys(turn.job.uses),
-        message=error[1],
-    )
+        cancel_waiting(turn, how, error)
 
 
 def _cancel_again(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
@@ -272,6 +254,8 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
         return
     sites = _known_sites(job, command)
     if job.state is JobState.QUEUED:
+        if held_back(job):
+            return
         turn.emit(
             EventName.JOB_STARTED,
             path=(JobState.RUNNING,),

@@ -57,6 +57,7 @@ PLAIN: Final = (
     *("requeue_count", "auto_requeue_count", "excluded", "last_nodes", "front"),
     *("user_ms", "kernel_ms", "memory_kib", "sites", "largest"),
     *("is_backfill", "owing", "preempted_now", "yields_all"),
+    *("hold_until", "parents"),
 )
 """Fields of a job that are stored as they are."""
 ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {
@@ -66,10 +67,11 @@ ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {
     "failure_reason": FailureReason,
     "request_cancel": CancelRequest,
     "pending_reason": PendingReason,
+    "held_by": PendingReason,
 }
 RECORD: Final = (
     *("base", "count", "canceled", "swept", "started", "shown_from", "requeues"),
-    *("forgiven", "concluded", "strikes", "not_before"),
+    *("forgiven", "concluded", "strikes", "not_before", "floor"),
 )
 
 
@@ -142,8 +144,9 @@ def decode_job(  # noqa: PLR0917  the store gives them in this order
         if name in body:
             setattr(job, name, body[name])
     for name, kind in ENUM_FIELDS.items():
-        value = body.get(name)
-        setattr(job, name, None if value is None else kind(value))
+        if name in body:
+            value = body[name]
+            setattr(job, name, None if value is None else kind(value))
     _decode_tables(job, chunks)
     _decode_tasks(job, body, specs)
     since = body.get("since", {})
@@ -230,6 +233,9 @@ def encode_event(event: Event, changes: Iterable[Change]) -> bytes:
         body["k"] = {n: dict(values) for n, values in event.tasks.items()}
     if event.added:
         body["d"] = [encode_spec(spec) for spec in event.added]
+    if event.respecs:
+        body["r"] = {n: encode_spec(spec) for n, spec in event.respecs.items()}
+        body["w"] = event.tables
     if event.notes:
         body["o"] = event.notes
     if event.uses:
@@ -278,6 +284,11 @@ def decode_event(time: float, body: bytes) -> tuple[Event, list[Change]]:
         moves=moves,
         tasks=value.get("k", {}),
         added=tuple(decode_spec(TaskSpec, spec) for spec in value.get("d", ())),
+        respecs={
+            n: decode_spec(TaskSpec, spec) if n else decode_spec(JobSpec, spec)
+            for n, spec in value.get("r", {}).items()
+        },
+        tables=value.get("w", ()),
         notes=value.get("o", ()),
         uses=value.get("u", {}),
     )

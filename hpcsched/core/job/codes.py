@@ -7,6 +7,7 @@ from typing import Final
 from hpcsched.core.task.states import EndReason
 
 CANCELED_BY_USER: Final = -2147220991
+PARENT_JOBS_DELETED: Final = -2147220563
 FINISHED_BY_USER: Final = -2147220624
 UNKNOWN_ERROR: Final = -2147218991
 NODE_ERROR: Final = -2147218990

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcsched.core.caller import Caller
+    from hpcsched.core.job.states import JobState
     from hpcsched.core.reports import LiveAttempt, Report
     from hpcsched.core.task.spec import TaskSpec
 
@@ -20,11 +21,32 @@ TaskKey = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kin:
+    """What a job's actor has heard of other jobs before it is submitted.
+
+    Attributes:
+        states: Of its parents that exist.
+        ancestors: Every job that one of them waits for, directly or not.
+    """
+
+    states: Mapping[int, JobState] = field(default_factory=dict)
+    ancestors: frozenset[int] = frozenset()
+
+
+NO_KIN: Final = Kin()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitJob:
-    """Queue a job that is Configuring (J3)."""
+    """Queue a job that is Configuring (J3).
+
+    Attributes:
+        kin: What is known of its parents; those that it has none of do not exist.
+    """
 
     caller: Caller
     submit_order: int
+    kin: Kin = NO_KIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +82,61 @@ class ConfigureJob:
     """Take a job back to Configuring (J27)."""
 
     caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModifyJob:
+    """Change properties of a job, all or none (J28 to J30, properties.md 2).
+
+    Attributes:
+        changes: Fields of JobSpec and their new values.
+        entries: Entries of maps of JobSpec, by field and name; None deletes one.
+        expected_revision: What the caller has read; 0: anything.
+    """
+
+    caller: Caller
+    changes: Mapping[str, Any]
+    entries: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    expected_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModifyTask:
+    """Change properties of a task while it and its job are Configuring.
+
+    Attributes:
+        changes, entries: As for a job, of TaskSpec.
+        expected_revision: Of the job; 0: anything.
+    """
+
+    caller: Caller
+    task_id: int
+    changes: Mapping[str, Any]
+    entries: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    expected_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldJob:
+    """Hold a queued job back until a time, or (None) until it is released (J31)."""
+
+    caller: Caller
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseJob:
+    """Let a held job go (J31)."""
+
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteParent:
+    """A parent says where it stands (3.4); None: there is no such job any more."""
+
+    parent: int
+    state: JobState | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +304,11 @@ Command = (
     | FinishJob
     | RequeueJob
     | ConfigureJob
+    | ModifyJob
+    | ModifyTask
+    | HoldJob
+    | ReleaseJob
+    | NoteParent
     | AddTasks
     | SubmitTasks
     | CancelTasks

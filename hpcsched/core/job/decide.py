@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_out
 from hpcsched.core.job.commandjob import start_command
+from hpcsched.core.job.holds import end_hold, hold_job, release_job
 from hpcsched.core.job.model import Job
+from hpcsched.core.job.modifying import modify_job
 from hpcsched.core.job.nodes import evict_node, lose_node, sync_node
+from hpcsched.core.job.parents import note_parent
 from hpcsched.core.job.preempting import end_backfill, preempt_cores
 from hpcsched.core.job.reporting import take_reports
 from hpcsched.core.job.requeueing import configure_job, requeue_job
@@ -22,6 +25,7 @@ from hpcsched.core.job.submitting import (
     submit_tasks,
 )
 from hpcsched.core.job.taskcalls import cancel_tasks, finish_tasks
+from hpcsched.core.job.taskmodifying import modify_task
 from hpcsched.core.job.taskrequeue import requeue_tasks
 from hpcsched.core.job.turn import Turn
 
@@ -91,6 +95,7 @@ def decide(job: Job, command: c.Command, now: float, settings: Settings) -> Deci
 
 def _tick(turn: Turn, _: c.Tick) -> None:
     time_out(turn)
+    end_hold(turn)
 
 
 HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
@@ -99,6 +104,11 @@ HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.FinishJob: finish_job,
     c.RequeueJob: requeue_job,
     c.ConfigureJob: configure_job,
+    c.ModifyJob: modify_job,
+    c.ModifyTask: modify_task,
+    c.HoldJob: hold_job,
+    c.ReleaseJob: release_job,
+    c.NoteParent: note_parent,
     c.AddTasks: add_tasks,
     c.SubmitTasks: submit_tasks,
     c.CancelTasks: cancel_tasks,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.job.states import JobState
     from hpcsched.core.task.elements import Place
     from hpcsched.core.task.spec import TaskSpec
@@ -37,6 +38,10 @@ class EventName(StrEnum):
     JOB_REQUEUE_REQUESTED = "JobRequeueRequested"
     JOB_REQUEUED = "JobRequeued"
     JOB_CONFIGURED = "JobConfigured"
+    JOB_MODIFIED = "JobModified"
+    JOB_HELD = "JobHeld"
+    JOB_RELEASED = "JobReleased"
+    JOB_PARENT_CHANGED = "JobParentChanged"
     JOB_FAILED_FAST = "JobFailedFast"
     JOB_TIMED_OUT = "JobTimedOut"
     JOB_LOST_RESOURCES = "JobLostResources"
@@ -46,6 +51,7 @@ class EventName(StrEnum):
     JOB_CLOSING = "JobClosing"
     JOB_ENDED = "JobEnded"
     TASKS_SUBMITTED = "TasksSubmitted"
+    TASK_MODIFIED = "TaskModified"
     TASKS_DISPATCHED = "TasksDispatched"
     TASKS_STARTED = "TasksStarted"
     TASKS_ENDED = "TasksEnded"
@@ -109,6 +115,9 @@ class Event:
         moves: Elements that moved.
         tasks: Fields of task records that change, by task number.
         added: Specifications of tasks that were added, in order.
+        respecs: Specifications that replace others, by task number (0: the job's own).
+        tables: Element tables that are made anew because of ``respecs``: a sweep's own
+            one, and 0 where a task becomes, or ceases to be, a plain one.
         notes: Texts that the moves' ``note`` column refers to, (number, code, text).
         uses: Nodes whose use changed: encoded NodeUse, or None when given back.
     """
@@ -122,6 +131,8 @@ class Event:
     moves: Sequence[TaskMove] = ()
     tasks: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     added: Sequence[TaskSpec] = ()
+    respecs: Mapping[int, JobSpec | TaskSpec] = field(default_factory=dict)
+    tables: tuple[int, ...] = ()
     notes: Sequence[tuple[int, int, str]] = ()
     uses: Mapping[int, tuple[Any, ...] | None] = field(default_factory=dict)
 

@@ -56,6 +56,8 @@ class TaskRecord:
         strikes: Rounds of instances that ended at once, one after the other (services).
         not_before: No new instance before this time (services).
         submit_time: When it was submitted by itself; None: with its job.
+        floor: Attempt number that no new element may be below: elements of the same
+            numbers were there before its range was changed.
         hint: No row before it is Queued; derived, not stored.
     """
 
@@ -77,6 +79,7 @@ class TaskRecord:
     concluded: bool = False
     strikes: int = 0
     not_before: float = 0.0
+    floor: int = 1
     hint: int = 0
 
     @property
@@ -124,7 +127,13 @@ class TaskRecord:
 
 
 class Job:
-    """A job in memory; its fields are those of patches and of the stored blob."""
+    """A job in memory; its fields are those of patches and of the stored blob.
+
+    Attributes:
+        held_by: Who holds it back while it is queued: HELD_BY_…, or NONE.
+        hold_until: When that ends by itself; None: when it is released.
+        parents: JobState numbers of its parents, as far as it has been told.
+    """
 
     __slots__ = (
         "auto_requeue_count",
@@ -144,6 +153,8 @@ class Job:
         "forced",
         "front",
         "graceful",
+        "held_by",
+        "hold_until",
         "holds",
         "is_backfill",
         "job_id",
@@ -159,6 +170,7 @@ class Job:
         "open_names",
         "owing",
         "owner",
+        "parents",
         "pending_end",
         "pending_reason",
         "picky",
@@ -206,6 +218,9 @@ class Job:
         self.request_cancel = CancelRequest.NONE
         self.pending_end: JobState | None = None
         self.pending_reason = PendingReason.NONE
+        self.held_by = PendingReason.NONE
+        self.hold_until: float | None = None
+        self.parents: Mapping[int, int] = {}
         self.forced = False
         self.graceful = False
         self.requeue_count = 0
@@ -272,6 +287,17 @@ class Job:
     def append(self, record: TaskRecord) -> None:
         """Add a task, and remember what is asked of it often."""
         self.tasks.append(record)
+        self._remember(record)
+
+    def reindex(self) -> None:
+        """Forget what was remembered of specifications: some have been replaced."""
+        self.masters, self.special, self.critical = [], {}, []
+        self.exit_codes, self.widest, self.uniform = {}, 1, True
+        self.ready, self.picky = None, False
+        for record in self.tasks:
+            self._remember(record)
+
+    def _remember(self, record: TaskRecord) -> None:
         spec = record.spec
         if record.table:
             self.masters.append(record)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.holds import hold_kept
 from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -57,6 +58,7 @@ def again_patch(turn: Turn) -> dict[str, Any]:
         "requeued": True,
         "last_nodes": (),
         "front": (),
+        **hold_kept(turn.job, turn.now),
     }
 
 
@@ -201,6 +203,12 @@ def configure_job(turn: Turn, command: ConfigureJob) -> None:
     require(job.state, JobTrigger.CONFIGURE, job.job_id)
     if job.spec.job_type is JobType.ADMIN:
         raise HpcError("COMMAND_NOT_RERUNNABLE", job_id=job.job_id)
+    to_configuring(turn)
+
+
+def to_configuring(turn: Turn) -> None:
+    """J27 and J29: leave the queue, or the end, for editing."""
+    job = turn.job
     moves: list[TaskMove] = []
     tasks = reset_per_node(job)
     for record in job.ordinary():

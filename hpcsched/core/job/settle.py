@@ -26,6 +26,7 @@ from hpcsched.core.job.states import (
 )
 from hpcsched.core.job.stopping import LIVE, WAIT, StopOf, begin_stop, stop_elements
 from hpcsched.core.job.turn import move, runs_of
+from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -194,6 +195,8 @@ def _end_empty(turn: Turn) -> None:
         return
     if job.service is not None:
         return
+    if not any(counts) and held_back(job):
+        return  # an empty job still ends after its parents, and not before its time
     end_job(turn, result_of(job))
 
 

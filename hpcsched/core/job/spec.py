@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 NORMAL_PRIORITY = 2000
 DEFAULT_POOL = "Default"
+DEFAULT_TEMPLATE = "Default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,14 @@ class JobSpec:
         target_resource_count: Dynamic cap of what it holds; 0: none.
         pool: The pool whose guarantee it counts against.
         user_name: Account of the tasks; empty: the owner.
+        job_template: Name of the template.
+        email_address: Where notifications go; empty: the owner's address.
+        progress: Percent that the user says is done; None: computed from the tasks.
+        software_license: ``name:count`` items separated by commas, for filters.
+        service_name: Only kept, for clients that know services.
+        hold_until: It does not start before this time, seconds since 1970, UTC; told
+            at its submission. None: it is not held.
+        parent_job_ids: It starts when all of these jobs have Finished.
     """
 
     name: str = ""
@@ -51,3 +60,13 @@ class JobSpec:
     job_type: JobType = JobType.BATCH
     target_resource_count: int = 0
     pool: str = DEFAULT_POOL
+    job_template: str = DEFAULT_TEMPLATE
+    email_address: str = ""
+    notify_on_start: bool = False
+    notify_on_completion: bool = False
+    progress: int | None = None
+    progress_message: str = ""
+    software_license: str = ""
+    service_name: str = ""
+    hold_until: float | None = None
+    parent_job_ids: tuple[int, ...] = ()

@@ -69,7 +69,7 @@ def stop_elements(
     for state, spans in runs_of(turn.job, record, ranges):
         if state in WAIT:
             if not how.keep_waiting:
-                moves.append(_cancel_waiting(turn, record, spans, state, how))
+                moves.append(_cancel_unstarted(turn, record, spans, state, how))
         elif state in LIVE:
             if not (how.spare_running and state == TaskState.RUNNING):
                 moves.append(_stop_live(turn, record, spans, state, how))
@@ -85,7 +85,7 @@ def _followed(how: StopOf) -> StopOf:
     return replace(how, end=TaskState.CANCELED, live=told)
 
 
-def _cancel_waiting(
+def _cancel_unstarted(
     turn: Turn, record: TaskRecord, spans: Ranges, state: int, how: StopOf
 ) -> TaskMove:
     return move(
@@ -194,6 +194,25 @@ def begin_stop(
         patch=patch,
         moves=stop_all(turn, how),
         message=error[1] if error else "",
+    )
+
+
+def cancel_waiting(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
+    """J17: nothing of it runs, so it ends at once."""
+    turn.emit(
+        EventName.JOB_CANCEL_REQUESTED,
+        path=(JobState.CANCELED,),
+        patch={
+            "error_code": error[0],
+            "error_message": error[1],
+            "request_cancel": how.request,
+            "end_time": turn.now,
+            "requeued": False,
+            "front": (),
+        },
+        moves=stop_all(turn, how),
+        uses=dict.fromkeys(turn.job.uses),
+        message=error[1],
     )
 
 

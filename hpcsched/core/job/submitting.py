@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commandjob import refuse_command
 from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.holds import hold_at_submit
 from hpcsched.core.job.locating import show
 from hpcsched.core.job.model import PER_NODE
+from hpcsched.core.job.parents import known_parents
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
 from hpcsched.core.job.table import JobTrigger, require
 from hpcsched.core.job.turn import move, runs_of
@@ -55,8 +57,11 @@ def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
         "error_message": "",
         "failure_reason": FailureReason.NONE,
         "request_cancel": CancelRequest.NONE,
+        **hold_at_submit(job, turn.now),
     }
-    verdict = verdict_on(turn, resubmitted=True)
+    if job.spec.parent_job_ids:
+        patch["parents"] = known_parents(job, command.kin)
+    verdict = verdict_on(turn, resubmitted=True, kin=command.kin)
     if verdict is None:
         moves = _configuring_moves(turn, IN_TASK)
         turn.emit(EventName.JOB_SUBMITTED, path=IN_JOB, patch=patch, moves=moves)

@@ -37,6 +37,9 @@ class JobTrigger(StrEnum):
     REQUEUE = "requeue"
     REQUEUE_TASKS = "requeue tasks"
     CONFIGURE = "configure"
+    MODIFY = "modify"
+    HOLD = "hold or release"
+    LOSE_PARENT = "parent deleted"
     STOPPED = "everything has stopped"
     ADD_TASKS = "add tasks"
     SUBMIT_TASKS = "submit tasks"
@@ -64,6 +67,7 @@ def _row(
 
 _IN = (S.SUBMITTED, S.VALIDATING, S.QUEUED)
 _REJECTED = (S.SUBMITTED, S.VALIDATING, S.FAILED)
+_J28_REJECTED = (S.CONFIGURING, *_REJECTED)
 _WAITING = (S.CONFIGURING, S.SUBMITTED, S.VALIDATING, S.EXTERNAL_VALIDATION, S.QUEUED)
 _ALIVE = (*_WAITING, S.RUNNING)
 _T = JobTrigger
@@ -108,6 +112,12 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
         _T.CONFIGURE,
         (S.CONFIGURING,),
     ),
+    _row("Commit", (S.CONFIGURING,), _T.MODIFY, ()),
+    _row("J28", (S.QUEUED,), _T.MODIFY, (S.CONFIGURING, *_IN), _J28_REJECTED, ()),
+    _row("J29", (S.CANCELED, S.FAILED), _T.MODIFY, (S.CONFIGURING,)),
+    _row("J30", (S.RUNNING,), _T.MODIFY, ()),
+    _row("J31", (S.QUEUED,), _T.HOLD, ()),
+    _row("3.4", (S.QUEUED,), _T.LOSE_PARENT, (S.CANCELED,)),
     _row(
         "end of cleaning up",
         (S.FINISHING,),
@@ -142,6 +152,7 @@ _REFUSAL: Final[Mapping[JobTrigger, str]] = {
     _T.FORCE_CANCEL: "INVALID_CANCEL_JOB_STATE",
     _T.CONFIGURE: "JOB_NOT_CONFIGURABLE",
     _T.CONCLUDE: "SERVICE_NOT_CONCLUDABLE",
+    _T.HOLD: "HOLD_STATE",
 }
 
 JOB_ROWS: Final[Mapping[tuple[S, JobTrigger], tuple[Row, ...]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcsched.core.job.calls import deadline_of
+from hpcsched.core.job.holds import hold_deadline
 from hpcsched.core.job.service import wake_time
 
 if TYPE_CHECKING:
@@ -17,5 +18,9 @@ def next_tick(job: Job, settings: Settings, now: float) -> float | None:
 
     A Tick then changes what this returns: otherwise the job would be ticked for ever.
     """
-    times = [deadline_of(job, settings.release_s), wake_time(job, now)]
+    times = (
+        deadline_of(job, settings.release_s),
+        wake_time(job, now),
+        hold_deadline(job),
+    )
     return min((time for time in times if time is not None), default=None)

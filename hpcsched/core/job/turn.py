@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcsched.core.job.accounting import Held, JobEnd
     from hpcsched.core.job.events import Ranges
     from hpcsched.core.job.model import Job, TaskRecord
+    from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.job.states import JobState
     from hpcsched.core.settings import Settings
     from hpcsched.core.task.spec import TaskSpec
@@ -80,6 +81,8 @@ class Turn:
         moves: Sequence[TaskMove] = (),
         tasks: Mapping[int, Mapping[str, Any]] | None = None,
         added: Iterable[TaskSpec] = (),
+        respecs: Mapping[int, JobSpec | TaskSpec] | None = None,
+        tables: tuple[int, ...] = (),
         uses: Mapping[int, tuple[Any, ...] | None] | None = None,
         message: str = "",
     ) -> None:
@@ -94,6 +97,8 @@ class Turn:
             moves=moves,
             tasks=tasks or {},
             added=tuple(added),
+            respecs=respecs or {},
+            tables=tables,
             notes=tuple(self._notes),
             uses=uses or {},
         )

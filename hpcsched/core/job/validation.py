@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
 from hpcsched.core.job.dependencies import check_dependencies
+from hpcsched.core.job.details import check_details
 from hpcsched.core.job.sizes import check_size, check_task_size
 from hpcsched.core.job.states import JobType, NodeLoss
 from hpcsched.core.job.target import check_target
@@ -37,6 +38,16 @@ _COUNTED: Final = (TaskType.PARAMETRIC_SWEEP, TaskType.SERVICE)
 
 def validate_new(spec: JobSpec, tasks: Sequence[TaskSpec], settings: Settings) -> None:
     """Check a job and its tasks one by one, as they are when a draft is stored.
+
+    Raises:
+        HpcError: the first thing that is wrong.
+    """
+    validate_job(spec, settings)
+    validate_added(spec, [], list(tasks), settings)
+
+
+def validate_job(spec: JobSpec, settings: Settings) -> None:
+    """Check a job without its tasks.
 
     Raises:
         HpcError: the first thing that is wrong.
@@ -71,7 +82,29 @@ def validate_new(spec: JobSpec, tasks: Sequence[TaskSpec], settings: Settings) -
         problem = "FENCE is not supported by this version; use HOLD"
         raise HpcError("INVALID_FIELD", field="spec.node_loss", problem=problem)
     check_target(spec, spec.target_resource_count)
-    validate_added(spec, [], list(tasks), settings)
+    check_details(spec)
+
+
+def validate_changed(
+    spec: JobSpec, tasks: Sequence[TaskSpec], number: int, settings: Settings
+) -> None:
+    """Check one task that has been changed, among the others of its job.
+
+    Args:
+        spec: The job.
+        tasks: All tasks, the changed one included.
+        number: Its position.
+        settings: Those in force.
+
+    Raises:
+        HpcError: the first thing that is wrong.
+    """
+    task, field = tasks[number], f"spec.tasks[{number}]"
+    _task(field, spec, task, settings)
+    size = _bytes_of(spec.environment) + _command_bytes(task)
+    _size(f"{field}.arguments with environment", size)
+    others = [one for one in tasks if one is not task]
+    _kinds(others, [task], settings)
 
 
 def validate_added(
@@ -92,6 +125,14 @@ def validate_added(
         field = f"spec.tasks[{number}]"
         _task(field, spec, task, settings)
         _size(f"{field}.arguments with environment", shared + _command_bytes(task))
+    _kinds(before, added, settings)
+
+
+def _kinds(
+    before: Sequence[TaskSpec], added: Sequence[TaskSpec], settings: Settings
+) -> None:
+    """Check how many tasks there are of each kind."""
+    everything = [*before, *added]
     sweeps = sum(task.is_sweep for task in everything)
     if sweeps > settings.max_sweeps:
         limit = settings.max_sweeps
@@ -189,6 +230,7 @@ def _details(field: str, task: TaskSpec) -> None:
     if task.grace is not None:
         _seconds(f"{field}.grace_period", task.grace)
     _count(f"{field}.max_concurrent", task.max_concurrent, 0, INT32)
+    _count(f"{field}.group_id", task.group_id, 0, INT32)
     _exit_codes(f"{field}.valid_exit_codes", task.valid_exit_codes or "0")
     _properties(f"{field}.custom_properties", task.custom_properties)
     _environment(f"{field}.environment", task.environment)

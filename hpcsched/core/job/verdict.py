@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import codes
+from hpcsched.core.job.parents import check_parents
 from hpcsched.core.job.states import FailureReason, JobState
 from hpcsched.core.job.validation import validate_together
 from hpcsched.core.task.elements import EARLIER, STARTED
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState
 
 if TYPE_CHECKING:
+    from hpcsched.core.job.commands import Kin
     from hpcsched.core.job.model import Job
     from hpcsched.core.job.turn import Turn
 
@@ -21,12 +23,22 @@ OUT_JOB: Final = (JobState.SUBMITTED, JobState.VALIDATING, JobState.FAILED)
 OUT_TASK: Final = (TaskState.SUBMITTED, TaskState.VALIDATING, TaskState.FAILED)
 
 
-def verdict_on(turn: Turn, *, resubmitted: bool = False) -> HpcError | None:
-    """Return why the job cannot be queued, or None."""
+def verdict_on(
+    turn: Turn, *, resubmitted: bool = False, kin: Kin | None = None
+) -> HpcError | None:
+    """Return why the job cannot be queued, or None.
+
+    Args:
+        turn: Of the job.
+        resubmitted: It comes from Configuring, so tasks may have become unrerunnable.
+        kin: What its parents say; None: they were asked before.
+    """
     job = turn.job
     specs = [record.spec for record in job.tasks]
     try:
         validate_together(job.spec, specs, turn.settings)
+        if kin is not None and job.spec.parent_job_ids:
+            check_parents(job, kin)
     except HpcError as refusal:
         return refusal
     if resubmitted:

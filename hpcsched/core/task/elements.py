@@ -107,6 +107,30 @@ class ElementTable:
         self._touch(first, self.size - 1)
         return first
 
+    def splice(self, first: int, old: int, new: int, state: int) -> None:
+        """Put ``new`` fresh rows where ``old`` ones are; later rows move.
+
+        Every chunk counts as changed: the table is to be stored anew.
+        """
+        for name, column in self.bytes.items():
+            fresh = bytes([state if name == "state" else 0]) * new
+            column[first : first + old] = fresh
+        for wide in self._wide.values():
+            wide[first : first + old] = array(wide.typecode, bytes(wide.itemsize * new))
+        self.places = {
+            row if row < first else row + new - old: place
+            for row, place in self.places.items()
+            if not first <= row < first + old
+        }
+        self.size += new - old
+        self.dirty = set()
+        self._touch(0, self.size - 1)
+
+    def highest(self, name: str) -> int:
+        """Return the largest value of a column."""
+        column = self.bytes.get(name) or self._wide.get(name)
+        return max(column, default=0) if column else 0
+
     def get(self, name: str, row: int) -> Any:
         """Return one value; 0 where nothing was written. ``attempt`` starts at 1."""
         column = self.bytes.get(name) or self._wide.get(name)

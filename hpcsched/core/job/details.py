@@ -1,0 +1,78 @@
+"""Checks of what describes a job and says whom to tell (properties.md 3.1, 3.3)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job.spec import DEFAULT_TEMPLATE
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.spec import JobSpec
+
+LONGEST_HOLD_S: Final = 366 * 86400.0
+"""A year, the longest that a job may be held ahead (J31)."""
+PARENT_LIMIT: Final = 1000
+_LICENSE: Final = re.compile(r"[^\s:,]+:[0-9]{1,9}(,[^\s:,]+:[0-9]{1,9})*\Z")
+_TEXTS: Final = {
+    "email_address": 256,
+    "progress_message": 80,
+    "software_license": 160,
+    "service_name": 80,
+}
+"""Fields with the most Unicode characters of each."""
+
+
+def check_details(spec: JobSpec) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        HpcError: TEXT_TOO_LONG, PROGRESS_OUT_OF_RANGE, INVALID_FIELD, OUT_OF_RANGE,
+            INVALID_PARENT, TEMPLATE_NOT_FOUND.
+    """
+    for name, limit in _TEXTS.items():
+        length = len(getattr(spec, name))
+        if length > limit:
+            field = f"spec.{name}"
+            raise HpcError("TEXT_TOO_LONG", field=field, length=length, limit=limit)
+    if spec.progress is not None and not 0 <= spec.progress <= 100:  # noqa: PLR2004  percent
+        raise HpcError(
+            "PROGRESS_OUT_OF_RANGE", field="spec.progress", value=spec.progress
+        )
+    if any(char.isspace() for char in spec.email_address):
+        problem = "an address has no blanks"
+        raise HpcError("INVALID_FIELD", field="spec.email_address", problem=problem)
+    if spec.software_license and not _LICENSE.match(spec.software_license):
+        problem = f"{spec.software_license!r} is not name:count{{,name:count}}"
+        raise HpcError("INVALID_FIELD", field="spec.software_license", problem=problem)
+    if spec.job_template != DEFAULT_TEMPLATE:
+        name = spec.job_template
+        raise HpcError("TEMPLATE_NOT_FOUND", field="spec.job_template", name=name)
+    if spec.parent_job_ids:
+        _check_parents(spec.parent_job_ids)
+
+
+def _check_parents(parents: tuple[int, ...]) -> None:
+    field = "spec.parent_job_ids"
+    if len(parents) > PARENT_LIMIT:
+        value, limit = f"a list of {len(parents)}", f"at most {PARENT_LIMIT} long"
+        raise HpcError("OUT_OF_RANGE", field=field, value=value, limit=limit)
+    for number in parents:
+        if number < 1:
+            problem = f"{number} is no number of a job"
+            raise HpcError("INVALID_PARENT", field=field, problem=problem)
+
+
+def check_hold(field: str, until: float | None, now: float) -> None:
+    """Refuse a time until which no job can be held (J31).
+
+    Raises:
+        HpcError: HOLD_UNTIL_PAST, HOLD_UNTIL_TOO_FAR.
+    """
+    if until is None:
+        return
+    if until <= now:
+        raise HpcError("HOLD_UNTIL_PAST", field=field)
+    if until > now + LONGEST_HOLD_S:
+        raise HpcError("HOLD_UNTIL_TOO_FAR", field=field)

@@ -1,0 +1,220 @@
+"""Changing properties of a job: which, in which state (properties.md 2, J28 to J30)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job.calls import time_out
+from hpcsched.core.job.commandjob import refuse_command
+from hpcsched.core.job.details import check_hold
+from hpcsched.core.job.events import EventName
+from hpcsched.core.job.requeueing import to_configuring
+from hpcsched.core.job.spec import JobSpec
+from hpcsched.core.job.states import JobState
+from hpcsched.core.job.turn import move, runs_of
+from hpcsched.core.job.validation import validate_added, validate_job
+from hpcsched.core.job.verdict import (
+    IN_JOB,
+    IN_TASK,
+    OUT_JOB,
+    OUT_TASK,
+    rejection,
+    verdict_on,
+)
+from hpcsched.core.task.states import TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpcsched.core.job.commands import ModifyJob
+    from hpcsched.core.job.events import TaskMove
+    from hpcsched.core.job.model import Job
+    from hpcsched.core.job.turn import Turn
+    from hpcsched.core.task.spec import TaskSpec
+
+T = TypeVar("T", "JobSpec", "TaskSpec")
+
+_PROGRESS: Final = frozenset({"progress", "progress_message"})
+"""May always be set, and changes nothing else."""
+_ALL: Final = frozenset({f.name for f in fields(JobSpec)} - {"job_type", "pool"})
+_OF_TASKS: Final = frozenset({"runtime", "environment"})
+"""Those that limits of tasks refer to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Editable:
+    """What may be changed in a state beside the progress.
+
+    Attributes:
+        owner: By the owner.
+        administrator: By administrators as well.
+    """
+
+    owner: frozenset[str] = frozenset()
+    administrator: frozenset[str] = frozenset()
+
+
+EDITABLE: Final[Mapping[JobState, Editable]] = {
+    JobState.CONFIGURING: Editable(owner=_ALL),
+    JobState.QUEUED: Editable(
+        owner=frozenset({"user_name", "custom_properties"}),
+        administrator=frozenset({"priority"}),
+    ),
+    JobState.RUNNING: Editable(
+        owner=frozenset(
+            {
+                *("job_template", "project", "runtime", "run_until_canceled"),
+                *("custom_properties", "target_resource_count"),
+            }
+        ),
+        administrator=frozenset({"priority"}),
+    ),
+    JobState.FAILED: Editable(owner=_ALL),
+    JobState.CANCELED: Editable(owner=_ALL),
+}
+"""properties.md 2. A state that is not here knows nothing but the progress."""
+
+
+def modify_job(turn: Turn, command: ModifyJob) -> HpcError | None:
+    """Change properties, all or none.
+
+    Returns:
+        The verdict when a queued job did not pass its validation again, else None.
+
+    Raises:
+        HpcError: PERMISSION_DENIED, REVISION_CONFLICT, JOB_NOT_MODIFIABLE,
+            PROPERTY_NOT_MODIFIABLE, BACKFILL_RUNTIME, or what a validation refuses.
+    """
+    job = turn.job
+    command.caller.require_owner(job.owner, f"modify job {job.job_id}")
+    check_revision(job, command.expected_revision)
+    named = {*command.changes, *command.entries}
+    if not named <= _PROGRESS:
+        refuse_command(job, "modify")
+    for name in sorted(named - _PROGRESS):
+        _check_editable(job, name, command)
+    new = changed(job.spec, command.changes, command.entries)
+    if new == job.spec:
+        return None
+    _check_values(turn, command, new, named)
+    if named <= _PROGRESS or job.state in {JobState.CONFIGURING, JobState.RUNNING}:
+        turn.emit(EventName.JOB_MODIFIED, respecs={0: new})
+        time_out(turn)  # a lower limit may be over already
+        return None
+    if job.state is JobState.QUEUED:
+        if named <= EDITABLE[job.state].administrator | _PROGRESS:
+            turn.emit(EventName.JOB_MODIFIED, respecs={0: new})
+            return None
+        return _resubmit(turn, new)
+    to_configuring(turn)
+    turn.emit(EventName.JOB_MODIFIED, respecs={0: new})
+    return None
+
+
+def check_revision(job: Job, expected: int) -> None:
+    """Refuse an edit of something that the editor has not seen.
+
+    Raises:
+        HpcError: REVISION_CONFLICT.
+    """
+    if expected and expected != job.revision:
+        raise HpcError(
+            "REVISION_CONFLICT",
+            job_id=job.job_id,
+            revision=job.revision,
+            expected=expected,
+        )
+
+
+def _check_editable(job: Job, name: str, command: ModifyJob) -> None:
+    rules = EDITABLE.get(job.state)
+    state, field = job.state.label, f"spec.{name}"
+    if rules is None:
+        raise HpcError(
+            "JOB_NOT_MODIFIABLE", job_id=job.job_id, state=state, field=field
+        )
+    if name in rules.administrator:
+        command.caller.require_administrator(f"change {name} of a {state} job")
+    elif name not in rules.owner:
+        raise HpcError(
+            "PROPERTY_NOT_MODIFIABLE", field=field, job_id=job.job_id, state=state
+        )
+    running = job.state is JobState.RUNNING
+    if name == "runtime" and running and job.is_backfill:
+        raise HpcError("BACKFILL_RUNTIME", job_id=job.job_id, field=field)
+
+
+def _check_values(
+    turn: Turn, command: ModifyJob, new: JobSpec, named: set[str]
+) -> None:
+    """Check what the job would be, as when it was made.
+
+    A running job may get a limit below those of its tasks: it ends them (3.3).
+    """
+    job = turn.job
+    validate_job(new, turn.settings)
+    if new.user_name not in {job.owner, "", job.spec.user_name}:
+        command.caller.require_job_administrator(f"run tasks as {new.user_name}")
+    if new.hold_until != job.spec.hold_until:
+        check_hold("spec.hold_until", new.hold_until, turn.now)
+    if job.job_id in new.parent_job_ids:
+        problem = "a job cannot be its own parent"
+        raise HpcError("INVALID_PARENT", field="spec.parent_job_ids", problem=problem)
+    if named & _OF_TASKS and job.state is not JobState.RUNNING:
+        specs = [record.spec for record in job.tasks]
+        validate_added(new, [], specs, turn.settings)
+
+
+def _resubmit(turn: Turn, new: JobSpec) -> HpcError | None:
+    """J28: out, changed and in again; its place and its count of requeues stay."""
+    job = turn.job
+    old, job_path, task_path = job.spec, IN_JOB, IN_TASK
+    job.spec = new  # the verdict is on what it would be; the event says it again
+    try:
+        verdict = verdict_on(turn)
+    finally:
+        job.spec = old
+    patch: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
+    if verdict is not None:
+        patch, columns = rejection(turn, verdict)
+        job_path, task_path = OUT_JOB, OUT_TASK
+    moves: list[TaskMove] = []
+    for record in job.ordinary():
+        for state, spans in runs_of(job, record):
+            if state == TaskState.QUEUED:
+                way = (TaskState.CONFIGURING, *task_path)
+                moves.append(move(record, spans, state, *way, **columns))
+    turn.emit(
+        EventName.JOB_MODIFIED,
+        path=(JobState.CONFIGURING, *job_path),
+        patch=patch,
+        moves=moves,
+        respecs={0: new},
+        message=patch.get("error_message", ""),
+    )
+    return verdict
+
+
+def changed(
+    spec: T, changes: Mapping[str, Any], entries: Mapping[str, Mapping[str, str | None]]
+) -> T:
+    """Return the specification with other values.
+
+    Args:
+        spec: As it is.
+        changes: Fields and values.
+        entries: Entries of maps, by field and name; None deletes one.
+    """
+    values = dict(changes)
+    for name, pairs in entries.items():
+        merged = {**values.get(name, getattr(spec, name))}
+        for key, value in pairs.items():
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = value
+        values[name] = merged
+    return replace(spec, **values)
