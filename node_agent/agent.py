@@ -114,6 +114,7 @@ class Agent:
             groups=self._config.groups,
             term=self._term.value,
             version=self._config.version,
+            hardware=machine.hardware,
         )
 
     def inventory(self) -> Iterable[Inhabitant]:

@@ -296,6 +296,20 @@ REASONS: Final[Mapping[str, Reason]] = {
     "INTERNAL": Reason(
         "INTERNAL", -2147218991, "internal error {incident}; the head's log has details"
     ),
+    # Nodes
+    "NODE_GROUP_NOT_FOUND": Reason(
+        _MISSING, -2147220937, "node group {group} not found", "hpc group list"
+    ),
+    "NODE_GROUP_EXISTS": Reason("ALREADY_EXISTS", 0, "there is a node group {group}"),
+    "NODE_GROUP_MANAGED": Reason(
+        _STATE, 0, "node group {group} is built in and cannot be changed"
+    ),
+    "NODE_NOT_FORGETTABLE": Reason(
+        _STATE,
+        0,
+        "node {node} cannot be forgotten: {problem}",
+        "take it offline, and stop its agent",
+    ),
     # Agents
     "STALE_SESSION": Reason("ABORTED", 0, "another agent of node {node} has connected"),
     "NODE_CONFLICT": Reason(

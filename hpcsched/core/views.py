@@ -117,8 +117,37 @@ class TaskView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What a node is made of, as it says itself (properties.md 5).
+
+    Attributes:
+        cpu_mhz: Highest clock of its cores, MHz; 0: not known.
+        gpu_info: One text per GPU.
+        addresses: Addresses of its network interfaces, as ``NAME ADDRESS``.
+        dns_suffix: Domain of its host name; empty where there is none.
+    """
+
+    os: str = ""
+    kernel: str = ""
+    architecture: str = ""
+    cpu_model: str = ""
+    cpu_mhz: int = 0
+    gpus: int = 0
+    gpu_info: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    dns_suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """A node. ``state`` is 1 Offline, 2 Draining, 3 Online (the protos' numbers)."""
+    """A node. ``state`` is 1 Offline, 2 Draining, 3 Online (the protos' numbers).
+
+    Attributes:
+        forced_offline: It was taken Offline without waiting for what ran there.
+        job_types: Flags: Batch 1, Admin 2, Service 4, Broker 8.
+        affinity: 0: as AffinityType says; 1 all jobs, 2 non-exclusive ones, 3 none.
+        load: Of the machine, one minute, as last heard.
+    """
 
     node_id: int
     name: str
@@ -139,6 +168,45 @@ class NodeView:
     containment: str
     job_ids: tuple[int, ...]
     running_tasks: int
+    guid: str = ""
+    join_time: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    forced_offline: bool = False
+    job_types: int = 3
+    affinity: int = 0
+    inventory: Inventory = field(default_factory=Inventory)
+    load: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupView:
+    """A node group.
+
+    Attributes:
+        managed: Built in: nobody changes it.
+        nodes: Names of its nodes, sorted.
+    """
+
+    name: str
+    description: str
+    managed: bool
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreView:
+    """One core of a node. ``state`` is a SchedulerCoreState number.
+
+    Attributes:
+        job_id: Who holds it; 0: nobody.
+        task_id, instance_id: What runs on it; 0: nothing.
+    """
+
+    core: int
+    state: int
+    job_id: int = 0
+    task_id: int = 0
+    instance_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +233,8 @@ class EventView:
     Attributes:
         node: Name of the node for an event of a node, else empty.
         node_state: (new, previous) NodeState numbers.
+        joined_groups, left_groups: Groups that the node is in now, or no longer.
+        group: Name of the group for an event of a node group, else empty.
     """
 
     seq: int
@@ -179,6 +249,9 @@ class EventView:
     node: str = ""
     node_state: tuple[int, int] = (0, 0)
     node_reachable: bool = True
+    joined_groups: tuple[str, ...] = ()
+    left_groups: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Use cases of nodes and parameters."""
+"""Use cases of the cluster and its parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hpcsched.core.parameters import PARAMETERS, find, parse
 from hpcsched.core.settings import Settings
 from hpcsched.core.views import ClusterView
 from hpcsched.runtime.durable import written
-from hpcsched.runtime.node_record import NodeState
 from hpcsched.runtime.turns import request_row
 from hpcsched.store.base import Delta
 
@@ -18,18 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcsched.core.caller import Caller
-    from hpcsched.core.views import NodeView
     from hpcsched.runtime.front import Request
     from hpcsched.runtime.ledger import Ledgers
     from hpcsched.runtime.mail import Ledger
     from hpcsched.runtime.world import World
 
-REASON_LIMIT: Final = 320
 RECONNECT_MS: Final = 100
 
 
 class ClusterCalls:
-    """The part of ``runtime.front.ClusterFront`` about nodes and parameters."""
+    """The part of ``runtime.front.ClusterFront`` about parameters and totals."""
 
     _world: World
     _ledgers: Ledgers
@@ -37,61 +34,6 @@ class ClusterCalls:
     _version: str
     _start_time: float
     _term: int
-
-    async def list_nodes(
-        self, caller: Caller, names: Sequence[str]
-    ) -> Sequence[NodeView]:
-        """Return nodes by name; all without names."""
-        del caller
-        return self._world.nodes.views(names)
-
-    async def online_nodes(
-        self, caller: Caller, names: Sequence[str], request: Request
-    ) -> Sequence[NodeView]:
-        """Let nodes take work."""
-        return await self._set_nodes(caller, names, request, NodeState.ONLINE, "")
-
-    async def offline_nodes(
-        self,
-        caller: Caller,
-        names: Sequence[str],
-        request: Request,
-        *,
-        drain: bool,
-        reason: str,
-    ) -> Sequence[NodeView]:
-        """Take nodes out, at once or after what runs there."""
-        if len(reason) > REASON_LIMIT:
-            length = len(reason)
-            raise HpcError(
-                "TEXT_TOO_LONG", field="reason", length=length, limit=REASON_LIMIT
-            )
-        state = NodeState.DRAINING if drain else NodeState.OFFLINE
-        return await self._set_nodes(caller, names, request, state, reason)
-
-    async def _set_nodes(
-        self,
-        caller: Caller,
-        names: Sequence[str],
-        request: Request,
-        state: NodeState,
-        reason: str,
-    ) -> Sequence[NodeView]:
-        caller.require_administrator(f"take nodes {state.name.lower()}")
-        if not names:
-            raise HpcError("REQUIRED_FIELD", field="names")
-        actors = [self._world.nodes.find(name) for name in names]
-        nodes = self._world.nodes
-        for part, actor in enumerate(actors):
-
-            async def act(ledger: Ledger | None, actor: Any = actor) -> Any:
-                row = None
-                if ledger is not None:
-                    row = request_row(ledger, None, self._world.clock.wall())
-                await nodes.set_state(actor, state, reason, caller.user, row)
-
-            await self._ledgers.once(caller, request, act, part=part)
-        return [nodes.view(actor) for actor in actors]
 
     async def cluster(self, caller: Caller) -> ClusterView:
         """Return totals."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from hpcsched.runtime.world import World
     from hpcsched.store.base import Delta
+
+T = TypeVar("T")
 
 
 def refusal_of(error: BaseException) -> HpcError:
@@ -62,3 +64,27 @@ async def written_together(world: World, deltas: Sequence[Delta]) -> Sequence[in
 
     world.store.commit_together(deltas, done)
     return await future
+
+
+async def to_its_end(world: World, work: Coroutine[Any, Any, T]) -> T:
+    """Return what work returns, which goes on when whoever waits for it goes.
+
+    Raises:
+        Exception: what the work raises.
+    """
+    future: asyncio.Future[T] = world.loop.create_future()
+
+    async def run() -> None:
+        try:
+            result = await work
+        except Exception as error:  # noqa: BLE001  it is whoever waits' own
+            future.set_exception(error)
+            future.exception()  # who waits may have gone
+        except BaseException:
+            future.cancel()
+            raise
+        else:
+            future.set_result(result)
+
+    world.spawn(run())
+    return await asyncio.shield(future)

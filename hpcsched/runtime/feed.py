@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.codec import decode_changes
 from hpcsched.core.views import ChangeView, EventView
+from hpcsched.runtime.node_event import stored_node_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,32 +176,19 @@ def changes_view(changes: Sequence[Change]) -> tuple[ChangeView, ...]:
 
 def stored_event_view(row: StoredEvent) -> EventView:
     """Return an event of the store as watchers see it."""
+    if not row.job_id:
+        return stored_node_event(row).view(row.seq)
     name, actor, message, changes = decode_changes(row.body)
-    if row.job_id:
-        return EventView(
-            seq=row.seq,
-            job_id=row.job_id,
-            revision=row.revision,
-            time=row.time,
-            owner=row.owner,
-            name=name,
-            actor=actor,
-            changes=changes_view(changes),
-            message=message,
-        )
-    (change,) = changes
     return EventView(
         seq=row.seq,
-        job_id=0,
-        revision=0,
+        job_id=row.job_id,
+        revision=row.revision,
         time=row.time,
-        owner="",
+        owner=row.owner,
         name=name,
         actor=actor,
+        changes=changes_view(changes),
         message=message,
-        node=actor.removeprefix("node:"),
-        node_state=(int(change.state), int(change.previous)),
-        node_reachable=bool(change.task_id),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hpcsched.core.orders import DefineTask, StartTasks, StopTasks
+from hpcsched.core.views import Inventory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +31,8 @@ class Resources:
     sockets: int = 1
     memory_bytes: int = 0
     containment: str = "group"
-    os: str = ""
     groups: tuple[str, ...] = ()
+    inventory: Inventory = field(default_factory=Inventory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

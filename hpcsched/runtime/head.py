@@ -14,8 +14,10 @@ from hpcsched.runtime.accounting_calls import AccountingCalls
 from hpcsched.runtime.cluster_calls import ClusterCalls
 from hpcsched.runtime.durable import written
 from hpcsched.runtime.feed import Feed
+from hpcsched.runtime.group_calls import GroupCalls
 from hpcsched.runtime.job_calls import JobCalls
 from hpcsched.runtime.ledger import KEEP_S, Ledgers
+from hpcsched.runtime.node_groups import NodeGroups
 from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.outputs import Outputs
 from hpcsched.runtime.registry import JobRegistry, decode_stored
@@ -42,7 +44,15 @@ GOODBYE_MS: Final = 500
 PURGE_BATCH: Final = 100
 
 
-class Head(JobCalls, Watching, Outputs, ClusterCalls, TokenCalls, AccountingCalls):
+class Head(
+    JobCalls,
+    GroupCalls,
+    Watching,
+    Outputs,
+    ClusterCalls,
+    TokenCalls,
+    AccountingCalls,
+):
     """See the module. Made, then ``recover``, then ``run`` for as long as it lives.
 
     Args:
@@ -102,6 +112,8 @@ class Head(JobCalls, Watching, Outputs, ClusterCalls, TokenCalls, AccountingCall
         world.jobs = JobRegistry(world)
         world.scheduler = SchedulerActor(world)
         world.nodes = NodeRegistry(world, self._term)
+        world.groups = NodeGroups(world)
+        world.groups.restore(state.entries)
         world.nodes.restore(state.nodes)
         await written(world, Delta(counters={"term": self._term}))
         count = 0

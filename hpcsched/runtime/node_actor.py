@@ -17,7 +17,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import EvictNode, LoseNode, SyncNode, TakeReports
 from hpcsched.core.orders import DefineTask, EndJob, StopTasks
 from hpcsched.runtime.frames import HeadFrame, frame_parts
-from hpcsched.runtime.node_record import NodeState
+from hpcsched.runtime.node_record import JobTypes, NodeState
 from hpcsched.runtime.reading import Readings
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class NodeActor:
         self.suspect = False
         self.known_lost = False
         self.running = 0
+        self.load = 0.0
         self.heard_wall: float | None = None
         self.readings = Readings()
         self._heard = world.clock.mono()
@@ -116,14 +117,20 @@ class NodeActor:
     def ready(self) -> bool:
         """Does it take work now?"""
         session = self.session
-        online = self.record.state is NodeState.ONLINE
+        record = self.record
+        takes = record.state is NodeState.ONLINE and JobTypes.BATCH in record.job_types
         there = session is not None and session.synced and not self.suspect
-        return online and there
+        return takes and there
+
+    @property
+    def busy(self) -> bool:
+        """Is there work that draining waits for? Commands run whatever the state is."""
+        return any(self.jobs.values())
 
     @property
     def drained(self) -> bool:
         """Is it to go Offline as soon as nothing holds anything there, which is now?"""
-        return self.record.state is NodeState.DRAINING and not self.jobs
+        return self.record.state is NodeState.DRAINING and not self.busy
 
     def connect(
         self, link: AgentLink, hello: Hello, *, rebooted: bool, beat_s: float
@@ -180,6 +187,7 @@ class NodeActor:
             self.readings.take(chunk)
         if frame.heartbeat is not None:
             self.running = frame.heartbeat.running
+            self.load = frame.heartbeat.load
             if not session.asked:
                 self._sync(session)
             session.link.send(HeadFrame(heartbeat=True))
@@ -194,7 +202,7 @@ class NodeActor:
             self._tell_scheduler()
         if not self.reachable:
             self.reachable = True
-            self._world.nodes.changed(self, "NodeReachable", "it has connected")
+            self._world.nodes.reach_changed(self, "NodeReachable", "it has connected")
 
     def _take_reports(self, session: Session, frame: AgentFrame) -> None:
         by_job: dict[int, list[Any]] = {}
@@ -343,7 +351,7 @@ class NodeActor:
             return
         self.known_lost = True
         self.reachable = False
-        self._world.nodes.changed(
+        self._world.nodes.reach_changed(
             self, "NodeUnreachable", f"nothing was heard for {silent:.0f} s"
         )
         if self.session is not None:
@@ -356,9 +364,12 @@ class NodeActor:
         """Do not count a silence in which the head was not listening."""
         self._heard += seconds
 
-    def state_changed(self) -> None:
-        """The record's state is another one now: what does not belong there goes."""
+    def changed(self, before: NodeRecord) -> None:
+        """The record is another one now: what does not belong there goes."""
         self._tell_scheduler()
+        if not set(before.groups) <= set(self.record.groups):
+            for job_id in sorted(self.jobs):
+                self._world.jobs.refresh_one(job_id)
         if self.record.state is not NodeState.ONLINE:
             for job_id, evictable in sorted(self.jobs.items()):
                 if evictable:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.codec import pack, unpack
-from hpcsched.core.views import NodeView
+from hpcsched.core.views import Inventory, NodeView
 from hpcsched.store.base import NodeRow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcsched.runtime.frames import Hello
+
+COMPUTE_NODES: Final = "ComputeNodes"
+"""The built-in group that every node is in."""
 
 
 class NodeState(IntEnum):
@@ -22,18 +27,44 @@ class NodeState(IntEnum):
     ONLINE = 3
 
 
+class JobTypes(IntFlag):
+    """Kinds of jobs that a node takes (JobType in lifecycle.md 1.4)."""
+
+    BATCH = 1
+    ADMIN = 2
+    SERVICE = 4
+    BROKER = 8
+
+
+class Affinity(IntEnum):
+    """Whether tasks are bound to their cores; the node's own word on AffinityType."""
+
+    CLUSTER = 0
+    ALL_JOBS = 1
+    NON_EXCLUSIVE_JOBS = 2
+    NO_JOBS = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
     """A node as it is stored. Times are seconds since 1970, UTC.
 
     Attributes:
+        guid: Names it for ever, in any cluster.
+        removed: It was forgotten; only its number and name are still known.
         boot_id, instance, machine_id: As in its last Hello.
         compared_boot_id: The newest boot of which every job has learned what lives
             there. Until then nothing of an older boot may be sent again.
+        declared: Groups that its own configuration names.
+        joined, left: Groups that administrators put it in, or took it out of.
+        labels: Set by administrators.
+        forced_offline: It did not go Offline by draining.
     """
 
     node_id: int
     name: str
+    guid: str = ""
+    removed: bool = False
     state: NodeState = NodeState.ONLINE
     previous_state: NodeState = NodeState.ONLINE
     boot_id: str = ""
@@ -44,11 +75,25 @@ class NodeRecord:
     sockets: int = 0
     memory_bytes: int = 0
     containment: str = ""
-    groups: tuple[str, ...] = ()
+    inventory: Inventory = field(default_factory=Inventory)
+    declared: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    job_types: JobTypes = JobTypes.BATCH | JobTypes.ADMIN
+    affinity: Affinity = Affinity.CLUSTER
     agent_version: str = ""
+    join_time: float | None = None
     online_time: float | None = None
     offline_time: float | None = None
+    forced_offline: bool = False
     reason: str = ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Its groups, sorted. An administrator's word on one counts, then its own."""
+        found = {*self.declared, COMPUTE_NODES}.difference(self.left)
+        return tuple(sorted(found.union(self.joined)))
 
     def row(self) -> NodeRow:
         """Return what the store keeps."""
@@ -59,10 +104,16 @@ class NodeRecord:
         """Return the node of a stored row."""
         known = {one.name for one in fields(cls)}
         values: dict[str, Any] = unpack(row.blob)
+        # In the first version groups were what the node declared.
+        values.setdefault("declared", values.get("groups", ()))
         values = {k: v for k, v in values.items() if k in known}
         for name in ("state", "previous_state"):
             values[name] = NodeState(values[name])
-        values["groups"] = tuple(values["groups"])
+        for name in ("declared", "joined", "left"):
+            values[name] = tuple(values.get(name, ()))
+        values["job_types"] = JobTypes(values.get("job_types", 3))
+        values["affinity"] = Affinity(values.get("affinity", 0))
+        values["inventory"] = _inventory(values.get("inventory", {}))
         return cls(**values)
 
     def learned(self, hello: Hello) -> NodeRecord:
@@ -79,10 +130,13 @@ class NodeRecord:
             sockets=resources.sockets,
             memory_bytes=resources.memory_bytes,
             containment=resources.containment,
-            groups=tuple(resources.groups) or self.groups,
+            inventory=resources.inventory,
+            declared=tuple(resources.groups),
         )
 
-    def in_state(self, state: NodeState, reason: str, now: float) -> NodeRecord:
+    def in_state(
+        self, state: NodeState, reason: str, now: float, *, forced: bool = False
+    ) -> NodeRecord:
         """Return the record in another state."""
         return replace(
             self,
@@ -91,6 +145,23 @@ class NodeRecord:
             reason=reason,
             online_time=now if state is NodeState.ONLINE else self.online_time,
             offline_time=now if state is NodeState.OFFLINE else self.offline_time,
+            forced_offline=forced and state is NodeState.OFFLINE,
+        )
+
+    def with_group(self, group: str) -> NodeRecord:
+        """Return the record with the node in a group."""
+        return replace(
+            self,
+            joined=_with(self.joined, group),
+            left=tuple(name for name in self.left if name != group),
+        )
+
+    def without_group(self, group: str) -> NodeRecord:
+        """Return the record with the node out of a group, whatever it declares."""
+        return replace(
+            self,
+            joined=tuple(name for name in self.joined if name != group),
+            left=_with(self.left, group) if group in self.declared else self.left,
         )
 
     def view(
@@ -101,6 +172,7 @@ class NodeRecord:
         cores_in_use: int,
         jobs: tuple[int, ...],
         running: int,
+        load: float,
     ) -> NodeView:
         """Return the node as it is shown."""
         return NodeView(
@@ -123,4 +195,24 @@ class NodeRecord:
             containment=self.containment,
             job_ids=jobs,
             running_tasks=running,
+            guid=self.guid,
+            join_time=self.join_time,
+            labels=self.labels,
+            forced_offline=self.forced_offline,
+            job_types=int(self.job_types),
+            affinity=int(self.affinity),
+            inventory=self.inventory,
+            load=load,
         )
+
+
+def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(sorted({*names, name}))
+
+
+def _inventory(stored: Mapping[str, Any]) -> Inventory:
+    known = {one.name for one in fields(Inventory)}
+    values = {k: v for k, v in stored.items() if k in known}
+    for name in ("gpu_info", "addresses"):
+        values[name] = tuple(values.get(name, ()))
+    return Inventory(**values)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.runtime.durable import refusal_of, written
 from hpcsched.runtime.frames import HeadFrame, Welcome
 from hpcsched.runtime.node_actor import NodeActor, Session
-from hpcsched.runtime.node_event import NodeEvent
+from hpcsched.runtime.node_admission import (
+    PROTOCOL,
+    admission,
+    check_hello,
+    declared_groups,
+)
+from hpcsched.runtime.node_changes import Change, NodeChanges
+from hpcsched.runtime.node_event import SYSTEM, NodeEvent, agent_of
 from hpcsched.runtime.node_record import NodeRecord, NodeState
 from hpcsched.store.base import Delta
 
@@ -26,14 +30,11 @@ if TYPE_CHECKING:
     from hpcsched.store.base import NodeRow, RequestRow
 
 log = logging.getLogger(__name__)
-PROTOCOL: Final = 1
 TRANSPORT_BEAT_S: Final = 10.0
 LEASE_MS: Final = 600_000
 OUTPUT_QUOTA: Final = 1 << 30
 NODE_LIMIT: Final = 100_000
-CORE_LIMIT: Final = 65535
 RETRY_S: Final = 5.0
-_NAME: Final = re.compile(r"[\w.-]{1,80}")
 
 
 class NodeRegistry:
@@ -48,20 +49,24 @@ class NodeRegistry:
         self._uses: dict[int, frozenset[int]] = {}
         self._last_id = 0
         self._newest: dict[str, int] = {}
-        self._changing: dict[str, asyncio.Lock] = {}
+        self.changes = NodeChanges(world)
 
     def restore(self, rows: Iterable[NodeRow]) -> None:
         """Take in stored nodes; none is reachable yet."""
         for row in rows:
-            self._adopt(NodeRecord.from_row(row))
+            record = NodeRecord.from_row(row)
+            if record.removed:
+                self._last_id = max(self._last_id, record.node_id)
+                self._world.scene.node_names[record.node_id] = record.name
+            else:
+                self._register(NodeActor(self._world, record))
 
-    def _adopt(self, record: NodeRecord) -> NodeActor:
-        actor = NodeActor(self._world, record)
+    def _register(self, actor: NodeActor) -> None:
+        record = actor.record
         self._last_id = max(self._last_id, record.node_id)
         self._by_id[record.node_id] = actor
         self._by_name[record.name] = actor
         self._world.scene.node_names[record.node_id] = record.name
-        return actor
 
     def __iter__(self) -> Any:
         return iter(self._by_id.values())
@@ -79,6 +84,13 @@ class NodeRegistry:
         if actor is None:
             raise HpcError("NODE_NOT_FOUND", node=name)
         return actor
+
+    def drop(self, actor: NodeActor) -> None:
+        """A node has been forgotten; its number keeps its name."""
+        record = actor.record
+        del self._by_id[record.node_id], self._by_name[record.name]
+        self._newest.pop(record.name, None)
+        self._world.scheduler.forget_node(record.node_id)
 
     def known(self, name: str) -> bool:
         """Is there such a node?"""
@@ -120,29 +132,17 @@ class NodeRegistry:
         self, hello: Hello, link: AgentLink, *, token_node: str
     ) -> Session:
         """Accept a node's stream (runtime.frames.AgentFront)."""
-        if token_node not in ("*", hello.node):
-            raise HpcError(
-                "PERMISSION_DENIED", user=token_node, operation=f"join as {hello.node}"
-            )
-        if not hello.protocol_min <= PROTOCOL <= hello.protocol_max:
-            raise HpcError(
-                "PROTOCOL_MISMATCH",
-                low=hello.protocol_min,
-                high=hello.protocol_max,
-                ours=PROTOCOL,
-            )
-        _check(hello)
+        check_hello(hello, token_node)
         self._sessions += 1
         number = self._newest[hello.node] = self._sessions
         try:
-            async with self._changing.setdefault(hello.node, asyncio.Lock()):
-                actor = await self._admit(hello)
+            actor = await self._admit(hello)
             if self._newest[hello.node] != number:
                 raise HpcError("STALE_SESSION", node=hello.node)
         finally:
             if hello.node not in self._by_name:
                 self._newest.pop(hello.node, None)
-                self._changing.pop(hello.node, None)
+                self.changes.forget(hello.node)
         rebooted = actor.record.compared_boot_id != hello.boot_id
         beat = min(TRANSPORT_BEAT_S, float(self._world.settings.heartbeat_s))
         session = actor.connect(link, hello, rebooted=rebooted, beat_s=beat)
@@ -161,48 +161,65 @@ class NodeRegistry:
 
     async def _admit(self, hello: Hello) -> NodeActor:
         """Return the node's actor, with what the Hello says recorded."""
-        actor = self._by_name.get(hello.node)
-        if actor is None:
-            if len(self._by_id) >= NODE_LIMIT:
-                raise HpcError("QUEUE_FULL", what="there are too many nodes")
-            self._last_id += 1
-            now = self._world.clock.wall()
-            blank = NodeRecord(node_id=self._last_id, name=hello.node, online_time=now)
-            record = blank.learned(hello)
-            await written(self._world, Delta(nodes=[record.row()]))
-            return self._adopt(record)
-        other, session = actor.record.machine_id, actor.session
-        alive = session is not None and session.hello.boot_id != hello.boot_id
-        if alive and other and other != hello.machine_id:
-            raise HpcError("NODE_CONFLICT", node=hello.node)
-        record = actor.record.learned(hello)
-        if record != actor.record:
-            await written(self._world, Delta(nodes=[record.row()]))
-            actor.record = record
-        return actor
+
+        def decide() -> Change:
+            actor = self._by_name.get(hello.node)
+            if actor is not None:
+                return admission(self._world, actor, hello, new=False)
+            actor = NodeActor(self._world, self._blank(hello.node))
+            change = admission(self._world, actor, hello, new=True)
+            groups_known = change.then
+
+            def then() -> None:
+                if groups_known is not None:
+                    groups_known()
+                self._register(actor)
+
+            change.then = then
+            return change
+
+        known = all(map(self._world.groups.known, declared_groups(hello)))
+        # Whoever makes groups takes turns with all that do.
+        names = [hello.node] if known else ["", hello.node]
+        await self.changes.make(names, decide)
+        return self._by_name[hello.node]
+
+    def _blank(self, name: str) -> NodeRecord:
+        """Return the record of a node that joins; its number is never used again.
+
+        Raises:
+            HpcError: QUEUE_FULL.
+        """
+        if len(self._by_id) >= NODE_LIMIT:
+            raise HpcError("QUEUE_FULL", what="there are too many nodes")
+        self._last_id += 1
+        now = self._world.clock.wall()
+        return NodeRecord(
+            node_id=self._last_id, name=name, join_time=now, online_time=now
+        )
 
     def compared(self, actor: NodeActor, boot_id: str) -> None:
         """Every job has learned what lives on the node since it booted."""
-        if actor.record.compared_boot_id != boot_id:
-            self._world.spawn(self._compared(actor, boot_id))
 
-    async def _compared(self, actor: NodeActor, boot_id: str) -> None:
-        async with self._changing.setdefault(actor.record.name, asyncio.Lock()):
+        def decide() -> Change:
             record = replace(actor.record, compared_boot_id=boot_id)
-            await written(self._world, Delta(nodes=[record.row()]))
-            actor.record = record
+            return Change(records=[(actor, record)])
 
-    def changed(self, actor: NodeActor, name: str, message: str) -> None:
-        """Record that a node's reachability changed, and show it once it is durable."""
+        if actor.record.compared_boot_id != boot_id:
+            self._world.spawn(self.changes.make([actor.record.name], decide))
+
+    def reach_changed(self, actor: NodeActor, name: str, message: str) -> None:
+        """Record that a node is reachable or no longer, and show it once durable."""
         record = actor.record
         event = NodeEvent(
             name=name,
+            time=self._world.clock.wall(),
+            actor=agent_of(record.name) if actor.reachable else SYSTEM,
             node=record.name,
             state=record.state,
             previous=record.state,
             reachable=actor.reachable,
             message=message,
-            time=self._world.clock.wall(),
         )
 
         def done(seq: int, error: BaseException | None) -> None:
@@ -226,41 +243,29 @@ class NodeRegistry:
         Raises:
             HpcError: DISK_FULL, OUTCOME_UNKNOWN; then it is as it was.
         """
-        async with self._changing.setdefault(actor.record.name, asyncio.Lock()):
-            if state is NodeState.DRAINING and not actor.jobs:
-                state = NodeState.OFFLINE
+
+        def decide() -> Change:
+            before = actor.record
+            to = state
+            if to is NodeState.DRAINING and not actor.busy:
+                to = NodeState.OFFLINE
             now = self._world.clock.wall()
-            record = actor.record.in_state(state, reason, now)
+            # Nobody waited for what ran there: that is forced (IsForcedOffline).
+            forced = state is NodeState.OFFLINE and by != SYSTEM and actor.busy
+            record = before.in_state(to, reason, now, forced=forced)
             event = NodeEvent(
-                name=f"Node{state.name.capitalize()}",
-                node=record.name,
-                state=state,
-                previous=actor.record.state,
-                reachable=actor.reachable,
-                message=reason or by,
+                name=f"Node{to.name.capitalize()}",
                 time=now,
+                actor=by,
+                node=record.name,
+                state=to,
+                previous=before.state,
+                reachable=actor.reachable,
+                message=reason,
             )
-            delta = Delta(
-                events=[event.row()],
-                nodes=[record.row()],
-                requests=() if request is None else (request,),
-            )
-            future: asyncio.Future[None] = self._world.loop.create_future()
+            return Change(records=[(actor, record)], events=[event])
 
-            def done(seq: int, error: BaseException | None) -> None:
-                if error is None:
-                    actor.record = record
-                    self._world.feed.publish([event.view(seq)])
-                    actor.state_changed()
-                if future.done():
-                    return
-                if error is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(refusal_of(error))
-
-            self._world.store.commit(delta, done)
-            await future
+        await self.changes.make([actor.record.name], decide, request)
         self.look_at_drain(actor)
 
     def look_at_drain(self, actor: NodeActor) -> None:
@@ -272,7 +277,7 @@ class NodeRegistry:
         while actor.drained:
             try:
                 reason = actor.record.reason
-                await self.set_state(actor, NodeState.OFFLINE, reason, "system")
+                await self.set_state(actor, NodeState.OFFLINE, reason, SYSTEM)
             except HpcError as error:
                 log.warning("node %s: %s; trying again", actor.record.name, error)
                 await self._world.clock.sleep(RETRY_S)
@@ -310,6 +315,7 @@ class NodeRegistry:
             cores_in_use=scheduler.cores_in_use(node_id),
             jobs=tuple(sorted(actor.jobs)),
             running=actor.running,
+            load=actor.load,
         )
 
     def goodbye(self, retry_ms: int) -> None:
@@ -317,17 +323,3 @@ class NodeRegistry:
         for actor in self._by_id.values():
             if actor.session is not None:
                 actor.session.link.send(HeadFrame(goodbye_retry_ms=retry_ms))
-
-
-def _check(hello: Hello) -> None:
-    name = hello.node
-    if not _NAME.fullmatch(name):
-        problem = f"{name!r} is no name of a node: letters, digits, '-', '.', '_'"
-        raise HpcError("INVALID_FIELD", field="hello.node", problem=problem)
-    if not 1 <= hello.resources.cores <= CORE_LIMIT:
-        raise HpcError(
-            "OUT_OF_RANGE",
-            field="hello.cores",
-            value=hello.resources.cores,
-            limit=f"1 to {CORE_LIMIT}",
-        )

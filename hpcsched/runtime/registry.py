@@ -93,9 +93,14 @@ class JobRegistry:
 
     def refresh(self) -> None:
         """Settings have changed: let every job say anew what it wants."""
-        for actor in list(self._actors.values()):
-            if actor.job is not None and not actor.committing:
-                actor.resume()
+        for job_id in list(self._actors):
+            self.refresh_one(job_id)
+
+    def refresh_one(self, job_id: int) -> None:
+        """Let a job say anew what it wants."""
+        actor = self._actors.get(job_id)
+        if actor is not None and actor.job is not None and not actor.committing:
+            actor.resume()
 
     def forget(self, job_id: int) -> None:
         """Drop an actor; the store knows what there is to know."""

@@ -353,6 +353,17 @@ class SchedulerActor:
         """Return how many cores of a node jobs hold."""
         return self.books.in_use(node_id)
 
+    def held_on(self, node_id: int) -> Mapping[int, Sequence[int]]:
+        """Return job to the cores of a node that it holds."""
+        return self._on_node.get(node_id, {})
+
+    def forget_node(self, node_id: int) -> None:
+        """There is no such node any more; nobody holds anything there."""
+        known = self._nodes.pop(node_id, None)
+        self._cores -= 0 if known is None else known.cores
+        self._ready.discard(node_id)
+        self._on_node.pop(node_id, None)
+
     def jobs_on(self, node_id: int) -> tuple[int, ...]:
         """Return the jobs that hold cores of a node."""
         return self.books.jobs_on(node_id)

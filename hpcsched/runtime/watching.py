@@ -109,6 +109,9 @@ class Watching(JobReads):
 
     def _position_of(self, query: WatchQuery) -> int:
         feed, after = self._world.feed, query.after
+        if query.only_nodes and (query.job_ids or query.owner or query.snapshot):
+            problem = "not together with jobs, owner or snapshot"
+            raise HpcError("INVALID_FIELD", field="filter.only_nodes", problem=problem)
         if query.snapshot and after is not None:
             problem = "not together with after"
             raise HpcError("INVALID_FIELD", field="snapshot", problem=problem)
@@ -192,10 +195,10 @@ def _filtered(
     chosen = []
     for event in events:
         if not event.job_id:
-            if query.nodes and not query.job_ids:
+            if (query.nodes or query.only_nodes) and not query.job_ids:
                 chosen.append(event)
             continue
-        if not _wanted(event, query):
+        if query.only_nodes or not _wanted(event, query):
             continue
         if known:
             if event.revision <= known.get(event.job_id, 0):

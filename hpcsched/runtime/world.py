@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
     from hpcsched.runtime.feed import Feed
+    from hpcsched.runtime.node_groups import NodeGroups
     from hpcsched.runtime.node_registry import NodeRegistry
     from hpcsched.runtime.registry import JobRegistry
     from hpcsched.runtime.scheduler_actor import SchedulerActor
@@ -43,6 +44,7 @@ class World:
     feed: Feed = field(init=False)
     jobs: JobRegistry = field(init=False)
     nodes: NodeRegistry = field(init=False)
+    groups: NodeGroups = field(init=False)
     scheduler: SchedulerActor = field(init=False)
     tally: Tally = field(init=False)
     pools: Mapping[str, int] = field(default_factory=lambda: {"Default": 1})

@@ -69,6 +69,7 @@ def event_message(view: EventView) -> pb.Event:
         changes=[_change_message(change) for change in view.changes],
         node_change=_node_change_message(view) if view.node else None,
         message=view.message,
+        node_group=view.group,
     )
 
 
@@ -99,6 +100,8 @@ def _node_change_message(view: EventView) -> pb.NodeChange:
         state=cast("node_pb2.Node.State.ValueType", new),
         previous_state=cast("node_pb2.Node.State.ValueType", old),
         reachable=view.node_reachable,
+        joined_groups=view.joined_groups,
+        left_groups=view.left_groups,
     )
 
 

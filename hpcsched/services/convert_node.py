@@ -19,7 +19,7 @@ from hpcsched.services.convert_time import timestamp
 from hpcsched.services.cursors import encode_cursor
 
 if TYPE_CHECKING:
-    from hpcsched.core.views import ClusterView, NodeView
+    from hpcsched.core.views import ClusterView, CoreView, GroupView, NodeView
     from hpcsched.runtime.front import Caller
     from hpcsched.store.base import TokenRow
 
@@ -31,11 +31,18 @@ ROLES: Final = {
     ADMINISTRATOR: cluster_pb2.ROLE_ADMINISTRATOR,
     NODE: cluster_pb2.ROLE_NODE,
 }
+_JOB_TYPES: Final = (
+    node_pb2.Node.JOB_TYPE_BATCH,
+    node_pb2.Node.JOB_TYPE_ADMIN,
+    node_pb2.Node.JOB_TYPE_SERVICE,
+    node_pb2.Node.JOB_TYPE_BROKER,
+)
 _ROLE_NAMES: Final = {int(number): name for name, number in ROLES.items()}
 
 
 def node_message(view: NodeView) -> node_pb2.Node:
     """Return a node as it is shown."""
+    inventory = view.inventory
     return node_pb2.Node(
         id=view.node_id,
         name=view.name,
@@ -56,6 +63,46 @@ def node_message(view: NodeView) -> node_pb2.Node:
         containment=view.containment,
         job_ids=view.job_ids,
         running_tasks=view.running_tasks,
+        guid=view.guid,
+        labels=view.labels,
+        move_to_offline=view.state == node_pb2.Node.STATE_DRAINING,
+        forced_offline=view.forced_offline,
+        availability=node_pb2.Node.AVAILABILITY_ALWAYS_ON,
+        job_types=[kind for kind in _JOB_TYPES if kind & view.job_types],
+        affinity=cast("node_pb2.Node.Affinity.ValueType", view.affinity),
+        os=inventory.os,
+        kernel=inventory.kernel,
+        architecture=inventory.architecture,
+        cpu_model=inventory.cpu_model,
+        cpu_mhz=inventory.cpu_mhz,
+        gpus=inventory.gpus,
+        gpu_info=inventory.gpu_info,
+        addresses=inventory.addresses,
+        dns_suffix=inventory.dns_suffix,
+        join_time=timestamp(view.join_time),
+        load=view.load,
+    )
+
+
+def group_message(view: GroupView, *, nodes: bool) -> node_pb2.NodeGroup:
+    """Return a node group, with or without the names of its nodes."""
+    return node_pb2.NodeGroup(
+        name=view.name,
+        description=view.description,
+        managed=view.managed,
+        node_count=len(view.nodes),
+        nodes=view.nodes if nodes else (),
+    )
+
+
+def core_message(view: CoreView) -> node_pb2.Core:
+    """Return what a core does."""
+    return node_pb2.Core(
+        id=view.core,
+        state=cast("node_pb2.Core.State.ValueType", view.state + 1),
+        job_id=view.job_id,
+        task_id=view.task_id,
+        instance_id=view.instance_id,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from hpcsched.core.reports import EndDetail, Ended, LiveAttempt, Report, Started
+from hpcsched.core.views import Inventory
 from hpcsched.runtime.frames import AgentFrame, Heartbeat, Hello, OutputChunk, Resources
 
 if TYPE_CHECKING:
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from hpcsched.agent.v1 import agent_service_pb2, report_pb2
 
 T = TypeVar("T", int, float)
+
+#: Of what a node says about itself: characters of a text, texts of a list.
+LONGEST_FACT: Final = 200
+MOST_FACTS: Final = 32
 
 
 def hello_value(parts: Sequence[report_pb2.Hello]) -> Hello:
@@ -31,12 +36,27 @@ def hello_value(parts: Sequence[report_pb2.Hello]) -> Hello:
             sockets=r.sockets,
             memory_bytes=r.memory_bytes,
             containment=r.containment,
-            os=r.os,
             groups=tuple(r.groups),
+            inventory=_inventory(r),
         ),
         live=tuple(_live(one) for part in parts for one in part.live),
         term=first.term,
         machine_id=first.machine_id,
+    )
+
+
+def _inventory(r: report_pb2.Resources) -> Inventory:
+    """Return what a node says about itself, cut to what is bearable."""
+    return Inventory(
+        os=r.os[:LONGEST_FACT],
+        kernel=r.kernel[:LONGEST_FACT],
+        architecture=r.architecture[:LONGEST_FACT],
+        cpu_model=r.cpu_model[:LONGEST_FACT],
+        cpu_mhz=max(0, r.cpu_mhz),
+        gpus=max(0, r.gpus),
+        gpu_info=tuple(text[:LONGEST_FACT] for text in r.gpu_info[:MOST_FACTS]),
+        addresses=tuple(text[:LONGEST_FACT] for text in r.addresses[:MOST_FACTS]),
+        dns_suffix=r.dns_suffix[:LONGEST_FACT],
     )
 
 

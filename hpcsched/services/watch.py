@@ -37,6 +37,7 @@ class WatchService(watch_service_pb2_grpc.WatchServiceServicer):
             owner=wanted.owner,
             jobs_only=wanted.jobs_only,
             nodes=wanted.nodes,
+            only_nodes=wanted.only_nodes,
             snapshot=request.snapshot,
             backlog_only=request.backlog_only,
         )

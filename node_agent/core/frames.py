@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from node_agent.core.hardware import Hardware
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,6 +29,7 @@ class NodeFacts:
         groups: Node groups that the administrator put it in.
         term: Highest term of a head that was seen.
         version: Of this program.
+        hardware: What people want to know of the machine.
     """
 
     node: str
@@ -41,6 +44,7 @@ class NodeFacts:
     groups: Sequence[str]
     term: int
     version: str
+    hardware: Hardware = field(default_factory=Hardware)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ HELLO_BYTES: Final = 900 * 1024
 MOST_STARTS: Final = 1_000_000
 #: Most cores that one process may have.
 MOST_CORES: Final = 1 << 16
+#: What a field of the protocol takes; a kernel that says more is wrong.
+MOST_MHZ: Final = 2**31 - 1
 
 
 class OrderError(ValueError):
@@ -110,16 +112,29 @@ def _hello(facts: NodeFacts) -> report_pb2.Hello:
         protocol_min=PROTOCOL_MIN,
         protocol_max=PROTOCOL_MAX,
         agent_version=facts.version,
-        resources=report_pb2.Resources(
-            cores=facts.cores,
-            sockets=facts.sockets,
-            memory_bytes=facts.memory_bytes,
-            containment=facts.containment,
-            os=readable(facts.os),
-            groups=facts.groups,
-        ),
+        resources=_resources(facts),
         term=facts.term,
         machine_id=facts.machine_id,
+    )
+
+
+def _resources(facts: NodeFacts) -> report_pb2.Resources:
+    hardware = facts.hardware
+    return report_pb2.Resources(
+        cores=facts.cores,
+        sockets=facts.sockets,
+        memory_bytes=facts.memory_bytes,
+        containment=facts.containment,
+        os=readable(facts.os),
+        groups=facts.groups,
+        kernel=readable(hardware.kernel),
+        architecture=readable(hardware.architecture),
+        cpu_model=readable(hardware.cpu_model),
+        cpu_mhz=min(hardware.cpu_mhz, MOST_MHZ),
+        gpus=len(hardware.gpu_info),
+        gpu_info=[readable(text) for text in hardware.gpu_info],
+        addresses=[readable(text) for text in hardware.addresses],
+        dns_suffix=readable(hardware.dns_suffix),
     )
 
 

@@ -10,11 +10,13 @@ import os
 import platform
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from node_agent.core.hardware import Hardware
 from node_agent.probes.cpulist import parse_cpu_list
+from node_agent.probes.hardware import probe_hardware
 
 KIB: Final = 1024
 
@@ -38,6 +40,7 @@ class Machine:
     os: str
     boot_id: str
     machine_id: str
+    hardware: Hardware = field(default_factory=Hardware)
 
     @staticmethod
     def load() -> float:
@@ -62,6 +65,7 @@ def probe(root: Path = ROOT) -> Machine:
         os=os_name(root),
         boot_id=_text(root / "proc/sys/kernel/random/boot_id"),
         machine_id=_text(root / "etc/machine-id"),
+        hardware=probe_hardware(root),
     )
 
 

@@ -29,7 +29,7 @@ async def lasting(bench: Bench, name: str = "n1", cores: int = 2) -> FakeAgent:
 
 
 async def node(bench: Bench, name: str = "n1") -> Any:
-    (view,) = await bench.head.list_nodes(ANN, [name])
+    (view,) = await bench.nodes(name)
     return view
 
 
@@ -49,7 +49,7 @@ async def test_a_node_that_is_silent_for_90_s_is_unreachable_not_offline(
 
     view = await node(bench)
     assert (view.reachable, view.state) == (False, ONLINE)
-    assert (await names(bench)) == ["NodeReachable", "NodeUnreachable"]
+    assert (await names(bench)) == ["NodeAdded", "NodeReachable", "NodeUnreachable"]
     assert agent.links[-1].closed_for == "NODE_UNREACHABLE"
 
 
@@ -59,7 +59,7 @@ async def test_a_node_that_beats_stays_reachable(bench: Bench) -> None:
     await bench.clock.advance(600)
 
     assert (await node(bench)).reachable
-    assert await names(bench) == ["NodeReachable"]
+    assert await names(bench) == ["NodeAdded", "NodeReachable"]
 
 
 @pytest.mark.parametrize("rerunnable", [True, False])
@@ -236,7 +236,12 @@ async def test_an_offline_node_gets_nothing_until_it_is_online(bench: Bench) -> 
     await bench.head.online_nodes(ROOT, ["n1"], NO_ID)
 
     await bench.until_state(job_id, "Finished")
-    assert await names(bench) == ["NodeReachable", "NodeOffline", "NodeOnline"]
+    assert await names(bench) == [
+        "NodeAdded",
+        "NodeReachable",
+        "NodeOffline",
+        "NodeOnline",
+    ]
 
 
 async def test_draining_lets_what_runs_end_and_then_the_node_is_offline(
@@ -258,7 +263,12 @@ async def test_draining_lets_what_runs_end_and_then_the_node_is_offline(
     await settle()
 
     assert (await node(bench)).state == OFFLINE
-    assert await names(bench) == ["NodeReachable", "NodeDraining", "NodeOffline"]
+    assert await names(bench) == [
+        "NodeAdded",
+        "NodeReachable",
+        "NodeDraining",
+        "NodeOffline",
+    ]
 
 
 async def test_draining_an_idle_node_is_offline_at_once(bench: Bench) -> None:
@@ -326,7 +336,11 @@ async def test_states_of_nodes_survive_the_head(bench: Bench) -> None:
 
     after = await node(bench)
 
-    assert (after.state, after.reason, after.groups) == (OFFLINE, "why", ("gpu",))
+    assert (after.state, after.reason, after.groups) == (
+        OFFLINE,
+        "why",
+        ("ComputeNodes", "gpu"),
+    )
     assert after.node_id == before.node_id
     assert after.memory_bytes == 1 << 30
 

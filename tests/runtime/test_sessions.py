@@ -9,7 +9,6 @@ import pytest
 from hpcsched.common.errors import HpcError
 from hpcsched.core.reports import Ended
 from hpcsched.runtime.frames import AgentFrame, Heartbeat, Resources
-from tests.support.head_bench import ANN
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ async def test_frames_of_an_older_stream_are_ignored(bench: Bench) -> None:
     await settle()
 
     assert await bench.state(job_id) == "Running"
-    (view,) = await bench.head.list_nodes(ANN, ["n1"])
+    (view,) = await bench.nodes("n1")
     assert view.reachable
 
 
@@ -117,7 +116,7 @@ async def test_the_newest_stream_wins_even_if_an_older_is_still_being_recorded(
         await older
     assert refusal.value.reason == "STALE_SESSION"
     await newer
-    (view,) = await bench.head.list_nodes(ANN, ["n1"])
+    (view,) = await bench.nodes("n1")
     assert view.agent_version == "3"
 
 
@@ -188,7 +187,7 @@ async def test_a_hello_that_cannot_be_is_refused(
         await agent.connect(**changes)
 
     assert refusal.value.reason == reason
-    assert len(await bench.head.list_nodes(ANN, [])) == 1
+    assert len(await bench.nodes()) == 1
 
 
 async def test_a_gap_in_an_agents_frames_ends_the_stream(bench: Bench) -> None:

@@ -135,7 +135,7 @@ async def test_a_drain_that_the_disk_refuses_is_no_drain(bench: Bench) -> None:
     with pytest.raises(HpcError, match="disk is full"):
         await bench.head.offline_nodes(root, ["n1"], NO_ID, drain=False, reason="x")
 
-    (view,) = await bench.head.list_nodes(ANN, ["n1"])
+    (view,) = await bench.nodes("n1")
     assert (view.state, view.reason) == (3, "")
     job_id = await bench.submit()
     await bench.until_state(job_id, "Finished")
@@ -149,7 +149,7 @@ async def test_a_node_whose_registration_the_disk_refuses_is_none(
     with pytest.raises(HpcError, match="disk is full"):
         await bench.node()
 
-    assert await bench.head.list_nodes(ANN, []) == []
+    assert await bench.nodes() == []
 
 
 async def test_a_broken_store_answers_nobody_that_all_is_well(bench: Bench) -> None:

@@ -80,7 +80,7 @@ async def test_a_mask_leaves_only_its_fields(
     view = job_view(job_id=3, name="run", counts={8: 2, 9: 1})
     front.answers["list_jobs"] = [view]
     front.answers["list_tasks"] = ([task_view(name="t")], "")
-    front.answers["list_nodes"] = [node_view(name="n1")]
+    front.answers["find_nodes"] = [node_view(name="n1")]
     mask = FieldMask(paths=["id", "task_counts.failed"])
 
     page = await jobs.ListJobs(pb.ListJobsRequest(read_mask=mask))
@@ -110,7 +110,7 @@ async def test_a_mask_with_an_unknown_field_is_refused(path: str, jobs: Any) -> 
 async def test_nodes_are_chosen_and_sorted_by_the_head(
     nodes: Any, front: FakeFront
 ) -> None:
-    front.answers["list_nodes"] = [
+    front.answers["find_nodes"] = [
         node_view(name=f"n{n}", node_id=n, cores=n % 3) for n in range(1, 7)
     ]
     request = node_service_pb2.ListNodesRequest(

@@ -118,7 +118,7 @@ async def test_a_page_of_large_tasks_is_cut_where_the_next_one_begins(
 async def test_pages_of_nodes_join_to_the_whole_list(
     nodes: Any, front: FakeFront
 ) -> None:
-    front.answers["list_nodes"] = [node_view(name=f"n{n}") for n in range(1, 6)]
+    front.answers["find_nodes"] = [node_view(name=f"n{n}") for n in range(1, 6)]
     request = node_service_pb2.ListNodesRequest
 
     first = await nodes.ListNodes(request(page_size=3))

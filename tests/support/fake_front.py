@@ -6,7 +6,12 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from hpcsched.runtime.front import AccountingFront, ClusterFront, JobFront
+from hpcsched.runtime.front import (
+    AccountingFront,
+    ClusterFront,
+    JobFront,
+    NodeFront,
+)
 from hpcsched.store.base import TokenRow
 
 if TYPE_CHECKING:
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
     from hpcsched.core.caller import Caller
     from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
 
-FRONTS = (JobFront, ClusterFront, AccountingFront)
+FRONTS = (JobFront, ClusterFront, AccountingFront, NodeFront)
 STREAMS = ("watch", "watch_job", "read_output")
 
 #: Secrets of the tokens that there are.

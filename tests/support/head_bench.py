@@ -10,7 +10,7 @@ from hpcsched.core.caller import Caller
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskType
-from hpcsched.runtime.front import NewJob, Request, WatchQuery
+from hpcsched.runtime.front import NewJob, NodeQuery, Request, WatchQuery
 from hpcsched.runtime.head import Head
 from hpcsched.store.memory import MemoryStore
 from tests.support.fake_agent import FakeAgent
@@ -169,6 +169,10 @@ class Bench:
         await agent.connect()
         await settle()
         return agent
+
+    async def nodes(self, *names: str) -> Any:
+        """Return nodes as they are shown; without names all of them."""
+        return await self.head.find_nodes(ANN, NodeQuery(names=names))
 
     # Calls
 
