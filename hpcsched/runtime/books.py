@@ -6,6 +6,7 @@ that a plan in a cluster of ten thousand nodes need not go through all of them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,14 @@ class Books:
         self.known.forget()
         self._rebook(node.node_id)
 
+    def forget_node(self, node_id: int) -> None:
+        """There is no such node any more; nobody holds anything there."""
+        node = self.nodes.get(node_id)
+        if node is not None:
+            self.set_node(replace(node, cores=0), ready=False)
+            del self.nodes[node_id]
+            self._on_node.pop(node_id, None)
+
     def mark_exclusive(self, job_id: int, *, exclusive: bool) -> None:
         """Nobody else may use the nodes of this job."""
         if exclusive:
@@ -123,9 +132,9 @@ class Books:
         jobs = self._on_node.get(node_id, {})
         return len({core for cores in jobs.values() for core in cores})
 
-    def jobs_on(self, node_id: int) -> tuple[int, ...]:
-        """Return the jobs that hold cores of a node."""
-        return tuple(sorted(self._on_node.get(node_id, {})))
+    def held_on(self, node_id: int) -> Cores:
+        """Return job to the cores of a node that it holds."""
+        return self._on_node.get(node_id, {})
 
     def held_by_pool(self) -> dict[str, int]:
         """Return the cores that jobs hold by pool."""

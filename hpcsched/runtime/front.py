@@ -6,7 +6,7 @@ method raises ``HpcError`` for a refusal. Mutations return when the change is du
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hpcsched.core.caller import Caller as Caller  # noqa: PLC0414  services get it here
@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     from hpcsched.core.views import (
         AllocationView,
         ClusterView,
-        CoreView,
         EventView,
-        GroupView,
         JobView,
         NodeHistoryView,
-        NodeView,
         OutputPiece,
         TaskView,
     )
@@ -89,37 +86,6 @@ class TaskPage:
     full: bool = False
     conditions: tuple[Condition, ...] = ()
     sort: tuple[SortKey, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeQuery:
-    """Which nodes; all conditions must hold.
-
-    Attributes:
-        groups: In all of these.
-        labels: With all of these; an empty value stands for any.
-        states: NodeState numbers.
-    """
-
-    names: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    states: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeUpdate:
-    """What administrators say about nodes; None: no change.
-
-    Attributes:
-        labels: To set; an empty value deletes one.
-        job_types: Flags of node_record.JobTypes.
-        affinity: A node_record.Affinity number.
-    """
-
-    labels: Mapping[str, str] = field(default_factory=dict)
-    job_types: int | None = None
-    affinity: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,65 +245,6 @@ class JobFront(Protocol):
     def watch_job(
         self, caller: Caller, job_id: int, after: int | None, *, jobs_only: bool
     ) -> AsyncIterator[WatchItem]: ...
-
-
-class NodeFront(Protocol):
-    """Use cases of nodes and node groups."""
-
-    async def find_nodes(self, caller: Caller, query: NodeQuery) -> Sequence[NodeView]:
-        """Return the nodes that a query chooses, by name."""
-        ...
-
-    async def online_nodes(
-        self, caller: Caller, names: Sequence[str], request: Request
-    ) -> Sequence[NodeView]: ...
-    async def offline_nodes(
-        self,
-        caller: Caller,
-        names: Sequence[str],
-        request: Request,
-        *,
-        drain: bool,
-        reason: str,
-    ) -> Sequence[NodeView]: ...
-    async def update_nodes(
-        self, caller: Caller, names: Sequence[str], update: NodeUpdate, request: Request
-    ) -> Sequence[NodeView]: ...
-    async def forget_nodes(
-        self, caller: Caller, names: Sequence[str], request: Request
-    ) -> None: ...
-    async def cores(self, caller: Caller, name: str) -> Sequence[CoreView]: ...
-    async def list_groups(
-        self, caller: Caller, names: Sequence[str]
-    ) -> Sequence[GroupView]:
-        """Return node groups by name; all when no names are given."""
-        ...
-
-    async def create_group(
-        self,
-        caller: Caller,
-        name: str,
-        description: str,
-        nodes: Sequence[str],
-        request: Request,
-    ) -> GroupView: ...
-    async def describe_group(
-        self, caller: Caller, name: str, description: str, request: Request
-    ) -> GroupView: ...
-    async def delete_group(
-        self, caller: Caller, name: str, request: Request
-    ) -> None: ...
-    async def change_group(
-        self,
-        caller: Caller,
-        name: str,
-        nodes: Sequence[str],
-        request: Request,
-        *,
-        add: bool,
-    ) -> GroupView:
-        """Put nodes into a group or take them out; all or none."""
-        ...
 
 
 class ClusterFront(Protocol):

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.model import Job
     from hpcsched.core.views import NodeView
-    from hpcsched.runtime.front import NodeQuery, NodeUpdate, Request
+    from hpcsched.runtime.front import Request
     from hpcsched.runtime.ledger import Ledgers
     from hpcsched.runtime.mail import Ledger
     from hpcsched.runtime.node_actor import NodeActor
+    from hpcsched.runtime.node_front import NodeQuery, NodeUpdate
     from hpcsched.runtime.node_record import NodeRecord
     from hpcsched.runtime.world import World
     from hpcsched.store.base import RequestRow

@@ -355,18 +355,11 @@ class SchedulerActor:
 
     def held_on(self, node_id: int) -> Mapping[int, Sequence[int]]:
         """Return job to the cores of a node that it holds."""
-        return self._on_node.get(node_id, {})
+        return self.books.held_on(node_id)
 
     def forget_node(self, node_id: int) -> None:
         """There is no such node any more; nobody holds anything there."""
-        known = self._nodes.pop(node_id, None)
-        self._cores -= 0 if known is None else known.cores
-        self._ready.discard(node_id)
-        self._on_node.pop(node_id, None)
-
-    def jobs_on(self, node_id: int) -> tuple[int, ...]:
-        """Return the jobs that hold cores of a node."""
-        return self.books.jobs_on(node_id)
+        self.books.forget_node(node_id)
 
     def usable_cores(self, demand: Demand) -> Sequence[int]:
         """Return the cores of each node that takes work and that a job may use."""

@@ -11,7 +11,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.listing.nodes import search_nodes
 from hpcsched.core.listing.ordering import SortKey, decode_position, encode_position
 from hpcsched.core.listing.properties import NODE_PROPERTIES
-from hpcsched.runtime.front import NodeQuery, NodeUpdate
+from hpcsched.runtime.node_front import NodeQuery, NodeUpdate
 from hpcsched.services.convert_listing import conditions, projection, sort_keys
 from hpcsched.services.convert_node import core_message, group_message, node_message
 from hpcsched.services.cursors import Pages
@@ -22,7 +22,7 @@ from hpcsched.services.requests import page_size, request_of, texts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hpcsched.runtime.front import NodeFront
+    from hpcsched.runtime.node_front import NodeFront
 
 PAGE = 1000
 LARGEST_PAGE = 10_000

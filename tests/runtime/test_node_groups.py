@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpcsched.common.errors import HpcError
-from hpcsched.runtime.front import NodeQuery
+from hpcsched.runtime.node_front import NodeQuery
 from tests.support.head_bench import ANN, NO_ID, ROOT, once
 
 if TYPE_CHECKING:
@@ -232,9 +232,9 @@ async def test_nodes_are_chosen_by_group(bench: Bench) -> None:
 async def test_the_scheduler_knows_the_groups_of_nodes_at_once(bench: Bench) -> None:
     await bench.node("n1", groups=("fast",))
     await create(bench, "gpu", "n1")
-    node = bench.world.scheduler._nodes[1]
+    node = bench.world.scheduler.books.nodes[1]
     assert node.groups == {"ComputeNodes", "fast", "gpu"}
 
     await change(bench, "gpu", "n1", add=False)
 
-    assert bench.world.scheduler._nodes[1].groups == {"ComputeNodes", "fast"}
+    assert bench.world.scheduler.books.nodes[1].groups == {"ComputeNodes", "fast"}

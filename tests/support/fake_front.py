@@ -10,8 +10,8 @@ from hpcsched.runtime.front import (
     AccountingFront,
     ClusterFront,
     JobFront,
-    NodeFront,
 )
+from hpcsched.runtime.node_front import NodeFront
 from hpcsched.store.base import TokenRow
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from hpcsched.core.caller import Caller
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskType
-from hpcsched.runtime.front import NewJob, NodeQuery, Request, WatchQuery
+from hpcsched.runtime.front import NewJob, Request, WatchQuery
 from hpcsched.runtime.head import Head
+from hpcsched.runtime.node_front import NodeQuery
 from hpcsched.store.memory import MemoryStore
 from tests.support.fake_agent import FakeAgent
 from tests.support.manual_clock import MOST_TURNS, settle
