@@ -15,21 +15,34 @@ if TYPE_CHECKING:
 
 
 def event_lines(event: watch_service_pb2.Event) -> Iterator[str]:
-    """Yield a line per change of an event, or one for an event without changes."""
+    """Yield a line per change of an event, or one for an event without changes.
+
+    The first says who caused it, if that was a person; each says why, once.
+    """
     time = clock_time(event.time)
     told = f" ({event.message})" if event.message else ""
+    who = "" if _is_ours(event.actor) else f" by {event.actor}"
+    why = ""
     if event.HasField("node_change"):
-        yield f"{time}  {_node_line(event.node_change)}{told}"
+        yield f"{time}  {_node_line(event.node_change)}{told}{who}"
         return
     for change in event.changes:
         name = task_state if change.task_id else job_state
         state = short(name(change.state))
         before = short(name(change.previous_state)) if change.previous_state else ""
         arrow = f"{before} -> {state}" if before else state
-        yield f"{time}  {_what(event.job_id, change)}  {arrow}{told}"
-        told = ""
+        if change.reason not in {"", why, event.message}:
+            why = change.reason
+            told += f" ({why})"
+        yield f"{time}  {_what(event.job_id, change)}  {arrow}{told}{who}"
+        told = who = ""
     if not event.changes:
-        yield f"{time}  job {event.job_id}  {event.name}{told}"
+        yield f"{time}  job {event.job_id}  {event.name}{told}{who}"
+
+
+def _is_ours(actor: str) -> bool:
+    """Is it the head or a node, and no person?"""
+    return not actor or actor == "system" or actor.startswith("node:")
 
 
 def _what(job_id: int, change: watch_service_pb2.Change) -> str:

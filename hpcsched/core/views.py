@@ -218,12 +218,15 @@ class ChangeView:
         elements: Ranges of instance ids, each (first, last); empty for the job, a plain
             task, a master.
         state, previous_state: Numbers of JobState or TaskState; 0: none before.
+        reason_code, reason: Why, where there is something to say.
     """
 
     task_id: int
     elements: tuple[tuple[int, int], ...]
     state: int
     previous_state: int
+    reason_code: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

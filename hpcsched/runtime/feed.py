@@ -169,6 +169,8 @@ def changes_view(changes: Sequence[Change]) -> tuple[ChangeView, ...]:
             elements=tuple((a, b) for a, b in c.ranges),
             state=int(c.state),
             previous_state=int(c.previous),
+            reason_code=c.code,
+            reason=c.text,
         )
         for c in changes
     )

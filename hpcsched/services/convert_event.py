@@ -90,6 +90,8 @@ def _change_message(change: ChangeView) -> pb.Change:
         elements=ranges_text(change.elements),
         state=change.state,
         previous_state=change.previous_state,
+        reason_code=change.reason_code,
+        reason=change.reason,
     )
 
 

@@ -121,6 +121,8 @@ def test_history_is_one_event_per_line_with_states_by_name(
             "elements": "",
             "state": "STATE_QUEUED",
             "previous_state": "STATE_UNSPECIFIED",
+            "reason_code": 0,
+            "reason": "",
         }
     ]
     assert second["changes"] == [
@@ -129,6 +131,8 @@ def test_history_is_one_event_per_line_with_states_by_name(
             "elements": "1-64,70",
             "state": "STATE_RUNNING",
             "previous_state": "STATE_DISPATCHING",
+            "reason_code": 0,
+            "reason": "",
         }
     ]
     assert (first["cursor"], first["job_id"], first["revision"]) == ("c1", 1, "1")

@@ -154,7 +154,7 @@ def test_each_line_makes_an_element_of_every_line_that_is_not_blank(
         ("submit", "--array", "1-9:0", "--", "x"),
         ("submit", "--array", "1-3", "--each-line", "/dev/null", "--", "x"),
         ("submit", "--type", "sweep", "--", "x"),
-        ("submit", "--type", "service", "--", "x"),
+        ("submit", "--type", "servant", "--", "x"),
         ("submit", "--cores", "two", "--", "x"),
         ("submit", "--env", "A", "--", "x"),
         ("submit", "--priority", "urgent", "--", "x"),

@@ -6,6 +6,7 @@ event was decided by the rules before it came here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.accounting import book_end, book_uses
@@ -46,6 +47,7 @@ _BUSY: Final = frozenset(
     }
 )
 _PASSED: Final = (TaskState.CONFIGURING, TaskState.SUBMITTED, TaskState.VALIDATING)
+_EXPLAINED: Final = (TaskState.FAILED, TaskState.CANCELED, TaskState.CANCELING)
 
 
 class InvalidTransitionError(Exception):
@@ -100,7 +102,11 @@ def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:
         if (job.state, state) not in LEGAL_JOB_MOVES:
             way = f"from {job.state.label} to {state.label}"
             raise InvalidTransitionError(f"job {job.job_id}: {event.name} leads {way}")
-        changes.append(Change(0, (), state, job.state))
+        text, code = "", 0
+        if state is event.path[-1] and event.message:
+            text = event.message
+            code = job.error_code if text == job.error_message else 0
+        changes.append(Change(0, (), state, job.state, code, text))
         job.previous_state, job.state = job.state, state
         for record in special:
             _settle_record(job, record, (), changes)
@@ -201,7 +207,7 @@ def _enter(
     """Write the states that the move leads to, and count them."""
     table = job.tables[record.table]
     to = int(move.path[-1])
-    previous = _tell(record, move, changes)
+    previous = _tell(record, move, changes, *_reason(job, table, move, spans))
     for first, last in spans:
         table.fill("state", first, last, to)
         table.fill("prev", first, last, previous)
@@ -227,13 +233,27 @@ def _check(
         before = int(to)
 
 
-def _tell(record: TaskRecord, move: TaskMove, changes: list[Change]) -> int:
+def _reason(
+    job: Job, table: ElementTable, move: TaskMove, spans: Sequence[tuple[int, int]]
+) -> tuple[int, str]:
+    """Return why the elements go there, where watchers would ask."""
+    to = move.path[-1]
+    if to in _EXPLAINED or move.was == TaskState.CANCELING:
+        return job.notes[move.why or table.common("note", spans)]
+    return job.notes[move.why]
+
+
+def _tell(
+    record: TaskRecord, move: TaskMove, changes: list[Change], code: int, text: str
+) -> int:
     """Tell watchers of each state on the way; return the last but one."""
     elements: Ranges = move.ranges if record.has_elements else ()
     before = previous = move.was
     for state in move.path:
         changes.append(Change(move.task_id, elements, state, before))
         previous, before = before, int(state)
+    if code or text:
+        changes[-1] = replace(changes[-1], code=code, text=text)
     if record.has_elements and TaskState.RUNNING in move.path:
         record.started = True
     return previous

@@ -240,7 +240,7 @@ def encode_event(event: Event, changes: Iterable[Change]) -> bytes:
         body["o"] = event.notes
     if event.uses:
         body["u"] = event.uses
-    body["c"] = [(c.task_id, c.ranges, c.state, c.previous) for c in changes]
+    body["c"] = [_encode_change(change) for change in changes]
     return pack(body)
 
 
@@ -248,11 +248,16 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, IntEnum) else value
 
 
+def _encode_change(change: Change) -> tuple[Any, ...]:
+    head = (change.task_id, change.ranges, change.state, change.previous)
+    return (*head, change.code, change.text) if change.code or change.text else head
+
+
 def _encode_move(one: TaskMove) -> tuple[Any, ...]:
     columns = {name: _encode_column(value) for name, value in one.columns.items()}
     path = [int(state) for state in one.path]
     head = (one.task_id, one.ranges, one.was, path, columns)
-    tail = (dict(one.places),) if one.places else ()
+    tail = (dict(one.places), one.why) if one.places or one.why else ()
     return (*head, one.flags, one.bump, one.clear, *tail)
 
 
@@ -314,6 +319,7 @@ def _decode_move(stored: tuple[Any, ...]) -> TaskMove:
         bump=tuple(bump),
         clear=clear,
         places=tail[0] if tail else {},
+        why=tail[1] if len(tail) > 1 else 0,
     )
 
 

@@ -138,13 +138,13 @@ class Ending:
         """T11, T18: a fault of the task's own; rerun only if the job asks for that."""
         retries = self._job.table_of(record).get("retries", row)
         if may_go_again(self._turn, record) and retries < self._job.spec.retry_limit:
-            return _Way(way.was, (*way.path, S.QUEUED), counter="retries")
+            return way._replace(path=(*way.path, S.QUEUED), counter="retries")
         return way._replace(path=(*way.path, S.FAILED))
 
     def _system(self, record: TaskRecord, row: int, way: _Way) -> _Way:
         """T7, T8, T22, T23: nobody's fault."""
         if may_rerun(self._turn, record, row):
-            return _Way(way.was, (*way.path, S.QUEUED), counter="auto")
+            return way._replace(path=(*way.path, S.QUEUED), counter="auto")
         if replaces(self._job, record):
             return way._replace(path=(*way.path, S.CANCELED))
         return way._replace(path=(*way.path, S.FAILED))
@@ -181,9 +181,11 @@ class Ending:
         at.sort()
         ranges = to_ranges([instance for instance, _ in at])
         if way.path[-1] == S.QUEUED:
-            return requeued_move(
+            again = requeued_move(
                 record, ranges, way.was, way.path, way.counter, fresh=way.fresh
             )
+            again.why = self._turn.note(way.code, way.text) if way.code else 0
+            return again
         columns = self._columns(record, at)
         if way.path[-1] is S.CANCELED and way.was != S.CANCELING:
             columns["origin"] = int(CancelOrigin.NODE)  # a service's instance

@@ -84,6 +84,7 @@ class TaskMove:
             is followed by the next number.
         places: What elements hold on other nodes from now on, by instance; only of
             those for which that changes.
+        why: Number of the note that says why, for watchers: what runs again keeps none.
     """
 
     task_id: int
@@ -95,6 +96,7 @@ class TaskMove:
     bump: tuple[str, ...] = ()
     clear: bool = False
     places: Mapping[int, Place] = field(default_factory=dict)
+    why: int = 0
 
     @property
     def count(self) -> int:
@@ -139,9 +141,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of state that an event means, as watchers see it (task 0: the job)."""
+    """A change of state that an event means, as watchers see it (task 0: the job).
+
+    Attributes:
+        code, text: Why, where it is no matter of course: the reference's number and
+            what people read; they are the same for all elements, or left out.
+    """
 
     task_id: int
     ranges: Ranges
     state: int
     previous: int
+    code: int = 0
+    text: str = ""

@@ -127,6 +127,7 @@ def lost_moves(turn: Turn, rows: _Rows, reason: EndReason) -> list[TaskMove]:
         if to_state == S.QUEUED:
             counter = "" if stopped else "auto"
             one = requeued_move(record, ranges, state, path, counter, fresh=fresh)
+            one.why = 0 if stopped else turn.note(code, text)
         else:
             columns: dict[str, Any] = {"end": turn.now, "reason": int(reason)}
             if not stopped:

@@ -137,6 +137,17 @@ class ElementTable:
         value = 0 if column is None else column[row]
         return value or 1 if name == "attempt" else value
 
+    def common(self, name: str, spans: Sequence[tuple[int, int]]) -> int:
+        """Return the value of a counting column that all rows share, else 0."""
+        column = self._wide.get(name)
+        if column is None:
+            return 0
+        value = int(column[spans[0][0]])
+        for first, last in spans if value else ():
+            if column[first : last + 1].count(value) != last - first + 1:
+                return 0
+        return value
+
     def column(self, name: str, first: int, last: int) -> bytes:
         """Return a byte column's values of some rows."""
         column = self.bytes.get(name)
