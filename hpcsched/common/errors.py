@@ -61,6 +61,17 @@ REASONS: Final[Mapping[str, Reason]] = {
         -2147220982,
         "job {job_id} is {state}; only Canceled, Failed, Queued or Submitted ones can be configured",
     ),
+    "SUBMISSION_FILTER_FAILED": Reason(_STATE, -2147219902, "{problem}"),
+    "SUBMISSION_FILTER_TIMEOUT": Reason(
+        _STATE,
+        -2147219884,
+        "the submission filter did not answer within {timeout} s; job {job_id} is Failed",
+    ),
+    "CANCELED_BEFORE_VERDICT": Reason(
+        "ABORTED",
+        -2147220991,
+        "job {job_id} left its validation before the submission filter had decided: it is {state}",
+    ),
     "INVALID_OPERATION": Reason(
         _STATE, -2147220977, "job {job_id} is {state}: {operation} is not possible"
     ),

@@ -21,7 +21,10 @@ from hpcsched.common.rng import SystemIds
 from hpcsched.common.sdnotify import Notifier
 from hpcsched.daemon.config import ConfigError
 from hpcsched.rpc.credentials import CredentialsError, TlsFiles
+from hpcsched.runtime.filter_process import FilterProcesses, prepare_filters
 from hpcsched.runtime.head import Head
+from hpcsched.runtime.submission import FilterKit
+from hpcsched.services.filter_documents import XmlDocuments
 from hpcsched.services.server import PortTakenError, Servers
 from hpcsched.store.errors import (
     StateDirectoryError,
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("hpcschedd")
 EX_BROKEN: Final = 74
+FILTERS: Final = "filters"
+"""Where the state directory has what filter programs are given."""
 EX_TAKEN: Final = 75
 EX_CONFIG: Final = 78
 STOP_GRACE_S: Final = 1.0
@@ -51,6 +56,7 @@ def run(config: Config, ready_file: Path | None) -> int:
     try:
         prepare_state_directory(state)
         lock = lock_state_directory(state)
+        prepare_filters(state / FILTERS)
     except StateLockedError as error:
         _log.error("%s", error)
         return EX_TAKEN
@@ -115,6 +121,7 @@ class _Daemon:
             files = config.tls
             tls = TlsFiles(cert=files.cert, key=files.key, ca=files.client_ca)
         ids = SystemIds(self._clock)
+        filters = FilterProcesses(self._state / FILTERS, self._clock, loop)
         store = open_store(self._state, loop=loop, on_broken=broken)
         try:
             head = Head(
@@ -124,6 +131,7 @@ class _Daemon:
                 name=config.cluster.name,
                 version=version("hpcsched"),
                 local_address=str(clients),
+                filters=FilterKit(programs=filters, documents=XmlDocuments()),
             )
             servers = Servers(head, self._clock, ids)
             bound = servers.bind(clients, agents, tls)
@@ -134,6 +142,7 @@ class _Daemon:
             await self._serve(head, servers, bound, stop)
         finally:
             await store.close()
+            filters.close()
         if self._broken is not None:
             _log.critical("the store is broken: %s", self._broken)
             return EX_BROKEN

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from hpcsched.common.errors import HpcError
+from hpcsched.common.errors import REASONS, HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.decide import decide, new_job
 from hpcsched.core.job.spec import JobSpec
-from hpcsched.core.job.states import JobType
+from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.job.validation import validate_new, validate_together
 from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.durable import refusal_of
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
     Made = list[tuple[Job, list[tuple[Decision, Mail]]]]
 
+FILTER_REASONS: Final = {
+    REASONS[name].hresult: name
+    for name in ("SUBMISSION_FILTER_FAILED", "SUBMISSION_FILTER_TIMEOUT")
+}
 COMMAND_NAME: Final = 80
 """Characters of a command that its job is named after."""
 
@@ -84,6 +88,8 @@ class JobCreation(JobReads):
         ids: Sequence[int] = await self._ledgers.once(
             caller, request, act, likely_new=True
         )
+        for job_id in ids:
+            await self._verdict(job_id)
         return ids
 
     async def clone_job(self, caller: Caller, job_id: int, request: Request) -> JobView:
@@ -128,6 +134,25 @@ class JobCreation(JobReads):
         return await self.get_job(caller, job_id, full=False)
 
     # How it is done
+
+    async def _verdict(self, job_id: int) -> None:
+        """Wait for the submission filter, if there is one (D9).
+
+        Raises:
+            HpcError: SUBMISSION_FILTER_FAILED, SUBMISSION_FILTER_TIMEOUT: its verdict;
+                CANCELED_BEFORE_VERDICT.
+        """
+        if not self._settings.submission_filter:
+            return
+        waited = await self._world.submissions.left(job_id)
+        state, code, text = await self._world.jobs.look(
+            job_id, lambda job: (job.state, job.error_code, job.error_message)
+        )
+        if state is JobState.FAILED and code in FILTER_REASONS:
+            facts = {"job_id": str(job_id)}
+            raise HpcError.from_wire(FILTER_REASONS[code], text, facts)
+        if waited and state in {JobState.CANCELED, JobState.CONFIGURING}:
+            raise HpcError("CANCELED_BEFORE_VERDICT", job_id=job_id, state=state.label)
 
     def _admit(self, caller: Caller) -> None:
         if self._world.stopping:
@@ -185,7 +210,13 @@ class JobCreation(JobReads):
         deltas[0].counters = {"next_job": self._next_job}
         if ledger is not None:
             deltas[0].requests = [request_row(ledger, ids, now)]
-        await self._commit_new(deltas, made)
+        if submit:
+            self._world.submissions.together(ids)
+        try:
+            await self._commit_new(deltas, made)
+        except Exception:
+            self._world.submissions.apart(ids)
+            raise
         return ids
 
     def _submission(self, caller: Caller, job: Job) -> c.Command:

@@ -43,11 +43,22 @@ _DEFAULTED: Final = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGXF
 _CHUNK: Final = 65536
 
 
+def prepare_filters(directory: Path) -> None:
+    """Make the directory, without what a head that was killed has left there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(mode=0o700)
+
+
 class FilterProcesses:
     """See the module (``filter_program.FilterPrograms``).
 
     Args:
-        directory: Of ours alone; what is in it is deleted.
+        directory: Of ours alone, see ``prepare_filters``.
         clock: The time.
         loop: The head's.
     """
@@ -62,16 +73,6 @@ class FilterProcesses:
         self._left: set[int] = set()
         # Two: a slow disk under one job's files is not every other job's.
         self._pool = ThreadPoolExecutor(2, "hpcsched-filter")
-
-    def prepare(self) -> None:
-        """Make the directory, without what a head that was killed has left there.
-
-        Raises:
-            OSError: it cannot be made.
-        """
-        if self._directory.exists():
-            shutil.rmtree(self._directory)
-        self._directory.mkdir(mode=0o700)
 
     def close(self) -> None:
         """Wait for what its threads do."""

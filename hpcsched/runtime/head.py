@@ -22,6 +22,7 @@ from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.outputs import Outputs
 from hpcsched.runtime.registry import JobRegistry, decode_stored
 from hpcsched.runtime.scheduler_actor import SchedulerActor
+from hpcsched.runtime.submission import SubmissionFilters
 from hpcsched.runtime.tally import Tally
 from hpcsched.runtime.token_calls import TokenCalls
 from hpcsched.runtime.watching import Watching
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from hpcsched.common.rng import Ids
     from hpcsched.core.job.model import Job
     from hpcsched.runtime.frames import AgentLink, AgentSession, Hello
+    from hpcsched.runtime.submission import FilterKit
     from hpcsched.store.base import Store, StoredJob, TokenRow
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class Head(
         name: Name of the cluster.
         version: Version of the program.
         local_address: Where clients find the head, as tasks are told.
+        filters: What runs filter programs; None: it can run none.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Head(
         name: str,
         version: str,
         local_address: str = "",
+        filters: FilterKit | None = None,
     ) -> None:
         self._spawned: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         scene = Scene(cluster=name, head=local_address, node_names={})
@@ -84,6 +88,7 @@ class Head(
             spawn=self._spawn,
             scene=scene,
         )
+        self._world.submissions = SubmissionFilters(self._world, filters)
         self._ledgers = Ledgers(self._world)
         self._version = version
         self._start_time = clock.wall()

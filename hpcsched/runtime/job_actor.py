@@ -261,6 +261,8 @@ class JobActor:
         job, world = self.job, self._world
         if job is None:
             return
+        if wanting:
+            world.submissions.note(job)
         batch = job.spec.job_type is not JobType.ADMIN
         world.tally.note(job)
         world.nodes.note_uses(self.job_id, frozenset(job.uses), evictable=batch)

@@ -10,7 +10,7 @@ from hpcsched.core.job.calls import check_stop
 from hpcsched.runtime.creation import JobCreation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.model import Job
@@ -31,6 +31,7 @@ class JobCalls(JobCreation):
         await self._check_nodes_of(job_id)
         command = c.SubmitJob(caller=caller, submit_order=self._next_order())
         await self._once(caller, job_id, command, request)
+        await self._verdict(job_id)
         return await self.get_job(caller, job_id, full=False)
 
     async def add_tasks(
@@ -95,7 +96,7 @@ class JobCalls(JobCreation):
         def command() -> c.Command:
             return c.RequeueJob(caller=caller, submit_order=self._next_order())
 
-        return await self._each(caller, job_ids, command, request)
+        return await self._each(caller, job_ids, command, request, then=self._verdict)
 
     async def configure_jobs(
         self, caller: Caller, job_ids: Sequence[int], request: Request
@@ -127,6 +128,7 @@ class JobCalls(JobCreation):
         order = self._next_order()
         command = c.RequeueTasks(caller=caller, tasks=_some(tasks), submit_order=order)
         await self._once(caller, job_id, command, request)
+        await self._verdict(job_id)
         return await self._tasks(caller, job_id, tasks)
 
     async def finish_tasks(
@@ -192,6 +194,8 @@ class JobCalls(JobCreation):
         job_ids: Sequence[int],
         command: Callable[[], c.Command],
         request: Request,
+        *,
+        then: Callable[[int], Awaitable[None]] | None = None,
     ) -> Sequence[JobView]:
         """Do it to one after the other; those before a refusal stay done (4.3)."""
         views = []
@@ -202,6 +206,8 @@ class JobCalls(JobCreation):
 
             try:
                 await self._ledgers.once(caller, request, act, part=done)
+                if then is not None:
+                    await then(job_id)
                 views.append(await self.get_job(caller, job_id, full=False))
             except HpcError as refusal:
                 raise _counted(refusal, done) from None

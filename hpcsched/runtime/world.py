@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.node_registry import NodeRegistry
     from hpcsched.runtime.registry import JobRegistry
     from hpcsched.runtime.scheduler_actor import SchedulerActor
+    from hpcsched.runtime.submission import SubmissionFilters
     from hpcsched.runtime.tally import Tally
     from hpcsched.store.base import Store
 
@@ -48,6 +49,7 @@ class World:
     scheduler: SchedulerActor = field(init=False)
     tally: Tally = field(init=False)
     pools: Mapping[str, int] = field(default_factory=lambda: {"Default": 1})
+    submissions: SubmissionFilters = field(init=False)
     stopping: bool = False
 
     def name_of(self, node_id: int) -> str:

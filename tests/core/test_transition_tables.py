@@ -113,6 +113,8 @@ JOB_EVENTS: dict[JobTrigger, tuple[c.Command, set[JobState]]] = {
     JobTrigger.RESIZE: (c.GrantCores(cores={9: (0,)}), {J.RUNNING}),
     JobTrigger.TIME_OUT: (c.Tick(), {J.RUNNING}),
     JobTrigger.PREEMPT: (c.PreemptCores(cores={}, whole=True), {J.RUNNING}),
+    JobTrigger.VERDICT: (c.TakeVerdict(validation=0), {J.EXTERNAL_VALIDATION}),
+    JobTrigger.FAIL_ACTIVATION: (c.FailActivation(), {J.QUEUED}),
 }
 
 
@@ -244,7 +246,9 @@ def test_every_report_in_every_state_of_a_task(state: TaskState, trigger: str) -
 
 def test_every_trigger_of_a_task_is_walked() -> None:
     of_masters = {TaskTrigger.CONCLUDE, TaskTrigger.FAIL_DEPENDENT}
-    assert {*TASK_CALLS, *TASK_INSIDE, *of_masters} == set(TaskTrigger)
+    of_filters = {TaskTrigger.VERDICT}  # test_filters
+    walked = {*TASK_CALLS, *TASK_INSIDE, *of_masters, *of_filters}
+    assert walked == set(TaskTrigger)
     assert {row.trigger for row in TASK_TABLE} == set(TaskTrigger)
 
 

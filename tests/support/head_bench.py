@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from types import TracebackType
 
+    from hpcsched.runtime.submission import FilterKit
     from hpcsched.store.memory_state import MemoryState
     from tests.support.manual_clock import ManualClock
     from tests.support.seeded_ids import SeededIds
@@ -90,8 +91,13 @@ class Bench:
     """See the module. Use it as an async context manager."""
 
     def __init__(
-        self, clock: ManualClock, ids: SeededIds, store: Any | None = None
+        self,
+        clock: ManualClock,
+        ids: SeededIds,
+        store: Any | None = None,
+        filters: FilterKit | None = None,
     ) -> None:
+        self.filters = filters
         self.clock = clock
         self.ids = ids
         self.store: Any = CrashingStore() if store is None else store
@@ -128,6 +134,7 @@ class Bench:
             ids=self.ids,
             name="test",
             version="1",
+            filters=self.filters,
         )
         await self.head.recover()
         self._run = asyncio.get_running_loop().create_task(self.head.run())

@@ -49,6 +49,8 @@ _BUSY: Final = frozenset(
 _PASSED: Final = (TaskState.CONFIGURING, TaskState.SUBMITTED, TaskState.VALIDATING)
 _EXPLAINED: Final = (TaskState.FAILED, TaskState.CANCELED, TaskState.CANCELING)
 
+_AFTER: Final = (TaskState.VALIDATING, TaskState.QUEUED, TaskState.FAILED)
+
 
 class InvalidTransitionError(Exception):
     """An event has no place in the state that it met: a fault of ours alone."""
@@ -345,7 +347,7 @@ def _settle_record(
     way: list[TaskState] = []
     if record.spec.size:
         way = [one for one in _PASSED if one in passed and one is not state]
-        if way and state not in (TaskState.QUEUED, TaskState.FAILED):
+        if way and state not in _AFTER:
             way = []
         skipped = record.state is TaskState.QUEUED and state.terminal
         if skipped and TaskState.RUNNING in passed:

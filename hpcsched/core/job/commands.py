@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hpcsched.common.errors import HpcError
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.states import JobState
     from hpcsched.core.reports import LiveAttempt, Report
@@ -294,6 +295,30 @@ class SyncNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeVerdict:
+    """The submission filter has decided (J6, J7).
+
+    Attributes:
+        validation: Which submission it was asked about; a late answer has another one.
+        refusal: Why the job is refused; None: it is accepted.
+    """
+
+    validation: int
+    refusal: HpcError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailActivation:
+    """The activation filter has failed a queued job (J9, exit code 4).
+
+    Attributes:
+        message: What the filter said; may be empty.
+    """
+
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time has passed; limits may have been reached (J16)."""
 
@@ -323,5 +348,7 @@ Command = (
     | LoseNode
     | EvictNode
     | SyncNode
+    | TakeVerdict
+    | FailActivation
     | Tick
 )

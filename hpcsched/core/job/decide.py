@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_out
 from hpcsched.core.job.commandjob import start_command
+from hpcsched.core.job.filtering import fail_activation, take_verdict
 from hpcsched.core.job.holds import end_hold, hold_job, release_job
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.modifying import modify_job
@@ -123,5 +124,7 @@ HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.LoseNode: lose_node,
     c.EvictNode: evict_node,
     c.SyncNode: sync_node,
+    c.TakeVerdict: take_verdict,
+    c.FailActivation: fail_activation,
     c.Tick: _tick,
 }

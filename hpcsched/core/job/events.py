@@ -31,6 +31,8 @@ class EventName(StrEnum):
     TASKS_ADDED = "TasksAdded"
     JOB_SUBMITTED = "JobSubmitted"
     JOB_REJECTED = "JobRejected"
+    JOB_VALIDATED = "JobValidated"
+    JOB_ACTIVATION_FAILED = "JobActivationFailed"
     JOB_STARTED = "JobStarted"
     JOB_RESIZED = "JobResized"
     JOB_CANCEL_REQUESTED = "JobCancelRequested"

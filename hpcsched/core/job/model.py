@@ -194,6 +194,7 @@ class Job:
         "unready",
         "user_ms",
         "uses",
+        "validation",
         "widest",
         "yields_all",
     )
@@ -211,6 +212,7 @@ class Job:
         self.start_time: float | None = None
         self.end_time: float | None = None
         self.submit_order = 0
+        self.validation = 0
         self.requeued = False
         self.error_code = 0
         self.error_message = ""

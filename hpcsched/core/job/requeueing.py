@@ -22,12 +22,11 @@ from hpcsched.core.job.stopping import StopOf, begin_stop
 from hpcsched.core.job.table import JobTrigger, require
 from hpcsched.core.job.turn import runs_of
 from hpcsched.core.job.verdict import (
-    IN_JOB,
-    IN_TASK,
     OUT_JOB,
     OUT_TASK,
     rejection,
     verdict_on,
+    way_in,
 )
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
@@ -137,17 +136,19 @@ def requeue_now(turn: Turn, also: dict[str, Any] | None = None) -> HpcError | No
     """
     job = turn.job
     verdict = verdict_on(turn)
+    job_path, task_path, more = way_in(turn)
     patch = {**again_patch(turn), **(also or {})}
     columns: dict[str, Any] = {}
     if verdict is not None:
         rejected, columns = rejection(turn, verdict)
-        patch |= rejected
+        job_path, task_path, more = OUT_JOB, OUT_TASK, rejected
+    patch |= more
     moves: list[TaskMove] = []
     tasks = reset_per_node(job)
     for record in job.ordinary():
         if record.spec.type is TaskType.SERVICE:
             continue  # what it had stays; new instances come
-        found = _rerun(turn, record, IN_TASK if verdict is None else OUT_TASK)
+        found = _rerun(turn, record, task_path)
         if found:
             moves.extend(found)
             tasks[record.task_id] = {"canceled": False, "started": False}
@@ -155,7 +156,7 @@ def requeue_now(turn: Turn, also: dict[str, Any] | None = None) -> HpcError | No
         one.columns = {**one.columns, **columns}
     turn.emit(
         EventName.JOB_REQUEUED if verdict is None else EventName.JOB_REJECTED,
-        path=IN_JOB if verdict is None else OUT_JOB,
+        path=job_path,
         patch=patch,
         moves=moves,
         tasks=tasks,

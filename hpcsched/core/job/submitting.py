@@ -16,12 +16,13 @@ from hpcsched.core.job.table import JobTrigger, require
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.validation import validate_added, validate_together
 from hpcsched.core.job.verdict import (
-    IN_JOB,
+    EXTERNAL_TASK,
     IN_TASK,
     OUT_JOB,
     OUT_TASK,
     rejection,
     verdict_on,
+    way_in,
 )
 from hpcsched.core.task.states import TaskState, TaskType
 
@@ -39,6 +40,8 @@ def create(turn: Turn, tasks: tuple[Any, ...]) -> None:
 
 def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
     """J3 to J7: Submitted, Validating, then Queued, or Failed with the verdict (D9).
+
+    Where there is a submission filter, a valid job waits for it (J5).
 
     Returns:
         The verdict when the job failed its validation, else None.
@@ -63,8 +66,9 @@ def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
         patch["parents"] = known_parents(job, command.kin)
     verdict = verdict_on(turn, resubmitted=True, kin=command.kin)
     if verdict is None:
-        moves = _configuring_moves(turn, IN_TASK)
-        turn.emit(EventName.JOB_SUBMITTED, path=IN_JOB, patch=patch, moves=moves)
+        path, task_path, more = way_in(turn)
+        moves = _configuring_moves(turn, task_path)
+        turn.emit(EventName.JOB_SUBMITTED, path=path, patch=patch | more, moves=moves)
         return None
     rejected, columns = rejection(turn, verdict)
     moves = _configuring_moves(turn, OUT_TASK, **columns)
@@ -155,11 +159,13 @@ def _submit_records(turn: Turn, task_ids: list[int]) -> None:
     job = turn.job
     if not task_ids:
         return
+    # While a filter decides on the job its tasks wait with it.
+    path = EXTERNAL_TASK if job.state is JobState.EXTERNAL_VALIDATION else IN_TASK
     moves = []
     for task_id in task_ids:
         record = job.tasks[task_id - 1]
         for state, spans in runs_of(job, record):
             if state == S.CONFIGURING:  # some may have been canceled by themselves
-                moves.append(move(record, spans, state, *IN_TASK))
+                moves.append(move(record, spans, state, *path))
     times = {task_id: {"submit_time": turn.now} for task_id in task_ids}
     turn.emit(EventName.TASKS_SUBMITTED, moves=moves, tasks=times)

@@ -41,6 +41,8 @@ class JobTrigger(StrEnum):
     HOLD = "hold or release"
     LOSE_PARENT = "parent deleted"
     STOPPED = "everything has stopped"
+    VERDICT = "verdict of the submission filter"
+    FAIL_ACTIVATION = "failed by the activation filter"
     ADD_TASKS = "add tasks"
     SUBMIT_TASKS = "submit tasks"
     CONCLUDE = "conclude service"
@@ -66,16 +68,27 @@ def _row(
 
 
 _IN = (S.SUBMITTED, S.VALIDATING, S.QUEUED)
+_EXTERNAL = (S.SUBMITTED, S.VALIDATING, S.EXTERNAL_VALIDATION)
 _REJECTED = (S.SUBMITTED, S.VALIDATING, S.FAILED)
 _J28_REJECTED = (S.CONFIGURING, *_REJECTED)
 _WAITING = (S.CONFIGURING, S.SUBMITTED, S.VALIDATING, S.EXTERNAL_VALIDATION, S.QUEUED)
+_STOPPED = (S.FAILED, S.CANCELED)
 _ALIVE = (*_WAITING, S.RUNNING)
 _T = JobTrigger
 
 JOB_TABLE: Final[tuple[Row, ...]] = (
     _row("J3 J4 J6", (S.CONFIGURING,), _T.SUBMIT, _IN),
+    _row("J5", (S.CONFIGURING,), _T.SUBMIT, _EXTERNAL),
     _row("J7", (S.CONFIGURING,), _T.SUBMIT, _REJECTED),
+    _row(
+        "J6 J7 filter",
+        (S.EXTERNAL_VALIDATION,),
+        _T.VERDICT,
+        (S.QUEUED,),
+        (S.FAILED,),
+    ),
     _row("J8", (S.QUEUED,), _T.START, (S.RUNNING,)),
+    _row("J9", (S.QUEUED,), _T.FAIL_ACTIVATION, (S.FAILED,)),
     _row("J10", (S.QUEUED,), _T.END_EMPTY, (S.FINISHED,), (S.FAILED,), (S.CANCELED,)),
     _row("J11", (S.RUNNING,), _T.RESIZE, ()),
     _row("J12 J13", (S.RUNNING,), _T.CLOSE, (S.FINISHING,)),
@@ -103,8 +116,8 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
     ),
     _row("J24 J25", (S.RUNNING,), _T.LOSE_RESOURCES, (S.QUEUED,), (S.FAILED,)),
     _row("J26 running", (S.RUNNING,), _T.REQUEUE, (S.CANCELING,)),
-    _row("J26", (S.FAILED, S.CANCELED), _T.REQUEUE, _IN, _REJECTED),
-    _row("J26 tasks", (S.FAILED, S.CANCELED), _T.REQUEUE_TASKS, _IN, _REJECTED),
+    _row("J26", _STOPPED, _T.REQUEUE, _IN, _EXTERNAL, _REJECTED),
+    _row("J26 tasks", _STOPPED, _T.REQUEUE_TASKS, _IN, _EXTERNAL, _REJECTED),
     _row("4.2", (*_WAITING, S.RUNNING), _T.REQUEUE_TASKS, ()),
     _row(
         "J27",
@@ -134,6 +147,7 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
         (S.FAILED,),
         (S.QUEUED,),
         _IN,
+        _EXTERNAL,
         _REJECTED,
     ),
     _row("T1", _ALIVE, _T.ADD_TASKS, ()),

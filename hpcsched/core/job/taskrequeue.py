@@ -14,12 +14,11 @@ from hpcsched.core.job.states import CancelRequest, JobState, JobType
 from hpcsched.core.job.table import JobTrigger, require
 from hpcsched.core.job.turn import runs_of
 from hpcsched.core.job.verdict import (
-    IN_JOB,
-    IN_TASK,
     OUT_JOB,
     OUT_TASK,
     rejection,
     verdict_on,
+    way_in,
 )
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
@@ -93,13 +92,14 @@ class _Line:
         if job.state.terminal:
             patch = {**again_patch(turn), "submit_order": self._order}
             tasks = reset_per_node(job)
-            path, states = IN_TASK, IN_JOB
+            states, path, more = way_in(turn)
             verdict = verdict_on(turn)
             if verdict is not None:
                 path, states = OUT_TASK, OUT_JOB
                 rejected, columns = rejection(turn, verdict)
                 patch |= rejected
             else:
+                patch |= more
                 tasks |= _forgive(job)
         moves = [_move(record, spans, state, path, columns) for state, spans in found]
         if job.state is not JobState.CONFIGURING and verdict is None:

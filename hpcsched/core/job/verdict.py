@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 IN_JOB: Final = (JobState.SUBMITTED, JobState.VALIDATING, JobState.QUEUED)
 IN_TASK: Final = (TaskState.SUBMITTED, TaskState.VALIDATING, TaskState.QUEUED)
+EXTERNAL_JOB: Final = (
+    *(JobState.SUBMITTED, JobState.VALIDATING),
+    JobState.EXTERNAL_VALIDATION,
+)
+EXTERNAL_TASK: Final = (TaskState.SUBMITTED, TaskState.VALIDATING)
 OUT_JOB: Final = (JobState.SUBMITTED, JobState.VALIDATING, JobState.FAILED)
 OUT_TASK: Final = (TaskState.SUBMITTED, TaskState.VALIDATING, TaskState.FAILED)
 
@@ -46,6 +51,19 @@ def verdict_on(
         if task:
             return HpcError("TASK_NOT_RERUNNABLE", task=task)
     return None
+
+
+def way_in(
+    turn: Turn,
+) -> tuple[tuple[JobState, ...], tuple[TaskState, ...], dict[str, Any]]:
+    """Return where a valid job and its tasks go, and the fields that go with it.
+
+    Into the queue (J6), or first to the submission filter (J5).
+    """
+    if not turn.settings.submission_filter:
+        return IN_JOB, IN_TASK, {}
+    again = {"validation": turn.job.validation + 1}
+    return EXTERNAL_JOB, EXTERNAL_TASK, again
 
 
 def rejection(turn: Turn, verdict: HpcError) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -32,6 +32,7 @@ class TaskTrigger(StrEnum):
     REQUEUE = "requeue"
     CONFIGURE = "configure"
     CONCLUDE = "conclude"
+    VERDICT = "verdict of the submission filter"
     FAIL_DEPENDENT = "task it depends on failed"
 
 
@@ -53,10 +54,19 @@ def _row(
 
 _T = TaskTrigger
 _IN = (S.SUBMITTED, S.VALIDATING, S.QUEUED)
+_EXTERNAL = (S.SUBMITTED, S.VALIDATING)
 _WAITING = (S.CONFIGURING, S.SUBMITTED, S.VALIDATING, S.QUEUED)
 
 TASK_TABLE: Final[tuple[Row, ...]] = (
-    _row("T2 T3", (S.CONFIGURING,), _T.SUBMIT, _IN),
+    _row("T2 T3", (S.CONFIGURING,), _T.SUBMIT, _IN, _EXTERNAL),
+    _row("J6 J7", (S.VALIDATING,), _T.VERDICT, (S.QUEUED,), (S.FAILED,)),
+    _row(
+        "J6 J7 late",
+        (S.SUBMITTED,),
+        _T.VERDICT,
+        (S.VALIDATING, S.QUEUED),
+        (S.VALIDATING, S.FAILED),
+    ),
     _row(
         "J7",
         (S.CONFIGURING, S.SUBMITTED, S.VALIDATING),
@@ -112,10 +122,18 @@ TASK_TABLE: Final[tuple[Row, ...]] = (
         (S.FINISHED,),
         (S.QUEUED,),
     ),
-    _row("T27 waiting", (S.QUEUED,), _T.REQUEUE, (), _IN),
+    _row("T27 waiting", (S.QUEUED,), _T.REQUEUE, (), _IN, _EXTERNAL),
     _row("T27 running", (S.RUNNING, S.DISPATCHING), _T.REQUEUE, (S.CANCELING,)),
-    _row("T27", (S.FAILED, S.CANCELED), _T.REQUEUE, (S.QUEUED,), _IN, (S.CONFIGURING,)),
-    _row("4.1 added", (S.CONFIGURING,), _T.REQUEUE, _IN),
+    _row(
+        "T27",
+        (S.FAILED, S.CANCELED),
+        _T.REQUEUE,
+        (S.QUEUED,),
+        _IN,
+        _EXTERNAL,
+        (S.CONFIGURING,),
+    ),
+    _row("4.1 added", (S.CONFIGURING,), _T.REQUEUE, _IN, _EXTERNAL),
     _row(
         "J27",
         (S.QUEUED, S.SUBMITTED, S.VALIDATING, S.FAILED, S.CANCELED),
