@@ -143,6 +143,20 @@ def test_tasks_that_are_requeued_during_validation_go_on_with_their_job() -> Non
     assert states(bench)[:2] == [T.QUEUED, T.QUEUED]
 
 
+def test_a_queued_job_that_is_changed_goes_through_the_filter_in_its_place() -> None:
+    bench = waiting()
+    verdict(bench)
+    order = bench.job.order
+
+    bench.do(c.ModifyJob(caller=ANN, changes={"custom_properties": {"a": "b"}}))
+
+    assert state_of(bench) is J.EXTERNAL_VALIDATION
+    assert states(bench) == [T.VALIDATING] * 3
+    verdict(bench)
+    assert state_of(bench) is J.QUEUED
+    assert bench.job.order == order
+
+
 @pytest.mark.parametrize("message", ["", "no licence"])
 def test_a_job_that_the_activation_filter_fails_never_starts(message: str) -> None:
     bench = Bench(plain(), sweep(2)).submit()

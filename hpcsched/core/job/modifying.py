@@ -16,12 +16,11 @@ from hpcsched.core.job.states import JobState
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.validation import validate_added, validate_job
 from hpcsched.core.job.verdict import (
-    IN_JOB,
-    IN_TASK,
     OUT_JOB,
     OUT_TASK,
     rejection,
     verdict_on,
+    way_in,
 )
 from hpcsched.core.task.states import TaskState
 
@@ -170,13 +169,13 @@ def _check_values(
 def _resubmit(turn: Turn, new: JobSpec) -> HpcError | None:
     """J28: out, changed and in again; its place and its count of requeues stay."""
     job = turn.job
-    old, job_path, task_path = job.spec, IN_JOB, IN_TASK
+    old = job.spec
+    job_path, task_path, patch = way_in(turn)
     job.spec = new  # the verdict is on what it would be; the event says it again
     try:
         verdict = verdict_on(turn)
     finally:
         job.spec = old
-    patch: dict[str, Any] = {}
     columns: dict[str, Any] = {}
     if verdict is not None:
         patch, columns = rejection(turn, verdict)
