@@ -25,6 +25,7 @@ _VERBS: Final = {
     "history": ("hpcsched.cli.accounting", "job_ends", "How jobs ended."),
     "get": (_HERE, "get", "Show cluster parameters."),
     "set": (_HERE, "set_", "Set cluster parameters."),
+    "env": (_HERE, "env", "Environment variables of every task."),
 }
 
 
@@ -55,9 +56,7 @@ def info(app: App) -> None:
     from hpcsched.cli.times import shown
 
     role = role_text(found.role)
-    jobs = ", ".join(
-        f"{n} {state}" for state, n in sorted(found.job_counts.items()) if n
-    )
+    jobs = _counts(found.job_counts)
     nodes = (
         f"{found.nodes_total}: {found.nodes_ready} ready, "
         f"{found.nodes_offline} offline, {found.nodes_draining} draining, "
@@ -73,9 +72,19 @@ def info(app: App) -> None:
                 ("Nodes", nodes),
                 ("Cores", f"{found.cores_busy} of {found.cores_total} in use"),
                 ("Jobs", jobs or "none"),
+                ("Tasks", _counts(found.task_counts) or "none"),
+                *(
+                    [("Restore mode", "nothing is started")]
+                    if found.restore_mode
+                    else []
+                ),
             )
         )
     )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in sorted(counts.items()) if n)
 
 
 @click.command("usage", cls=Verb)
@@ -191,7 +200,8 @@ def set_(app: App, values: tuple[tuple[str, str], ...]) -> None:
 
     \b
     Values are the reference's own text, where seconds and days are bare
-    numbers; an empty value restores the default.
+    numbers; an empty value restores the default. Any other name defines a
+    parameter of your own, which an empty value deletes.
       hpc cluster set TaskCancelGracePeriod=30 JobRetryCount=5
     """
 
@@ -199,6 +209,32 @@ def set_(app: App, values: tuple[tuple[str, str], ...]) -> None:
         return await client.cluster.set_parameters(dict(values))
 
     _print_parameters(app, app.call(work), details=False)
+
+
+@click.command("env", cls=Verb)
+@click.argument("values", type=PAIR, nargs=-1, metavar="[NAME=VALUE…]")
+@pass_app
+def env(app: App, values: tuple[tuple[str, str], ...]) -> None:
+    """Show the variables that every task gets, or set some (administrators).
+
+    \b
+    Those of a job and of a task replace them; an empty one of a job removes
+    them for it. An empty value deletes. Names that the scheduler provides
+    (CCP_…) are ignored.
+      hpc cluster env LICENSE_SERVER=27000@lic1 OLD=
+    """
+
+    async def work(client: AsyncClient) -> Mapping[str, str]:
+        if not values:
+            return await client.cluster.variables()
+        return await client.cluster.set_variables(dict(values))
+
+    found = dict(sorted(app.call(work).items()))
+    if app.as_json:
+        app.print_json({"variables": found})
+        return
+    for name, value in found.items():
+        app.print(name if app.quiet else f"{name}={value}")
 
 
 def _print_parameters(

@@ -124,6 +124,22 @@ class Cluster:
         answer = await self._connection.call(lambda s: s.cluster.SetParameters, request)
         return answer.parameters
 
+    async def variables(self) -> Mapping[str, str]:
+        """Return the environment variables that every task gets."""
+        request = cluster_service_pb2.ListVariablesRequest()
+        answer = await self._connection.call(lambda s: s.cluster.ListVariables, request)
+        return answer.variables
+
+    async def set_variables(
+        self, values: Mapping[str, str], *, request_id: str = ""
+    ) -> Mapping[str, str]:
+        """Set such variables, all or none, and return all; an empty value deletes."""
+        request = cluster_service_pb2.SetVariablesRequest(
+            values=values, request_id=request_id or self._connection.ids.uuid()
+        )
+        answer = await self._connection.call(lambda s: s.cluster.SetVariables, request)
+        return answer.variables
+
     async def create_token(
         self,
         user: str,

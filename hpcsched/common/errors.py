@@ -113,6 +113,12 @@ REASONS: Final[Mapping[str, Reason]] = {
         "task {task} is {state} in a job that is {job_state} and cannot be concluded",
     ),
     **EDITING,
+    "RESTORE_MODE": Reason(
+        _STATE,
+        -2147220788,
+        "the cluster is in restore mode: it takes no new work",
+        "an administrator ends it with hpc cluster set RestoreMode=False",
+    ),
     # Permission
     "PERMISSION_DENIED": Reason(_DENIED, -2147220981, "{user} may not {operation}"),
     "UNAUTHENTICATED": Reason(

@@ -22,6 +22,10 @@ SIGNALS: Final = {
 DAYS: Final = (
     *("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
 )
+LOG_LEVELS: Final = (
+    *("Off", "Critical", "Error", "Warning", "Information", "Verbose"),
+    *("ActivityTracing", "All"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +148,10 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _bool(
         *("EnablePools", "pools", "False"),
         "Give each pool at least its guaranteed share of the cores.",
+    ),
+    _choice(
+        *("EventLogLevel", "log_level", ("", *LOG_LEVELS), ""),
+        "Least level that the head logs; empty: as its configuration says.",
     ),
     _int(
         *("ExcludedNodesLimit", "excluded_limit", 10, 0, INT32),

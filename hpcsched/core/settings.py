@@ -30,6 +30,7 @@ class Settings:
     email_server: str = ""
     email_ssl: bool = False
     pools: bool = False
+    log_level: str = ""
     excluded_limit: int = 10
     grow_by_preemption: bool = False
     heartbeat_s: int = 30

@@ -277,7 +277,11 @@ class ClusterView:
     nodes: Mapping[str, int] = field(default_factory=dict)
     cores_total: int = 0
     cores_busy: int = 0
+    cores_idle: int = 0
+    sockets: int = 0
     job_counts: Mapping[int, int] = field(default_factory=dict)
+    task_counts: Mapping[int, int] = field(default_factory=dict)
+    restore_mode: bool = False
     last_seq: int = 0
 
 

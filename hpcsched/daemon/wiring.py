@@ -48,6 +48,17 @@ EX_TAKEN: Final = 75
 EX_CONFIG: Final = 78
 STOP_GRACE_S: Final = 1.0
 SWITCH_S: Final = 0.0005
+_LEVELS: Final = {
+    "Off": logging.CRITICAL + 1,
+    "Critical": logging.CRITICAL,
+    "Error": logging.ERROR,
+    "Warning": logging.WARNING,
+    "Information": logging.INFO,
+    "Verbose": logging.DEBUG,
+    "ActivityTracing": logging.DEBUG,
+    "All": logging.DEBUG,
+}
+"""The reference's levels of EventLogLevel as ours."""
 
 
 def run(config: Config, ready_file: Path | None) -> int:
@@ -132,6 +143,7 @@ class _Daemon:
                 version=version("hpcsched"),
                 local_address=str(clients),
                 filters=FilterKit(programs=filters, documents=XmlDocuments()),
+                on_log_level=self._log_at,
             )
             servers = Servers(head, self._clock, ids)
             bound = servers.bind(clients, agents, tls)
@@ -170,6 +182,11 @@ class _Daemon:
             await servers.stop(STOP_GRACE_S)
             living.cancel()
             feeding.cancel()
+
+    def _log_at(self, level: str) -> None:
+        """Log from a level of EventLogLevel on; empty: as the configuration says."""
+        least = _LEVELS[level] if level else self._config.log.level.upper()
+        logging.getLogger().setLevel(least)
 
     async def _feed_watchdog(self) -> None:
         interval = self._notifier.watchdog_interval_s

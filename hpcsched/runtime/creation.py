@@ -157,6 +157,8 @@ class JobCreation(JobReads):
     def _admit(self, caller: Caller) -> None:
         if self._world.stopping:
             raise HpcError("HEAD_STOPPING")
+        if self._settings.restore_mode:
+            raise HpcError("RESTORE_MODE")
         if not self._settings.allow_users and not caller.administrator:
             operation = "create or submit jobs while AllowNewUserConnections is False"
             raise HpcError("PERMISSION_DENIED", user=caller.user, operation=operation)

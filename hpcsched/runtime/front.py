@@ -260,6 +260,10 @@ class ClusterFront(Protocol):
     async def set_parameters(
         self, caller: Caller, values: Mapping[str, str], request: Request
     ) -> Sequence[tuple[str, str, str, str]]: ...
+    async def variables(self, caller: Caller) -> Mapping[str, str]: ...
+    async def set_variables(
+        self, caller: Caller, values: Mapping[str, str], request: Request
+    ) -> Mapping[str, str]: ...
     async def create_token(
         self,
         caller: Caller,

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.accounting_calls import AccountingCalls
+from hpcsched.runtime.cleaning import LAST_CLEANUP, Cleaning
 from hpcsched.runtime.cluster_calls import ClusterCalls
 from hpcsched.runtime.durable import written
 from hpcsched.runtime.feed import Feed
 from hpcsched.runtime.group_calls import GroupCalls
 from hpcsched.runtime.job_calls import JobCalls
-from hpcsched.runtime.ledger import KEEP_S, Ledgers
+from hpcsched.runtime.ledger import Ledgers
 from hpcsched.runtime.node_groups import NodeGroups
 from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.outputs import Outputs
+from hpcsched.runtime.parameter_calls import ParameterCalls
 from hpcsched.runtime.registry import JobRegistry, decode_stored
 from hpcsched.runtime.scheduler_actor import SchedulerActor
 from hpcsched.runtime.submission import SubmissionFilters
@@ -34,16 +35,13 @@ if TYPE_CHECKING:
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
-    from hpcsched.core.job.model import Job
     from hpcsched.runtime.frames import AgentLink, AgentSession, Hello
     from hpcsched.runtime.submission import FilterKit
     from hpcsched.store.base import Store, StoredJob, TokenRow
 
 log = logging.getLogger(__name__)
 CHECK_S: Final = 1.0
-LOOK_S: Final = 60.0
 GOODBYE_MS: Final = 500
-PURGE_BATCH: Final = 100
 
 
 class Head(
@@ -51,7 +49,9 @@ class Head(
     GroupCalls,
     Watching,
     Outputs,
+    Cleaning,
     ClusterCalls,
+    ParameterCalls,
     TokenCalls,
     AccountingCalls,
 ):
@@ -65,6 +65,8 @@ class Head(
         version: Version of the program.
         local_address: Where clients find the head, as tasks are told.
         filters: What runs filter programs; None: it can run none.
+        on_log_level: Called with the text of EventLogLevel where one was set, at the
+            start and when it changes.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Head(
         version: str,
         local_address: str = "",
         filters: FilterKit | None = None,
+        on_log_level: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._spawned: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         scene = Scene(cluster=name, head=local_address, node_names={})
@@ -95,6 +98,9 @@ class Head(
         self._texts: dict[str, str] = {}
         self._tokens: dict[bytes, TokenRow] = {}
         self._token_lock = asyncio.Lock()
+        self._variable_lock = asyncio.Lock()
+        self._on_log_level = on_log_level
+        self._last_cleanup = 0.0
         self._counters: dict[str, int] = {}
         self._next_job = 1
         self._order = 0
@@ -112,6 +118,9 @@ class Head(
         world.settings = Settings.from_texts(self._texts)
         self._tokens = {row.digest: row for row in state.tokens}
         self._counters = dict(state.counters)
+        self._restore_variables(state.entries)
+        if world.settings.log_level:
+            self._on_log_level(world.settings.log_level)
         world.feed = Feed(world.store, world.clock, state.last_seq, state.floor_seq)
         world.tally = Tally(state.counters)
         world.jobs = JobRegistry(world)
@@ -120,7 +129,10 @@ class Head(
         world.groups = NodeGroups(world)
         world.groups.restore(state.entries)
         world.nodes.restore(state.nodes)
-        await written(world, Delta(counters={"term": self._term}))
+        now = int(world.clock.wall())
+        self._last_cleanup = state.counters.get(LAST_CLEANUP, now)
+        kept = {"term": self._term, LAST_CLEANUP: int(self._last_cleanup)}
+        await written(world, Delta(counters=kept))
         count = 0
         for stored in await world.store.load_active():
             count += self._adopt(stored)
@@ -194,75 +206,6 @@ class Head(
                 # The head itself slept (stopped, suspended): nobody else is to blame.
                 self._world.nodes.forgive(late)
             self._world.nodes.check()
-
-    async def _clean_up_forever(self) -> None:
-        clock = self._world.clock
-        last = clock.wall()
-        while True:
-            # Looked at often: the hour may be set, and the wall clock as well.
-            await clock.sleep(LOOK_S)
-            now = clock.wall()
-            if now < last or self._next_cleanup(last) <= now:
-                last = now
-                try:
-                    await self.clean_up()
-                except Exception:
-                    log.exception("the purge of ended jobs failed; it is tried again")
-
-    def _next_cleanup(self, after: float) -> float:
-        """Return the time of the next daily purge, local time (lifecycle.md 8)."""
-        local = datetime.fromtimestamp(after).astimezone()
-        hour = self._world.settings.cleanup_hour
-        at = local.replace(hour=hour, minute=0, second=0, microsecond=0)
-        if at <= local:
-            at += timedelta(days=1)
-        return at.timestamp()
-
-    async def clean_up(self) -> None:
-        """Delete jobs that ended TTLCompletedJobs days ago, and old request ids (J32).
-
-        Raises:
-            HpcError: DISK_FULL, OUTCOME_UNKNOWN.
-        """
-        now = self._world.clock.wall()
-        before = now - self._world.settings.ttl_days * 86400.0
-        store = self._world.store
-        tried: set[int] = set()
-        while True:
-            found = await store.expired_jobs(before, PURGE_BATCH + len(tried))
-            ids = [job_id for job_id in found if job_id not in tried]
-            for job_id in ids:
-                await self._expire(job_id, before)
-            tried.update(ids)
-            if not ids:
-                break
-            tried.intersection_update(found)
-        await store.forget_requests(now - KEEP_S)
-
-    async def _expire(self, job_id: int, before: float) -> None:
-        try:
-            await self._purge(job_id, _expired(before), None)
-        except HpcError as error:
-            if error.reason in ("DISK_FULL", "OUTCOME_UNKNOWN"):
-                raise
-            log.info("job %d stays: %s", job_id, error)
-        else:
-            log.info("job %d: deleted, its time is over", job_id)
-
-
-def _expired(before: float) -> Callable[[Job], None]:
-    def check(job: Job) -> None:
-        ended = job.end_time
-        if not job.state.terminal or ended is None or ended >= before:
-            # It was queued again after it had been found.
-            raise HpcError(
-                "INVALID_OPERATION",
-                job_id=job.job_id,
-                state=job.state.label,
-                operation="expire",
-            )
-
-    return check
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

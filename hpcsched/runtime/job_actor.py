@@ -22,7 +22,7 @@ from hpcsched.core.job.decide import decide
 from hpcsched.core.job.effects import effects_of_turn, effects_on_node, held_cores
 from hpcsched.core.job.states import JobType
 from hpcsched.core.job.ticking import next_tick
-from hpcsched.core.orders import EndJob
+from hpcsched.core.orders import EndJob, StartTasks
 from hpcsched.runtime.accounting import ended_tasks
 from hpcsched.runtime.demand import demand_of, holder_of
 from hpcsched.runtime.durable import refusal_of
@@ -249,6 +249,8 @@ class JobActor:
             return effects_of_turn(decision.turn, world.scene)
         node_id = mail.command.node_id
         own = effects_on_node(job, node_id, world.settings, world.scene)
+        if world.settings.restore_mode:
+            own = [order for order in own if not isinstance(order, StartTasks)]
         also = effects_of_turn(decision.turn, world.scene)
         return [(node_id, order) for order in own] + [
             (other, order)

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 WAIT_LIMIT_S: Final = 55.0
 SHOWN_TASKS: Final = 20
 """Waiting tasks of which the reason is told."""
+RESTORE_MODE: Final = (
+    "nothing is started: the cluster is in restore mode, until an administrator "
+    "sets RestoreMode to False"
+)
 
 
 class JobReads:
@@ -124,6 +128,8 @@ class JobReads:
 
     def _why_job(self, job: Job) -> tuple[str, Sequence[str]]:
         lines = []
+        if self._settings.restore_mode and not job.state.terminal:
+            lines.append(RESTORE_MODE)
         reason = PendingReason.NONE
         match job.state:
             case JobState.QUEUED:

@@ -102,6 +102,12 @@ class JobRegistry:
         if actor is not None and actor.job is not None and not actor.committing:
             actor.resume()
 
+    def post_all(self, command: Command) -> None:
+        """Send a command to every job that is in memory and lives."""
+        for actor in list(self._actors.values()):
+            if actor.job is not None and not actor.job.state.terminal:
+                actor.post(Mail(None, command=command))
+
     def forget(self, job_id: int) -> None:
         """Drop an actor; the store knows what there is to know."""
         self._actors.pop(job_id, None)

@@ -143,7 +143,7 @@ class SchedulerActor:
 
     def _pass(self) -> None:
         self._scheduled = False
-        if self._world.stopping:
+        if self._world.resting:
             return
         clock = self._world.clock
         began = clock.mono()
@@ -297,7 +297,7 @@ class SchedulerActor:
         A job that starts at once then needs one commit, not two. Whoever asked tells
         the outcome with ``given``.
         """
-        if self._world.stopping or self.waiting or not self.books.open:
+        if self._world.resting or self.waiting or not self.books.open:
             return {}
         if self.books.loose:
             return {}  # somebody may be about to get it

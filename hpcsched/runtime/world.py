@@ -52,6 +52,11 @@ class World:
     submissions: SubmissionFilters = field(init=False)
     stopping: bool = False
 
+    @property
+    def resting(self) -> bool:
+        """Is nothing to be started: the head stops, or a store was restored?"""
+        return self.stopping or self.settings.restore_mode
+
     def name_of(self, node_id: int) -> str:
         """Return a node's name; a number that was never given out reads ``#n``."""
         return self.scene.node_names.get(node_id, f"#{node_id}")

@@ -45,6 +45,18 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
         rows = await self._front.set_parameters(caller(), values, request_of(request))
         return pb.SetParametersResponse(parameters=map(parameter_message, rows))
 
+    async def ListVariables(
+        self, request: pb.ListVariablesRequest, context: Any
+    ) -> pb.ListVariablesResponse:
+        return pb.ListVariablesResponse(variables=await self._front.variables(caller()))
+
+    async def SetVariables(
+        self, request: pb.SetVariablesRequest, context: Any
+    ) -> pb.SetVariablesResponse:
+        values = dict(request.values)
+        found = await self._front.set_variables(caller(), values, request_of(request))
+        return pb.SetVariablesResponse(variables=found)
+
     async def CreateToken(
         self, request: pb.CreateTokenRequest, context: Any
     ) -> pb.CreateTokenResponse:

@@ -15,6 +15,8 @@ from hpcsched.core.caller import (
     USER,
 )
 from hpcsched.core.job.states import JobState
+from hpcsched.core.parameters import known
+from hpcsched.core.task.states import TaskState
 from hpcsched.services.convert_time import timestamp
 from hpcsched.services.cursors import encode_cursor
 
@@ -130,6 +132,16 @@ def cluster_message(
             for state, count in view.job_counts.items()
         },
         cursor=encode_cursor(view.last_seq),
+        task_counts={
+            TaskState(state).name.lower(): count
+            for state, count in view.task_counts.items()
+        },
+        jobs_total=sum(view.job_counts.values()),
+        tasks_total=sum(view.task_counts.values()),
+        cores_idle=view.cores_idle,
+        cores_offline=view.cores_total - view.cores_busy - view.cores_idle,
+        sockets_total=view.sockets,
+        restore_mode=view.restore_mode,
     )
 
 
@@ -137,7 +149,11 @@ def parameter_message(row: tuple[str, str, str, str]) -> cluster_pb2.Parameter:
     """Return a parameter: name, value, default and description."""
     name, value, default, description = row
     return cluster_pb2.Parameter(
-        name=name, value=value, default_value=default, description=description
+        name=name,
+        value=value,
+        default_value=default,
+        description=description,
+        user_defined=known(name) is None,
     )
 
 

@@ -57,6 +57,16 @@ def test_parameters_are_read_and_set_by_name(hpc: CommandLine, api: FakeApi) -> 
     hpc("cluster", "set", "JobRetryCount", status=2)
 
 
+def test_variables_of_every_task_are_shown_and_set(
+    hpc: CommandLine, api: FakeApi
+) -> None:
+    assert hpc("cluster", "env").out == ""
+    assert hpc("cluster", "env", "B=2", "A=x=y").out == "A=x=y\nB=2\n"
+    assert hpc("cluster", "env", "--json").json == {"variables": {"A": "x=y", "B": "2"}}
+    assert dict(api.asked("SetVariables")[0].values) == {"A": "x=y", "B": "2"}
+    hpc("cluster", "env", "A", status=2)
+
+
 def test_info_and_usage_tell_who_uses_what(hpc: CommandLine, api: FakeApi) -> None:
     api.add_job("RUNNING", allocated_cores=3)
     api.add_job("QUEUED", owner="bob")

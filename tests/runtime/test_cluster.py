@@ -9,6 +9,7 @@ import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.orders import StopTasks
+from hpcsched.runtime.cleaning import RETRY_S
 from hpcsched.runtime.front import Stop
 from hpcsched.store.errors import StoreFullError
 from tests.support.head_bench import ANN, BOB, NO_ID, ROOT, a_sweep, a_task, once
@@ -27,7 +28,11 @@ async def put(bench: Bench, **values: str) -> None:
 async def test_parameters_are_validated_all_or_none(bench: Bench) -> None:
     for values, reason in (
         ({"TaskRetryCount": "5", "JobRetryCount": "-1"}, "PARAMETER_INVALID"),
-        ({"TaskRetryCount": "5", "Nonsense": "1"}, "PARAMETER_NOT_FOUND"),
+        ({"TaskRetryCount": "5", "Nonsense": ""}, "PARAMETER_NOT_FOUND"),
+        ({"TaskRetryCount": "5", "taskretrycount": "6"}, "PARAMETER_INVALID"),
+        ({"TaskRetryCount": "5", "No sense": "1"}, "PARAMETER_INVALID"),
+        ({"Nonsense": "x" * 1025}, "PARAMETER_INVALID"),
+        ({"Nonsense": "two\nlines"}, "PARAMETER_INVALID"),
         ({}, "REQUIRED_FIELD"),
     ):
         with pytest.raises(HpcError) as refusal:
@@ -315,8 +320,7 @@ async def test_a_purge_that_fails_does_not_end_the_head(bench: Bench) -> None:
     assert not bench.store._failures, "it was tried"
     assert bench._run is not None
     assert not bench._run.done()
-    bench.clock.jump_wall(DAY)
-    await bench.clock.advance(120)
+    await bench.clock.advance(RETRY_S + 120)
 
     with pytest.raises(HpcError, match="not found"):
         await bench.job(1)

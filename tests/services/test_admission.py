@@ -79,6 +79,8 @@ ALLOWED = {
     "ClusterService.GetClusterInfo": PEOPLE,
     "ClusterService.ListParameters": PEOPLE,
     "ClusterService.SetParameters": PEOPLE,
+    "ClusterService.ListVariables": PEOPLE,
+    "ClusterService.SetVariables": PEOPLE,
     "ClusterService.CreateToken": PEOPLE,
     "ClusterService.ListTokens": PEOPLE,
     "ClusterService.RevokeTokens": PEOPLE,

@@ -62,6 +62,7 @@ class FakeApi:
         self.events: list[watch_service_pb2.Event] = []
         self.outputs: dict[tuple[int, int, int, int], bytes] = {}
         self.parameters: dict[str, cluster_service_pb2.Parameter] = {}
+        self.variables: dict[str, str] = {}
         self.accounts: dict[str, Any] = {}
         self.tokens: dict[str, cluster_service_pb2.Token] = {}
         self.requests: list[tuple[str, Any]] = []

@@ -55,6 +55,21 @@ class FakeCluster:
 
         return self._api.answer("SetParameters", request, context, work)
 
+    def ListVariables(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            kind = cluster_service_pb2.ListVariablesResponse
+            return kind(variables=self._api.variables)
+
+        return self._api.answer("ListVariables", request, context, work)
+
+    def SetVariables(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            self._api.variables.update(request.values)
+            kind = cluster_service_pb2.SetVariablesResponse
+            return kind(variables=self._api.variables)
+
+        return self._api.answer("SetVariables", request, context, work)
+
     def CreateToken(self, request: Any, context: Any) -> Any:
         def work() -> Any:
             number = f"t{len(self._api.tokens) + 1}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.states import JobType
@@ -10,6 +10,8 @@ from hpcsched.core.orders import DefineTask, Role
 from hpcsched.core.task.states import TaskType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.settings import Settings
 
@@ -37,11 +39,13 @@ class Scene:
 
     Attributes:
         head: Address of the head for clients.
+        variables: Of every task, unless its job or itself says otherwise.
     """
 
     cluster: str
     head: str
     node_names: dict[int, str]
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def definition_of(
@@ -110,9 +114,12 @@ def is_protected(name: str) -> bool:
 
 
 def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]:
-    """Return job's, then task's, then the scheduler's variables; later ones win."""
+    """Return the cluster's, the job's, the task's, the scheduler's variables.
+
+    Later ones win; an empty one of the job takes the cluster's away (properties.md 7).
+    """
     spec = record.spec
-    own = {**job.spec.environment, **spec.environment}
+    own = {**scene.variables, **job.spec.environment, **spec.environment}
     user = {
         name: value
         for name, value in own.items()

@@ -58,10 +58,13 @@ def _run(turn: Turn) -> None:
         return
     if go_back_empty(turn) or lack_resources(turn):
         return
-    prepare(turn)
+    resting = turn.settings.restore_mode
+    if not resting:
+        prepare(turn)
     give_up(turn)
-    look_after(turn)
-    place(turn)
+    if not resting:
+        look_after(turn)
+        place(turn)
     shrink(turn)
     release(turn)
 

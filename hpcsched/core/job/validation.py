@@ -64,7 +64,7 @@ def validate_job(spec: JobSpec, settings: Settings) -> None:
     _seconds("spec.runtime", spec.runtime)
     _count("spec.task_execution_failure_retry_limit", spec.retry_limit, 0, INT32)
     _properties("spec.custom_properties", spec.custom_properties)
-    _environment("spec.environment", spec.environment)
+    check_environment("spec.environment", spec.environment)
     _size("spec.environment", _bytes_of(spec.environment))
     _exit_codes("spec.valid_exit_codes", spec.valid_exit_codes or "0")
     if len(spec.excluded_nodes) > settings.excluded_limit:
@@ -233,7 +233,7 @@ def _details(field: str, task: TaskSpec) -> None:
     _count(f"{field}.group_id", task.group_id, 0, INT32)
     _exit_codes(f"{field}.valid_exit_codes", task.valid_exit_codes or "0")
     _properties(f"{field}.custom_properties", task.custom_properties)
-    _environment(f"{field}.environment", task.environment)
+    check_environment(f"{field}.environment", task.environment)
     _count(f"{field}.fail_job_on_failure_count", task.critical_count, 0, CRITICAL_LIMIT)
     if task.critical_count > 1 and task.type not in _COUNTED:
         raise HpcError(
@@ -383,7 +383,12 @@ def _properties(field: str, pairs: Mapping[str, str]) -> None:
             raise HpcError(reason, field=field, length=len(value), limit=PROPERTY_LIMIT)
 
 
-def _environment(field: str, variables: Mapping[str, str]) -> None:
+def check_environment(field: str, variables: Mapping[str, str]) -> None:
+    """Refuse variables that no process can have.
+
+    Raises:
+        HpcError: ENVIRONMENT_NAME_INVALID, INVALID_FIELD.
+    """
     for name, value in variables.items():
         if not _VARIABLE.match(name):
             raise HpcError("ENVIRONMENT_NAME_INVALID", field=field, name=repr(name))
