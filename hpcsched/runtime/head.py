@@ -91,7 +91,9 @@ class Head(
             spawn=self._spawn,
             scene=scene,
         )
-        self._world.submissions = SubmissionFilters(self._world, filters)
+        self._world.submissions = SubmissionFilters(
+            self._world, filters, self._check_nodes
+        )
         self._ledgers = Ledgers(self._world)
         self._version = version
         self._start_time = clock.wall()

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.commands import TakeVerdict
+from hpcsched.core.job.commands import Rewrite, TakeVerdict
 from hpcsched.core.job.states import JobState
 from hpcsched.runtime.filter_documents import snapshot_of, variables_of
 from hpcsched.runtime.filter_program import FilterCall, FilterOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hpcsched.core.job.model import Job
+    from hpcsched.core.job.spec import JobSpec
     from hpcsched.runtime.filter_documents import FilterDocuments, JobSnapshot
     from hpcsched.runtime.filter_program import FilterPrograms
     from hpcsched.runtime.world import World
@@ -68,9 +69,16 @@ class SubmissionFilters:
     Args:
         world: The head's actors.
         kit: Runs the programs; None: this head can run none, and refuses.
+        check: Refuses what a job asks for and the cluster has not.
     """
 
-    def __init__(self, world: World, kit: FilterKit | None) -> None:
+    def __init__(
+        self,
+        world: World,
+        kit: FilterKit | None,
+        check: Callable[[JobSpec], None],
+    ) -> None:
+        self._check = check
         self._world = world
         self._kit = kit
         self._asked: dict[int, _Asked] = {}
@@ -203,9 +211,35 @@ class SubmissionFilters:
         )
         outcome = await self._kit.programs.run(call)
         refusal = _refusal(job_id, outcome, call.timeout_s)
+        rewrite: Rewrite | None = None
+        if refusal is None and outcome.exit_code == ACCEPT_CHANGED:
+            try:
+                rewrite = await self._rewrite(snapshot, outcome.document)
+            except (HpcError, ValueError) as problem:
+                text = "the submission filter left an XML that cannot be used"
+                refusal = _refused(job_id, f"{text}: {problem}")
         if refusal is not None:
             log.info("job %d: refused by the submission filter: %s", job_id, refusal)
-        return TakeVerdict(validation=validation, refusal=refusal)
+        return TakeVerdict(validation=validation, refusal=refusal, rewrite=rewrite)
+
+    async def _rewrite(self, snapshot: JobSnapshot, document: bytes) -> Rewrite:
+        """Return the job as the filter has left it.
+
+        Raises:
+            ValueError: the XML is malformed.
+            HpcError: it says what no job can be asked for.
+        """
+        assert self._kit is not None  # noqa: S101  it has just run a program
+        read = self._kit.documents.read
+        found = await asyncio.to_thread(read, document, snapshot)
+        for warning in found.warnings:
+            log.warning(
+                "job %d: in the XML of the submission filter: %s",
+                snapshot.job.job_id,
+                warning,
+            )
+        self._check(found.spec)
+        return Rewrite(spec=found.spec, tasks=found.tasks, added=found.added)
 
 
 def _refusal(job_id: int, outcome: FilterOutcome, timeout_s: float) -> HpcError | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from hpcsched.common.errors import HpcError
@@ -12,6 +15,9 @@ from hpcsched.core.task.states import TaskState
 from tests.support.job_bench import ANN, Bench, plain, prep, sweep
 
 FILTERED = Settings(submission_filter="/filter")
+if TYPE_CHECKING:
+    from hpcsched.core.task.spec import TaskSpec
+
 J, T = JobState, TaskState
 
 
@@ -177,3 +183,98 @@ def test_a_job_that_has_started_meanwhile_is_not_failed_by_the_filter() -> None:
     bench.do(c.FailActivation())
 
     assert state_of(bench) is J.RUNNING
+
+
+def rewritten(bench: Bench, *added: TaskSpec, **tasks: Any) -> None:
+    """Accept a job with other tasks (``t2=…``) and properties (``spec=…``)."""
+    spec = tasks.pop("spec", bench.job.spec)
+    numbered = {int(name[1:]): task for name, task in tasks.items()}
+    wanted = c.Rewrite(spec=spec, tasks=numbered, added=added)
+    validation = bench.job.validation
+    bench.do(c.TakeVerdict(validation=validation, rewrite=wanted))
+
+
+def test_an_accepted_job_is_what_the_filter_has_made_of_it() -> None:
+    bench = waiting()
+    spec = replace(bench.job.spec, priority=3000, project="p")
+
+    rewritten(bench, spec=spec, t1=plain("renamed"))
+
+    assert state_of(bench) is J.QUEUED
+    assert (bench.job.spec.priority, bench.job.spec.project) == (3000, "p")
+    assert bench.job.tasks[0].spec.name == "renamed"
+    assert states(bench) == [T.QUEUED] * 3
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_filter_may_change_the_range_of_a_sweep(count: int) -> None:
+    bench = waiting()
+
+    rewritten(bench, t2=sweep(count))
+
+    assert bench.job.tasks[1].counts[T.QUEUED] == bench.job.tasks[1].count == count
+    bench.grant({1: 8}).run_all()
+    bench.end_all()
+    assert state_of(bench) is J.FINISHED
+
+
+def test_a_filter_may_add_tasks_and_make_a_sweep_of_a_plain_one() -> None:
+    bench = waiting()
+
+    rewritten(bench, plain("new"), sweep(2, "more"), t1=sweep(4))
+
+    assert states(bench) == [T.QUEUED] * 5
+    assert [record.count for record in bench.job.ordinary()] == [4, 3, 1, 2]
+    bench.grant({1: 9}).run_all()
+    bench.end_all()
+    assert state_of(bench) is J.FINISHED
+
+
+def test_a_filter_that_makes_the_job_invalid_has_refused_it() -> None:
+    bench = waiting()
+
+    rewritten(bench, t1=plain("a", depends_on=("nobody",)))
+
+    assert state_of(bench) is J.FAILED
+    assert bench.job.error_code == -2147219902
+    assert "no task of this job is called nobody" in bench.job.error_message
+    assert bench.job.tasks[0].spec.name == ""
+
+
+def test_a_filter_cannot_change_what_has_ended() -> None:
+    bench = Bench(plain(), sweep(3), settings=FILTERED).submit()
+    verdict(bench)
+    bench.grant({1: 9}).run_all()
+    bench.end(1)
+    bench.end(2, 3)
+    bench.cancel("x")
+    bench.end_all()
+    bench.do(c.RequeueJob(caller=ANN, submit_order=9))
+
+    rewritten(bench, t2=sweep(2))
+
+    assert state_of(bench) is J.FAILED
+    assert "7.2: end_value cannot change" in bench.job.error_message
+    bench.do(c.RequeueJob(caller=ANN, submit_order=9))
+    rewritten(bench, t2=sweep(5))
+    assert bench.job.tasks[1].counts[T.FINISHED] == 1
+    assert bench.job.tasks[1].counts[T.QUEUED] == 4
+
+
+def test_a_task_that_was_never_submitted_stays_so_whatever_the_filter_adds() -> None:
+    bench = waiting()
+    bench.add(plain("draft"), submit=False)
+
+    rewritten(bench, plain("new"))
+
+    assert states(bench)[3:] == [T.CONFIGURING, T.QUEUED]
+
+
+def test_a_filter_may_hold_the_job() -> None:
+    bench = waiting()
+    spec = replace(bench.job.spec, hold_until=bench.now + 50)
+
+    rewritten(bench, spec=spec)
+
+    assert bench.job.hold_until == bench.now + 50
+    assert bench.job.held_by

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.states import NodeLoss
 from hpcsched.runtime.filter_program import FilterOutcome
 from hpcsched.runtime.front import Stop
 from hpcsched.store.errors import StoreFullError
-from tests.support.fake_filters import FakePrograms, exits, kit
+from tests.support.fake_filters import FakePrograms, exits, kit, rewrites
 from tests.support.head_bench import (
     ANN,
     NO_ID,
@@ -301,3 +302,61 @@ async def test_a_head_that_can_run_no_programs_refuses(
 
         with pytest.raises(HpcError, match="cannot run filter programs"):
             await bench.submit()
+
+
+async def test_exit_code_1_accepts_the_job_as_the_xml_is_left(
+    bench: Bench, programs: FakePrograms
+) -> None:
+    programs.answers = [rewrites(1, 'Priority="Normal"', 'Priority="Highest"')]
+    agent = await bench.node()
+
+    job_id = await bench.submit(a_task(arguments=("/bin/echo", "a b")), a_sweep(2))
+
+    assert (await bench.job(job_id)).priority == 4000
+    await bench.until_state(job_id, "Finished")
+    assert agent.starts
+    await bench.crash()
+    assert (await bench.job(job_id)).priority == 4000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("</Job>", "", "it is no well-formed XML"),
+        ('NiceId="1"', 'NiceId="7"', "NiceId 7: the job has tasks 1 to 1"),
+        ('NiceId="1"', "", "task 1 is missing; tasks cannot be taken out"),
+        ('Name="job"', f'Name="{"x" * 81}"', "81 characters; the limit is 80"),
+        ('Name="job"', 'RequestedNodes="n7"', "node n7 is not in this cluster"),
+        ('CommandLine="/bin/true"', 'CommandLine=""', "the task has no command"),
+        ("<?xml", "<!DOCTYPE Job []><?xml", "a document type (DOCTYPE)"),
+    ],
+)
+async def test_an_xml_that_makes_no_job_refuses_it(
+    bench: Bench, programs: FakePrograms, old: str, new: str, problem: str
+) -> None:
+    programs.answers = [rewrites(1, old, new)]
+
+    with pytest.raises(HpcError, match="the submission filter") as refusal:
+        await bench.submit()
+
+    assert refusal.value.reason == "SUBMISSION_FILTER_FAILED"
+    assert problem in str(refusal.value)
+    assert await bench.state(1) == "Failed"
+
+
+async def test_an_xml_that_is_left_as_it_was_changes_nothing(
+    bench: Bench, programs: FakePrograms
+) -> None:
+    programs.answers = [rewrites(1, "<Job", "<Job")]
+    spec: dict[str, Any] = {
+        "environment": {"A": "\r\n\x01"},
+        "runtime": 0.5,
+        "node_loss": NodeLoss.HOLD,
+    }
+    task = a_task(arguments=("a\x02", "*"), environment={"B": ""}, runtime=0.25)
+
+    job_id = await bench.submit(task, a_sweep(3, max_concurrent=2), **spec)
+
+    events = [e.name for e in await bench.events() if e.job_id == job_id]
+    assert "JobModified" not in events
+    assert "JobValidated" in events

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from hpcsched.common.errors import HpcError
     from hpcsched.core.caller import Caller
+    from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.job.states import JobState
     from hpcsched.core.reports import LiveAttempt, Report
     from hpcsched.core.task.spec import TaskSpec
@@ -295,16 +296,32 @@ class SyncNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """What the submission filter has made of a job.
+
+    Attributes:
+        tasks: By number, those that there were.
+        added: Those that there were not.
+    """
+
+    spec: JobSpec
+    tasks: Mapping[int, TaskSpec]
+    added: Sequence[TaskSpec] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TakeVerdict:
     """The submission filter has decided (J6, J7).
 
     Attributes:
         validation: Which submission it was asked about; a late answer has another one.
         refusal: Why the job is refused; None: it is accepted.
+        rewrite: It is accepted like this; None: as it is.
     """
 
     validation: int
     refusal: HpcError | None = None
+    rewrite: Rewrite | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.filtered import rewrite
+from hpcsched.core.job.holds import hold_at_submit
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
 from hpcsched.core.job.stopping import StopOf, stop_all
 from hpcsched.core.job.turn import move, runs_of
-from hpcsched.core.job.verdict import rejection
+from hpcsched.core.job.verdict import EXTERNAL_TASK, rejection
 from hpcsched.core.task.states import CancelOrigin, TaskState
 
 if TYPE_CHECKING:
@@ -40,9 +42,25 @@ def take_verdict(turn: Turn, command: TakeVerdict) -> HpcError | None:
     if job.validation != command.validation:
         return None
     verdict = command.refusal
+    fresh: frozenset[int] = frozenset()
+    fields: dict[str, Any] = {}
+    if verdict is None and command.rewrite is not None:
+        try:
+            fresh = rewrite(turn, command.rewrite)
+        except HpcError as invalid:
+            problem = f"the submission filter made the job invalid: {invalid}"
+            verdict = HpcError(
+                "SUBMISSION_FILTER_FAILED", job_id=job.job_id, problem=problem
+            )
+        else:
+            fields = hold_at_submit(job, turn.now)
     if verdict is None:
-        moves = _moves(turn, TaskState.QUEUED, {})
-        turn.emit(EventName.JOB_VALIDATED, path=(JobState.QUEUED,), moves=moves)
+        turn.emit(
+            EventName.JOB_VALIDATED,
+            path=(JobState.QUEUED,),
+            patch=fields,
+            moves=_moves(turn, TaskState.QUEUED, {}, fresh),
+        )
         return None
     patch, columns = rejection(turn, verdict)
     turn.emit(
@@ -55,11 +73,19 @@ def take_verdict(turn: Turn, command: TakeVerdict) -> HpcError | None:
     return verdict
 
 
-def _moves(turn: Turn, to: TaskState, columns: Mapping[str, Any]) -> list[TaskMove]:
+def _moves(
+    turn: Turn,
+    to: TaskState,
+    columns: Mapping[str, Any],
+    fresh: frozenset[int] = frozenset(),
+) -> list[TaskMove]:
+    """Return the moves of all that waits; new elements of ``fresh`` tasks as well."""
     moves = []
     for record in turn.job.ordinary():
         for state, spans in runs_of(turn.job, record):
             way = _WAY.get(TaskState(state))
+            if state == TaskState.CONFIGURING and record.task_id in fresh:
+                way = EXTERNAL_TASK
             if way is not None:
                 moves.append(move(record, spans, state, *way, to, **columns))
     return moves
