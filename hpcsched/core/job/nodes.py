@@ -78,23 +78,20 @@ def give_up_lost(turn: Turn) -> bool:
     """Apply the pending ends of what is being stopped on lost nodes at once (5.5)."""
     job = turn.job
     lost = [use for use in job.uses.values() if use.phase.lost]
-    rows = [
-        (record, row)
-        for use in lost
-        for record, row in rows_on(job, use.node_id)
-        if _given_up(job, record, row)
-    ]
-    moves = lost_moves(turn, rows, EndReason.NODE_LOST)
-    for use in lost:
+    stopped = False
+    for use in lost:  # one by one: an attempt may have cores on several of them
+        rows = [one for one in rows_on(job, use.node_id) if _given_up(job, *one)]
+        moves = lost_moves(turn, rows, EndReason.NODE_LOST)
         cut = [one for one in held_rows(job, use.node_id) if _given_up(job, *one)]
         moves += cut_moves(turn, cut, use.node_id, EndReason.NODE_LOST)
-    if moves:
-        patch = queued_front(job, moves)
-        turn.emit(EventName.TASKS_LOST, moves=moves, patch=patch)
+        if moves:
+            stopped = True
+            patch = queued_front(job, moves)
+            turn.emit(EventName.TASKS_LOST, moves=moves, patch=patch)
     empty: _Uses = {use.node_id: None for use in lost if not use.live}
     if empty:
         turn.emit(EventName.NODE_DROPPED, uses=empty)
-    return bool(moves or empty)
+    return bool(stopped or empty)
 
 
 def lost_moves(turn: Turn, rows: _Rows, reason: EndReason) -> list[TaskMove]:
