@@ -7,11 +7,13 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	&& echo "$$p" && break; done)
 PROTOS := $(shell find protos -name '*.proto' 2>/dev/null)
 BENCH ?= $(sort $(wildcard bench/*.py))
+LIVES ?= 500
+FIRST ?= 1000000
 INSTALLED := $(VENV)/.installed
 GENERATED := $(VENV)/.generated
 
 .DEFAULT_GOAL := help
-.PHONY: help dev protos demo test check format bench constraints clean
+.PHONY: help dev protos demo test walks check format bench constraints clean
 
 help:  ## show this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -40,6 +42,10 @@ demo: dev  ## a cluster on this machine, a sweep on it, its results
 
 test: dev  ## all tests; make test ARGS='-k sweep'
 	$(BIN)/python -m pytest $(ARGS)
+
+walks: dev  ## long random lives of jobs; make walks LIVES=1000 FIRST=5000
+	HPCSCHED_LIVES=$(LIVES) HPCSCHED_FIRST_LIFE=$(FIRST) \
+		$(BIN)/python -m pytest -p no:randomly tests/core/test_random_walks.py
 
 check: dev  ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

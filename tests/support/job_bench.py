@@ -67,7 +67,7 @@ class Bench:
         orders: Every order so far, (node, order).
         groups: Groups of nodes, as grants say.
         largest: Cores of the largest node, as grants say.
-        changes: Every change of state so far, as watchers got them.
+        done: Kinds of commands that were carried out so far.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Bench:
         self.sent: set[tuple[int, int, int, int]] = set()
         self.stopped: set[tuple[int, int, int, int]] = set()
         self.last: Decision | None = None
+        self.done: set[type[Any]] = set()
         self._queue = 0
         self.job, decision = new_job(
             7, "ann", self.spec, tasks, self.now, self.settings
@@ -103,6 +104,7 @@ class Bench:
             assert self.job.revision == revision
             assert picture(self.job) == before
             raise
+        self.done.add(type(command))
         self._took(decision)
         return decision
 
@@ -357,7 +359,9 @@ class Bench:
         self.orders.extend(orders)
         for node, order in orders:
             if isinstance(order, StartTasks):
-                self.sent |= _keys(node, order)
+                keys = _keys(node, order)
+                assert self.sent.isdisjoint(keys), "an attempt was started twice"
+                self.sent |= keys
             elif isinstance(order, StopTasks):
                 self.stopped |= _keys(node, order)
         self.watcher.take(decision.turn.events)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job import codec
 from hpcsched.core.job.apply import apply
 from hpcsched.core.job.deriving import derive_state
+from hpcsched.core.job.events import EventName
 from hpcsched.core.job.locating import ACTIVE, rows_on
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.readiness import ready_tasks
-from hpcsched.core.job.states import JobState
+from hpcsched.core.job.settle import result_of
+from hpcsched.core.job.states import JOB_TERMINAL, CancelRequest, JobState
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
+from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState
 from hpcsched.core.task.table import LEGAL_TASK_MOVES
 
@@ -64,6 +67,13 @@ def _table(table: ElementTable) -> dict[str, list[Any]]:
     return {**columns, "places": [table.places.get(row, ()) for row in rows]}
 
 
+OPEN = (TaskState.SUBMITTED, TaskState.VALIDATING, TaskState.QUEUED)
+AGAIN = {
+    *(EventName.JOB_REQUEUED, EventName.TASKS_REQUEUED, EventName.JOB_CONFIGURED),
+    EventName.JOB_REJECTED,
+}
+
+
 class Watcher:
     """Folds what was stored, and follows what watchers were told."""
 
@@ -94,6 +104,7 @@ class Watcher:
                 self.notes[number] = codec.pack((code, text))
             for change in changes:
                 self._hear(change)
+                self._check_left(event, change)
         for number, table in self._job.tables.items():
             for chunk, body in table.take_dirty().items():
                 self.chunks[number, chunk] = body
@@ -136,6 +147,19 @@ class Watcher:
         elif not master and change.previous:
             assert step in LEGAL_TASK_MOVES
 
+    def _check_left(self, event: Event, change: Change) -> None:
+        """What has ended begins again only because its user wants it to."""
+        if change.task_id:
+            ended = change.previous in TASK_TERMINAL
+            ended = ended and not self._follows(change)
+        else:
+            ended = change.previous in JOB_TERMINAL
+        assert not ended or event.name in AGAIN, (event.name, change)
+
+    def _follows(self, change: Change) -> bool:
+        """Is it a master, whose state follows from its elements?"""
+        return not change.ranges and self._is_master(change.task_id)
+
     def _is_master(self, task_id: int) -> bool:
         return self._job.tasks[task_id - 1].has_elements
 
@@ -158,6 +182,7 @@ def check_invariants(job: Job, watcher: Watcher) -> None:
     _check_uses(job)
     _check_elements(job, watcher)
     _check_ready(job)
+    _check_result(job, watcher)
     if job.state.terminal:
         assert not job.uses
         assert all(not record.open for record in job.tasks)
@@ -169,6 +194,17 @@ def check_invariants(job: Job, watcher: Watcher) -> None:
     if job.state in (JobState.CONFIGURING, JobState.QUEUED):
         assert not job.uses
         assert not job.on_nodes()
+
+
+def _check_result(job: Job, watcher: Watcher) -> None:
+    """A job that ended by itself ended as its tasks say (D11)."""
+    if job.state.terminal and watcher.path[-2:-1] == ["Finishing"]:
+        if job.request_cancel is CancelRequest.NONE:
+            assert job.state is result_of(job)
+    elif job.state in (JobState.QUEUED, JobState.RUNNING) and not job.service:
+        waits = job.on_nodes() or job.spec.run_until_canceled
+        waits = waits or any(job.counts[state] for state in OPEN) or held_back(job)
+        assert waits, "it has nothing to do, and does not end"
 
 
 def _check_ready(job: Job) -> None:

@@ -1,36 +1,55 @@
-"""Long random lives of a job, each made from a seed, with everything mixed."""
+"""Long random lives of a job, made by a die, with everything mixed."""
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
-from hpcsched.core.job.states import JobState, NodeLoss
+from hpcsched.core.job.states import JobState, JobType, NodeLoss
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.reports import EndDetail, LiveAttempt
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import EndReason, TaskType
-from tests.support.job_bench import ANN, Bench, plain, prep, release, service, sweep
+from tests.support.job_bench import (
+    ANN,
+    ROOT,
+    Bench,
+    instances_of,
+    plain,
+    prep,
+    release,
+    service,
+    sweep,
+)
 
 if TYPE_CHECKING:
+    import random
+
+    from hpcsched.core.caller import Caller
     from hpcsched.core.task.spec import TaskSpec
 
 NAMES = ("", "a", "b", "c")
 NODES = (1, 2, 3)
+PARENTS = (1, 2)
+STANDS = (JobState.QUEUED, JobState.RUNNING, JobState.FAILED, *[JobState.FINISHED] * 3)
+COMMANDS = 0.05
+"""Share of lives that are those of commands."""
 SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6}
-SELDOM |= {"conclude": 4}
-SELDOM |= {"modify": 5, "hold": 2}
+SELDOM |= {"modify": 5, "hold": 2, "note_parent": 8}
+SELDOM |= {"conclude": 4, "end_backfill": 3, "start_command": 3}
 OFTEN = {"grant": 60, "start": 50, "end": 50, "requeue": 15, "requeue_tasks": 20}
 
 
 class Walk:
     """One life: a job, and a die."""
 
-    def __init__(self, seed: int) -> None:
-        self.die = random.Random(seed)
-        self.exclusive = self.die.random() < 0.2
+    def __init__(self, die: random.Random) -> None:
+        self.die = die
+        self.exclusive = die.random() < 0.2
+        if die.random() < COMMANDS:
+            self.bench = Bench(*self.command(), job_type=JobType.ADMIN)
+            return
         least = self.die.choice([None, None, 3])
         endless = self.die.random() < 0.1
         most = 8 if least or endless else None
@@ -46,7 +65,18 @@ class Walk:
             retry_limit=self.die.randint(0, 1),
             min_cores=least or (3 if endless else None),
             max_cores=most,
+            parent_job_ids=self.die.choice([()] * 5 + [PARENTS]),
         )
+
+    @property
+    def who(self) -> Caller:
+        """Who asks: only administrators may ask anything of a command."""
+        admin = self.bench.job.spec.job_type is JobType.ADMIN
+        return ROOT if admin else ANN
+
+    def command(self) -> list[TaskSpec]:
+        """Return the tasks of a command, one per node."""
+        return [plain(node=f"n{node}") for node in NODES[: self.die.randint(1, 3)]]
 
     def tasks(self, *, late: bool = False) -> list[TaskSpec]:
         """Return up to four tasks, some of them sweeps, some waiting for others."""
@@ -86,10 +116,9 @@ class Walk:
 
     def go(self, steps: int) -> None:
         """Take so many steps."""
-        names = [name for name in vars(Walk) if name.startswith("step_")]
-        short = [name.removeprefix("step_") for name in names]
+        short = [name.removeprefix("step_") for name in STEPS]
         weights = [SELDOM.get(name, OFTEN.get(name, 10)) for name in short]
-        for name in self.die.choices(names, weights, k=steps):
+        for name in self.die.choices(STEPS, weights, k=steps):
             getattr(self, name)()
 
     def ask(self, command: c.Command) -> None:
@@ -100,9 +129,18 @@ class Walk:
             return
 
     def keys(self) -> list[c.TaskKey]:
-        die = self.die
+        """Return some tasks and elements; seldom such as there are none."""
+        die, job = self.die, self.bench.job
+        known = [
+            (record.task_id, instance)
+            for record in job.tasks
+            for instance in (0, *instances_of(record))
+        ]
         return [
-            (die.randint(1, 6), die.randint(0, 3)) for _ in range(die.randint(1, 3))
+            die.choice(known)
+            if known and die.random() < 0.8
+            else (die.randint(1, 6), die.randint(0, 3))
+            for _ in range(die.randint(1, 3))
         ]
 
     def flag(self) -> bool:
@@ -112,10 +150,22 @@ class Walk:
         return self.die.choice(NODES)
 
     def step_submit(self) -> None:
-        self.ask(c.SubmitJob(caller=ANN, submit_order=1))
+        states = {one: self.die.choice(STANDS) for one in PARENTS}
+        kin = c.Kin(states=states)
+        self.ask(c.SubmitJob(caller=self.who, submit_order=1, kin=kin))
+
+    def step_note_parent(self) -> None:
+        state = self.die.choice([*STANDS, JobState.FINISHED, None])
+        self.bench.do(c.NoteParent(parent=self.die.choice(PARENTS), state=state))
+
+    def step_start_command(self) -> None:
+        nodes = {n: self.die.choice([None, n, n]) for n in NODES}
+        self.ask(c.StartCommand(caller=ROOT, nodes=nodes))
 
     def step_grant(self) -> None:
         node, number, job = self.node(), self.die.randint(1, 4), self.bench.job
+        if job.spec.job_type is JobType.ADMIN:
+            return  # no scheduler ever hears of it
         held = job.uses.get(node)
         kept = () if held is None else held.cores
         cores = {node: tuple(sorted({*kept, *range(number)}))}
@@ -125,8 +175,13 @@ class Walk:
                 cores.setdefault(other, (0, 1, 2, 3))
         if job.state is not JobState.QUEUED or number >= job.min_cores():
             sites = {n: (f"n{n}", ("odd",) if n % 2 else ()) for n in cores}
-            most = self.die.choice([0, 4, 4])
-            self.ask(c.GrantCores(cores=cores, sites=sites, largest=most))
+            most, ahead = self.die.choice([0, 4, 4]), self.die.random() < 0.1
+            self.ask(
+                c.GrantCores(cores=cores, sites=sites, largest=most, backfill=ahead)
+            )
+
+    def step_end_backfill(self) -> None:
+        self.ask(c.EndBackfill())
 
     def step_start(self) -> None:
         found = list(self.bench.active())
@@ -188,16 +243,16 @@ class Walk:
             assert later is None or later > bench.now
 
     def step_cancel(self) -> None:
-        self.ask(c.CancelJob(caller=ANN, force=self.flag(), graceful=self.flag()))
+        self.ask(c.CancelJob(caller=self.who, force=self.flag(), graceful=self.flag()))
 
     def step_finish(self) -> None:
-        self.ask(c.FinishJob(caller=ANN, force=self.flag(), graceful=self.flag()))
+        self.ask(c.FinishJob(caller=self.who, force=self.flag(), graceful=self.flag()))
 
     def step_requeue(self) -> None:
-        self.ask(c.RequeueJob(caller=ANN, submit_order=2))
+        self.ask(c.RequeueJob(caller=self.who, submit_order=2))
 
     def step_configure(self) -> None:
-        self.ask(c.ConfigureJob(caller=ANN))
+        self.ask(c.ConfigureJob(caller=self.who))
 
     def step_modify(self) -> None:
         changes: dict[str, Any] = self.die.choice(
@@ -210,7 +265,7 @@ class Walk:
                 {"run_until_canceled": self.flag(), "min_cores": 3, "max_cores": 8},
             ]
         )
-        self.ask(c.ModifyJob(caller=ANN, changes=changes))
+        self.ask(c.ModifyJob(caller=self.who, changes=changes))
 
     def step_modify_task(self) -> None:
         changes: dict[str, Any] = self.die.choice(
@@ -225,32 +280,37 @@ class Walk:
             ]
         )
         task_id = self.die.randint(1, 6)
-        self.ask(c.ModifyTask(caller=ANN, task_id=task_id, changes=changes))
+        self.ask(c.ModifyTask(caller=self.who, task_id=task_id, changes=changes))
 
     def step_hold(self) -> None:
         until = self.die.choice([None, self.bench.now + 5])
-        self.ask(c.HoldJob(caller=ANN, until=until))
+        self.ask(c.HoldJob(caller=self.who, until=until))
 
     def step_release(self) -> None:
-        self.ask(c.ReleaseJob(caller=ANN))
+        self.ask(c.ReleaseJob(caller=self.who))
 
     def step_add(self) -> None:
         if len(self.bench.job.tasks) < 8:
             added = self.tasks(late=True)
-            self.ask(c.AddTasks(caller=ANN, tasks=added, submit=self.flag()))
+            self.ask(c.AddTasks(caller=self.who, tasks=added, submit=self.flag()))
 
     def step_submit_task(self) -> None:
-        self.ask(c.SubmitTasks(caller=ANN, task_ids=[self.die.randint(1, 6)]))
+        self.ask(c.SubmitTasks(caller=self.who, task_ids=[self.die.randint(1, 6)]))
 
     def step_cancel_tasks(self) -> None:
-        self.ask(c.CancelTasks(caller=ANN, tasks=self.keys(), force=self.flag()))
+        self.ask(c.CancelTasks(caller=self.who, tasks=self.keys(), force=self.flag()))
 
     def step_requeue_tasks(self) -> None:
-        self.ask(c.RequeueTasks(caller=ANN, tasks=self.keys(), submit_order=3))
+        self.ask(c.RequeueTasks(caller=self.who, tasks=self.keys(), submit_order=3))
 
     def step_conclude(self) -> None:
         task, cancel = self.die.randint(1, 3), self.flag()
-        self.ask(c.ConcludeService(caller=ANN, task_id=task, cancel_sub_tasks=cancel))
+        self.ask(
+            c.ConcludeService(caller=self.who, task_id=task, cancel_sub_tasks=cancel)
+        )
 
     def step_finish_tasks(self) -> None:
-        self.ask(c.FinishTasks(caller=ANN, tasks=self.keys()))
+        self.ask(c.FinishTasks(caller=self.who, tasks=self.keys()))
+
+
+STEPS = tuple(name for name in vars(Walk) if name.startswith("step_"))

@@ -164,7 +164,7 @@ def _evictions(turn: Turn, command: EvictNode) -> list[TaskMove]:
     for record, row in chain(*everything):
         state = job.table_of(record).state[row]
         again = record.spec.is_rerunnable and record.ordinary
-        again = again and job.state is JobState.RUNNING
+        again = again and job.state is JobState.RUNNING and not record.spec.node
         spared = command.drain and not (state == S.DISPATCHING and again)
         release = record.spec.type is TaskType.NODE_RELEASE
         if not (spared or release or state == S.CANCELING):
