@@ -278,3 +278,14 @@ def test_a_filter_may_hold_the_job() -> None:
 
     assert bench.job.hold_until == bench.now + 50
     assert bench.job.held_by
+
+
+def test_a_task_that_was_never_submitted_goes_with_a_refused_job() -> None:
+    bench = waiting()
+    bench.add(plain(), submit=False)
+
+    verdict(bench, refusal())
+
+    assert state_of(bench) is J.FAILED
+    assert bench.state(4) is T.CANCELED
+    assert bench.note(4)[1] == "the job ended before the task was submitted"

@@ -72,6 +72,7 @@ def heal(bench: Bench) -> None:
     if job.state is not JobState.RUNNING:
         assert job.state.terminal or job.state in (
             JobState.CONFIGURING,
+            JobState.EXTERNAL_VALIDATION,
             JobState.QUEUED,
         )
         return

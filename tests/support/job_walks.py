@@ -36,9 +36,16 @@ STANDS = (JobState.QUEUED, JobState.RUNNING, JobState.FAILED, *[JobState.FINISHE
 COMMANDS = 0.05
 """Share of lives that are those of commands."""
 SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6}
-SELDOM |= {"modify": 5, "hold": 2, "note_parent": 8}
+SELDOM |= {"modify": 5, "hold": 2, "note_parent": 8, "fail_activation": 1}
 SELDOM |= {"conclude": 4, "end_backfill": 3, "start_command": 3}
-OFTEN = {"grant": 60, "start": 50, "end": 50, "requeue": 15, "requeue_tasks": 20}
+OFTEN = {
+    "take_verdict": 20,
+    "grant": 60,
+    "start": 50,
+    "end": 50,
+    "requeue": 15,
+    "requeue_tasks": 20,
+}
 
 
 class Walk:
@@ -56,7 +63,12 @@ class Walk:
         reruns = self.die.randint(0, 2)
         self.bench = Bench(
             *self.tasks(),
-            settings=Settings(task_retries=reruns, job_retries=reruns, max_sweep=40),
+            settings=Settings(
+                task_retries=reruns,
+                job_retries=reruns,
+                max_sweep=40,
+                submission_filter=self.die.choice([""] * 6 + ["/filter"]),
+            ),
             fail_on_task_failure=self.die.random() < 0.15,
             fail_dependent_tasks=self.die.random() < 0.3,
             run_until_canceled=endless,
@@ -153,6 +165,17 @@ class Walk:
         states = {one: self.die.choice(STANDS) for one in PARENTS}
         kin = c.Kin(states=states)
         self.ask(c.SubmitJob(caller=self.who, submit_order=1, kin=kin))
+
+    def step_take_verdict(self) -> None:
+        refusal = HpcError("RELEASE_TASKS_DISABLED", field="spec.tasks")
+        verdict = c.TakeVerdict(
+            validation=self.bench.job.validation - (self.die.random() < 0.2),
+            refusal=self.die.choice([None, None, refusal]),
+        )
+        self.bench.do(verdict)
+
+    def step_fail_activation(self) -> None:
+        self.bench.do(c.FailActivation(message=self.die.choice(["", "no"])))
 
     def step_note_parent(self) -> None:
         state = self.die.choice([*STANDS, JobState.FINISHED, None])

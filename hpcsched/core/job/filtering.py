@@ -10,7 +10,7 @@ from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.filtered import rewrite
 from hpcsched.core.job.holds import hold_at_submit
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
-from hpcsched.core.job.stopping import StopOf, stop_all
+from hpcsched.core.job.stopping import StopOf, cancel_unsubmitted, stop_all
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.verdict import EXTERNAL_TASK, rejection
 from hpcsched.core.task.states import CancelOrigin, TaskState
@@ -67,7 +67,7 @@ def take_verdict(turn: Turn, command: TakeVerdict) -> HpcError | None:
         EventName.JOB_REJECTED,
         path=(JobState.FAILED,),
         patch=patch,
-        moves=_moves(turn, TaskState.FAILED, columns),
+        moves=_moves(turn, TaskState.FAILED, columns) + cancel_unsubmitted(turn),
         message=patch["error_message"],
     )
     return verdict

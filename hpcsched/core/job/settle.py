@@ -24,7 +24,14 @@ from hpcsched.core.job.states import (
     FailureReason,
     JobState,
 )
-from hpcsched.core.job.stopping import LIVE, WAIT, StopOf, begin_stop, stop_elements
+from hpcsched.core.job.stopping import (
+    LIVE,
+    WAIT,
+    StopOf,
+    begin_stop,
+    cancel_unsubmitted,
+    stop_elements,
+)
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
@@ -236,28 +243,6 @@ def _wind_down(turn: Turn) -> None:
 def end_job(turn: Turn, state: JobState) -> None:
     """Reach a terminal state: tasks that were never submitted go with it (T20)."""
     job = turn.job
-    note = None
-    moves = []
-    for record in job.ordinary():
-        for was, spans in (
-            runs_of(job, record) if record.counts[TaskState.CONFIGURING] else ()
-        ):
-            if was == TaskState.CONFIGURING:
-                note = turn.note(
-                    codes.CANCELED_BEFORE_ASSIGNMENT,
-                    "the job ended before the task was submitted",
-                )
-                moves.append(
-                    move(
-                        record,
-                        spans,
-                        was,
-                        TaskState.CANCELED,
-                        origin=int(CancelOrigin.SYSTEM),
-                        note=note,
-                        end=turn.now,
-                    )
-                )
     patch: dict[str, Any] = {
         "end_time": turn.now,
         "pending_end": None,
@@ -277,7 +262,7 @@ def end_job(turn: Turn, state: JobState) -> None:
         EventName.JOB_ENDED,
         path=(state,),
         patch=patch,
-        moves=moves,
+        moves=cancel_unsubmitted(turn),
         uses=dict.fromkeys(job.uses),
         message=patch.get("error_message", job.error_message),
     )

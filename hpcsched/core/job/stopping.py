@@ -160,6 +160,24 @@ def stop_all(turn: Turn, how: StopOf) -> list[TaskMove]:
     return moves
 
 
+def cancel_unsubmitted(turn: Turn) -> list[TaskMove]:
+    """Return the moves of tasks that were never submitted, as their job ends (T20)."""
+    moves = []
+    text = "the job ended before the task was submitted"
+    for record in turn.job.ordinary():
+        if not record.counts[TaskState.CONFIGURING]:
+            continue
+        for was, spans in runs_of(turn.job, record):
+            if was == TaskState.CONFIGURING:
+                columns = {
+                    "origin": int(CancelOrigin.SYSTEM),
+                    "note": turn.note(codes.CANCELED_BEFORE_ASSIGNMENT, text),
+                    "end": turn.now,
+                }
+                moves.append(move(record, spans, was, TaskState.CANCELED, **columns))
+    return moves
+
+
 def begin_stop(
     turn: Turn,
     name: EventName,
