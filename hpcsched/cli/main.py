@@ -50,6 +50,7 @@ _VERBS: Final = {
     "job": ("hpcsched.cli.job", "job", "Jobs: submit, list, wait, cancel, …"),
     "task": ("hpcsched.cli.task", "task", "Tasks of a job."),
     "node": ("hpcsched.cli.node", "node", "Nodes of the cluster."),
+    "pool": ("hpcsched.cli.pools", "pool", "What is guaranteed to whom."),
     "cluster": ("hpcsched.cli.cluster", "cluster", "The cluster and its parameters."),
     "events": ("hpcsched.cli.events", "events", "What happened, and what happens."),
     "token": ("hpcsched.cli.tokens", "token", "Tokens of users and nodes."),

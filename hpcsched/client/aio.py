@@ -9,6 +9,7 @@ from hpcsched.client.cluster import Cluster, Nodes
 from hpcsched.client.connection import Connection, Target
 from hpcsched.client.jobs import Jobs
 from hpcsched.client.output import read_output
+from hpcsched.client.pools import Pools
 from hpcsched.client.tasks import Tasks
 from hpcsched.client.watching import watch, watch_job
 
@@ -34,10 +35,13 @@ class AsyncClient:
         tasks: Calls about tasks.
         nodes: Calls about nodes.
         cluster: Calls about the cluster.
+        pools: Calls about pools.
         accounting: Calls about what was used, by whom, when.
     """
 
-    __slots__ = ("accounting", "cluster", "connection", "jobs", "nodes", "tasks")
+    __slots__ = (
+        *("accounting", "cluster", "connection", "jobs", "nodes", "pools", "tasks"),
+    )
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class AsyncClient:
         self.tasks = Tasks(self.connection)
         self.nodes = Nodes(self.connection)
         self.cluster = Cluster(self.connection)
+        self.pools = Pools(self.connection)
         self.accounting = Accounting(self.connection)
 
     @classmethod

@@ -20,6 +20,7 @@ from hpcsched.api.v1 import (
     cluster_service_pb2_grpc,
     job_service_pb2_grpc,
     node_service_pb2_grpc,
+    pool_service_pb2_grpc,
     watch_service_pb2_grpc,
 )
 from hpcsched.client.patience import Patience, Retries
@@ -82,13 +83,14 @@ class Target:
 class Stubs:
     """The services of one head."""
 
-    __slots__ = ("accounting", "cluster", "jobs", "nodes", "watch")
+    __slots__ = ("accounting", "cluster", "jobs", "nodes", "pools", "watch")
 
     def __init__(self, channel: aio.Channel) -> None:
         self.jobs = job_service_pb2_grpc.JobServiceStub(channel)
         self.nodes = node_service_pb2_grpc.NodeServiceStub(channel)
         self.cluster = cluster_service_pb2_grpc.ClusterServiceStub(channel)
         self.accounting = accounting_service_pb2_grpc.AccountingServiceStub(channel)
+        self.pools = pool_service_pb2_grpc.PoolServiceStub(channel)
         self.watch = watch_service_pb2_grpc.WatchServiceStub(channel)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.reason import Reason as Reason  # noqa: PLC0414  users find it here
 from hpcsched.common.reasons_editing import EDITING
+from hpcsched.common.reasons_pools import POOL_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,6 +120,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         "the cluster is in restore mode: it takes no new work",
         "an administrator ends it with hpc cluster set RestoreMode=False",
     ),
+    **POOL_REASONS,
     # Permission
     "PERMISSION_DENIED": Reason(_DENIED, -2147220981, "{user} may not {operation}"),
     "UNAUTHENTICATED": Reason(

@@ -267,6 +267,23 @@ class OutputPiece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolView:
+    """A pool.
+
+    Attributes:
+        guarantee: Cores that its jobs get in any case.
+        current_allocation: Cores that its jobs hold.
+        jobs: Active jobs in it.
+    """
+
+    name: str
+    weight: int
+    guarantee: int
+    current_allocation: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """The cluster as a whole."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         JobView,
         NodeHistoryView,
         OutputPiece,
+        PoolView,
         TaskView,
     )
     from hpcsched.store.base import JobQuery, JobSearch, TokenRow
@@ -284,6 +285,22 @@ class ClusterFront(Protocol):
     def admits(self, caller: Caller) -> bool:
         """May this caller connect now (AllowNewUserConnections)?"""
         ...
+
+
+class PoolFront(Protocol):
+    """Use cases of pools."""
+
+    async def list_pools(self, caller: Caller) -> Sequence[PoolView]: ...
+    async def get_pool(self, caller: Caller, name: str) -> PoolView: ...
+    async def create_pool(
+        self, caller: Caller, name: str, weight: int, request: Request
+    ) -> PoolView: ...
+    async def set_pool(
+        self, caller: Caller, name: str, weight: int, request: Request
+    ) -> PoolView: ...
+    async def delete_pool(
+        self, caller: Caller, name: str, request: Request, *, force: bool
+    ) -> None: ...
 
 
 class AccountingFront(Protocol):

@@ -21,6 +21,7 @@ from hpcsched.runtime.node_groups import NodeGroups
 from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.outputs import Outputs
 from hpcsched.runtime.parameter_calls import ParameterCalls
+from hpcsched.runtime.pool_calls import PoolCalls, pools_of
 from hpcsched.runtime.registry import JobRegistry, decode_stored
 from hpcsched.runtime.scheduler_actor import SchedulerActor
 from hpcsched.runtime.submission import SubmissionFilters
@@ -54,6 +55,7 @@ class Head(
     ParameterCalls,
     TokenCalls,
     AccountingCalls,
+    PoolCalls,
 ):
     """See the module. Made, then ``recover``, then ``run`` for as long as it lives.
 
@@ -123,6 +125,7 @@ class Head(
         self._restore_variables(state.entries)
         if world.settings.log_level:
             self._on_log_level(world.settings.log_level)
+        world.pools = pools_of(state.entries)
         world.feed = Feed(world.store, world.clock, state.last_seq, state.floor_seq)
         world.tally = Tally(state.counters)
         world.jobs = JobRegistry(world)

@@ -10,6 +10,7 @@ from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.job.model import UNBOUNDED
 from hpcsched.core.job.searching import TaskSearch, search_tasks
 from hpcsched.core.job.show import job_view, master_view, task_view, waiting_for
+from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.orders import PurgeJob
 from hpcsched.core.task.elements import HAS_OUTPUT
@@ -68,7 +69,9 @@ class JobReads:
         return view
 
     def _within(self, view: JobView) -> JobView:
-        """Show a service's computed maximum as what there is: the whole cluster."""
+        """Show what a job names that has no bounds, or is gone, as what there is."""
+        if view.pool not in self._world.pools:
+            view = replace(view, pool=DEFAULT_POOL)
         if view.max_cores < UNBOUNDED:
             return view
         return replace(view, max_cores=max(view.min_cores, self._world.scheduler.cores))

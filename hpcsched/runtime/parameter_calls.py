@@ -150,6 +150,7 @@ class ParameterCalls:
         if before.log_level != settings.log_level:
             self._on_log_level(settings.log_level)
         world.jobs.refresh()
+        world.scheduler.wake()
         if before.restore_mode and not settings.restore_mode:
             world.jobs.post_all(Tick())
         if before.heartbeat_s != settings.heartbeat_s or (

@@ -12,7 +12,7 @@ from hpcsched.runtime.job_actor import JobActor
 from hpcsched.runtime.mail import Ledger, Mail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hpcsched.core.job.commands import Command
     from hpcsched.core.job.model import Job
@@ -90,6 +90,22 @@ class JobRegistry:
             return
         actor.loaded(job)
         self.note_state(actor)
+
+    def pools(self) -> Iterator[str]:
+        """Yield the pool of each active job, as the job names it."""
+        for actor in self._actors.values():
+            if actor.job is not None and not actor.job.state.terminal:
+                yield actor.job.spec.pool
+
+    def in_pool(self, name: str) -> list[int]:
+        """Return the active jobs that name a pool."""
+        return [
+            job_id
+            for job_id, actor in self._actors.items()
+            if actor.job is not None
+            and not actor.job.state.terminal
+            and actor.job.spec.pool == name
+        ]
 
     def refresh(self) -> None:
         """Settings have changed: let every job say anew what it wants."""

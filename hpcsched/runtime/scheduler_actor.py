@@ -99,7 +99,12 @@ class SchedulerActor:
             exclusive: Nobody else may use its nodes.
             holder: More about it; None: it holds nothing that a plan could count on.
         """
-        books = self.books
+        books, world = self.books, self._world
+        if world.settings.pools:
+            if demand is not None:
+                demand = replace(demand, pool=world.pool_of(demand.pool))
+            if holder is not None:
+                holder = replace(holder, pool=world.pool_of(holder.pool))
         before = books.held.get(job_id, {})
         now = {node_id: cores for node_id, cores in held.items() if cores}
         for node_id, cores in self._pending.get(job_id, {}).items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.environment import Scene
+from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class World:
     groups: NodeGroups = field(init=False)
     scheduler: SchedulerActor = field(init=False)
     tally: Tally = field(init=False)
-    pools: Mapping[str, int] = field(default_factory=lambda: {"Default": 1})
+    pools: Mapping[str, int] = field(default_factory=lambda: {DEFAULT_POOL: 1})
     submissions: SubmissionFilters = field(init=False)
     stopping: bool = False
 
@@ -56,6 +57,10 @@ class World:
     def resting(self) -> bool:
         """Is nothing to be started: the head stops, or a store was restored?"""
         return self.stopping or self.settings.restore_mode
+
+    def pool_of(self, name: str) -> str:
+        """Return the pool that a job counts against: Default where its own is gone."""
+        return name if name in self.pools else DEFAULT_POOL
 
     def name_of(self, node_id: int) -> str:
         """Return a node's name; a number that was never given out reads ``#n``."""

@@ -18,6 +18,8 @@ from hpcsched.api.v1 import (
     job_service_pb2_grpc,
     node_service_pb2,
     node_service_pb2_grpc,
+    pool_service_pb2,
+    pool_service_pb2_grpc,
     watch_service_pb2,
     watch_service_pb2_grpc,
 )
@@ -31,6 +33,7 @@ from hpcsched.services.gate import Gate
 from hpcsched.services.health import Health
 from hpcsched.services.jobs import JobService
 from hpcsched.services.nodes import NodeService
+from hpcsched.services.pools import PoolService
 from hpcsched.services.watch import WatchService
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ CLIENT_SERVICES: Final = tuple(
         (node_service_pb2, "NodeService"),
         (cluster_service_pb2, "ClusterService"),
         (accounting_service_pb2, "AccountingService"),
+        (pool_service_pb2, "PoolService"),
     )
 )
 AGENT_SERVICES: Final = (
@@ -79,6 +83,9 @@ class Servers:
         )
         accounting_service_pb2_grpc.add_AccountingServiceServicer_to_server(
             AccountingService(front, clock), self._clients
+        )
+        pool_service_pb2_grpc.add_PoolServiceServicer_to_server(
+            PoolService(front), self._clients
         )
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(
             AgentService(front, clock), self._agents

@@ -16,6 +16,7 @@ from hpcsched.api.v1 import (
     cluster_service_pb2,
     job_service_pb2,
     node_service_pb2,
+    pool_service_pb2,
     watch_service_pb2,
 )
 from hpcsched.api.v1 import job_service_pb2 as pb
@@ -88,12 +89,18 @@ ALLOWED = {
     "AccountingService.ListAllocations": PEOPLE,
     "AccountingService.ListNodeHistory": PEOPLE,
     "AccountingService.ListUsage": PEOPLE,
+    "PoolService.ListPools": PEOPLE,
+    "PoolService.GetPool": PEOPLE,
+    "PoolService.CreatePool": PEOPLE,
+    "PoolService.SetPool": PEOPLE,
+    "PoolService.DeletePool": PEOPLE,
     "AgentService.Connect": NODES,
 }
 MODULES = (
     job_service_pb2,
     watch_service_pb2,
     node_service_pb2,
+    pool_service_pb2,
     cluster_service_pb2,
     accounting_service_pb2,
     agent_service_pb2,

@@ -10,6 +10,7 @@ from hpcsched.runtime.front import (
     AccountingFront,
     ClusterFront,
     JobFront,
+    PoolFront,
 )
 from hpcsched.runtime.node_front import NodeFront
 from hpcsched.store.base import TokenRow
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from hpcsched.core.caller import Caller
     from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
 
-FRONTS = (JobFront, ClusterFront, AccountingFront, NodeFront)
+FRONTS = (JobFront, ClusterFront, AccountingFront, NodeFront, PoolFront)
 STREAMS = ("watch", "watch_job", "read_output")
 
 #: Secrets of the tokens that there are.

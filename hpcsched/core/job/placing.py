@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.holding import idle_cores
 from hpcsched.core.job.locating import ACTIVE
 from hpcsched.core.job.model import UNBOUNDED, UsePhase
 from hpcsched.core.job.readiness import ready_tasks
@@ -149,7 +150,8 @@ def _fill_rooms(
             room = len(use.cores) - use.busy - placer.booked.get(use.node_id, 0)
             owed = job.owing.get(use.node_id, 0)
             if owed:
-                room -= owed
+                known = idle_cores(job, use) is not None
+                room = room - owed if known else 0
             elif ahead and use.node_id not in placer.shut:
                 room += lookahead(job, len(use.cores))
             if room > 0 and not placer.fill(use, room, source):

@@ -85,28 +85,42 @@ def _stops(
 ) -> list[TaskMove]:
     """Return the moves that stop as few tasks as what is owed takes."""
     job = turn.job
-    groups: dict[tuple[int, int], list[int]] = {}
     chosen: set[tuple[int, int]] = set()
     for node_id, count in owing.items():
-        use = job.uses[node_id]
-        excess = use.busy + count - len(use.cores)
-        empties = count >= len(use.cores)
-        for record, row in _victims(job, use, empties=empties):
-            width = taken_on(job, record, row, node_id)
-            stopped = job.table_of(record).state[row] == TaskState.CANCELING
-            if stopped or (record.task_id, row) in chosen:
-                excess -= width
-            elif excess > 0 or not record.ordinary:
-                excess -= width
-                chosen.add((record.task_id, row))
-                key = (record.task_id, job.table_of(record).state[row])
-                groups.setdefault(key, []).append(record.instance(row))
+        _choose(job, job.uses[node_id], count, chosen)
+    groups: dict[int, list[int]] = {}
+    for task_id, row in chosen:
+        groups.setdefault(task_id, []).append(job.tasks[task_id - 1].instance(row))
     moves = []
-    for (task_id, _), instances in groups.items():
+    for task_id, instances in sorted(groups.items()):
         record = job.tasks[task_id - 1]
         how = _how(record, command)
         moves.extend(stop_elements(turn, record, how, to_ranges(sorted(instances))))
     return moves
+
+
+def _choose(job: Job, use: NodeUse, count: int, chosen: set[tuple[int, int]]) -> None:
+    """Choose what is stopped so that so many cores of a node fall idle."""
+    excess = use.busy + count - len(use.cores)
+    stops = excess > 0
+    rest: list[tuple[int, int]] = []
+    unknown = False
+    for record, row in _victims(job, use, empties=count >= len(use.cores)):
+        table = job.table_of(record)
+        width = taken_on(job, record, row, use.node_id)
+        key = (record.task_id, row)
+        if table.state[row] == TaskState.CANCELING or key in chosen:
+            excess -= width
+        elif excess > 0 or not record.ordinary:
+            excess -= width
+            chosen.add(key)
+        else:
+            rest.append(key)
+            unknown |= width > 1 and table.get("node", row) == use.node_id
+    if stops and unknown:
+        # Which cores a process of several has only its node knows, so while it stays
+        # nobody can tell which ones are idle.
+        chosen.update(rest)
 
 
 def _victims(
