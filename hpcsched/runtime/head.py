@@ -17,6 +17,7 @@ from hpcsched.runtime.feed import Feed
 from hpcsched.runtime.group_calls import GroupCalls
 from hpcsched.runtime.job_calls import JobCalls
 from hpcsched.runtime.ledger import Ledgers
+from hpcsched.runtime.mailer import Mailer
 from hpcsched.runtime.node_groups import NodeGroups
 from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.outputs import Outputs
@@ -96,6 +97,7 @@ class Head(
         self._world.submissions = SubmissionFilters(
             self._world, filters, self._check_nodes
         )
+        self._world.mailer = Mailer(self._world)
         self._ledgers = Ledgers(self._world)
         self._version = version
         self._start_time = clock.wall()

@@ -240,6 +240,7 @@ class JobActor:
             log.exception("job %d: its orders could not be made", self.job_id)
         self.resume()
         world.jobs.note_state(self)
+        world.mailer.note(job, decided)
 
     def _orders(
         self, job: Job, decision: Decision, mail: Mail

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
     from hpcsched.runtime.feed import Feed
+    from hpcsched.runtime.mailer import Mailer
     from hpcsched.runtime.node_groups import NodeGroups
     from hpcsched.runtime.node_registry import NodeRegistry
     from hpcsched.runtime.registry import JobRegistry
@@ -49,6 +50,7 @@ class World:
     groups: NodeGroups = field(init=False)
     scheduler: SchedulerActor = field(init=False)
     tally: Tally = field(init=False)
+    mailer: Mailer = field(init=False)
     pools: Mapping[str, int] = field(default_factory=lambda: {DEFAULT_POOL: 1})
     submissions: SubmissionFilters = field(init=False)
     stopping: bool = False

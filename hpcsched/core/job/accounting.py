@@ -175,6 +175,8 @@ def end_of(job: Job, event: Event, before: Books) -> JobEnd | None:
         memory_kib=memory_kib,
         core_ms=core_ms,
         wait_ms=max(0, round((started - job.submit_time) * 1000)),
+        template=spec.job_template,
+        software_license=spec.software_license,
         preemptable=spec.can_preempt,
         run_until_canceled=spec.run_until_canceled,
         is_exclusive=spec.is_exclusive,
