@@ -54,6 +54,9 @@ TASK_STATES: Final = (
     "canceling",
 )
 
+#: Before the name of a node group, in place of the names of its nodes.
+GROUP_PREFIX: Final = "group:"
+
 _CORES: Final = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 _ARRAY: Final = re.compile(
     r"([0-9]{1,9})-([0-9]{1,9})(?::([0-9]{1,9}))?(?:%([0-9]{1,9}))?", re.ASCII
@@ -233,15 +236,20 @@ class ListType(click.ParamType[tuple[str, ...]]):
 
 
 class NodesType(click.ParamType[tuple[str, ...]]):
-    """Names of nodes, also written short: ``n[01-16,20]``."""
+    """Names of nodes, also written short: ``n[01-16,20]``; ``group:NAME`` if asked."""
 
     name = "nodes"
+
+    def __init__(self, *, groups: bool = False) -> None:
+        self._groups = groups
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
+        if self._groups and value.startswith(GROUP_PREFIX):
+            return (value,)
         from hpcsched.common.nodelist import NodeListError, expand
 
         try:
@@ -260,6 +268,7 @@ JOB_STATE: Final = StatesType(JOB_STATES)
 TASK_STATE: Final = StatesType(TASK_STATES)
 LIST: Final = ListType()
 NODES: Final = NodesType()
+NODES_OR_GROUP: Final = NodesType(groups=True)
 
 
 def joined(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -24,7 +24,11 @@ def event_lines(event: watch_service_pb2.Event) -> Iterator[str]:
     who = "" if _is_ours(event.actor) else f" by {event.actor}"
     why = ""
     if event.HasField("node_change"):
-        yield f"{time}  {_node_line(event.node_change)}{told}{who}"
+        yield f"{time}  {_node_line(event)}{told}{who}"
+        return
+    if event.node_group:
+        what = event.name.removeprefix("NodeGroup").lower()
+        yield f"{time}  group {event.node_group}  {what}{told}{who}"
         return
     for change in event.changes:
         name = task_state if change.task_id else job_state
@@ -52,7 +56,16 @@ def _what(job_id: int, change: watch_service_pb2.Change) -> str:
     return f"{what}.[{change.elements}]" if change.elements else what
 
 
-def _node_line(change: watch_service_pb2.NodeChange) -> str:
+def _node_line(event: watch_service_pb2.Event) -> str:
+    change = event.node_change
+    if change.joined_groups or change.left_groups:
+        joined = [f"+{name}" for name in change.joined_groups]
+        left = [f"-{name}" for name in change.left_groups]
+        return f"node {change.node}  groups {' '.join(joined + left)}"
+    if event.name in ("NodeAdded", "NodeRemoved", "NodeChanged"):
+        return f"node {change.node}  {event.name.removeprefix('Node').lower()}"
+    if event.name == "NodeResourcesChanged":
+        return f"node {change.node}  resources changed"
     state = short(node_pb2.Node.State.Name(change.state))
     reach = "" if change.reachable else ", not reachable"
     if not change.previous_state or change.previous_state == change.state:

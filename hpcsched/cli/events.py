@@ -53,3 +53,24 @@ def events(app: App, *, follow: bool, after: str, jobs: tuple[int, ...]) -> int:
 
         return INTERRUPTED
     return 0
+
+
+@click.command("watch", cls=Verb)
+@pass_app
+def watch_nodes(app: App) -> int:
+    """Print what happens to nodes and node groups, until Ctrl-C."""
+
+    async def work(client: AsyncClient) -> None:
+        from hpcsched.api.v1 import watch_service_pb2
+
+        filter_ = watch_service_pb2.WatchFilter(only_nodes=True)
+        async for message in client.watch(filter_=filter_):
+            print_stream(app, message)
+
+    try:
+        app.call(work)
+    except KeyboardInterrupt:
+        from hpcsched.cli.problems import INTERRUPTED
+
+        return INTERRUPTED
+    return 0

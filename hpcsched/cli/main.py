@@ -51,6 +51,7 @@ _VERBS: Final = {
     "task": ("hpcsched.cli.task", "task", "Tasks of a job."),
     "node": ("hpcsched.cli.node", "node", "Nodes of the cluster."),
     "pool": ("hpcsched.cli.pools", "pool", "What is guaranteed to whom."),
+    "group": ("hpcsched.cli.group", "group", "Groups of nodes."),
     "cluster": ("hpcsched.cli.cluster", "cluster", "The cluster and its parameters."),
     "events": ("hpcsched.cli.events", "events", "What happened, and what happens."),
     "token": ("hpcsched.cli.tokens", "token", "Tokens of users and nodes."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hpcsched.cli.arguments import NODES, joined
+from hpcsched.cli.arguments import GROUP_PREFIX, LIST, NODES_OR_GROUP, joined
 from hpcsched.cli.listing import choice_of, listing_options, print_columns
 from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
 
@@ -28,6 +28,10 @@ _VERBS: Final = {
     "resume": (_HERE, "resume", "The same."),
     "offline": (_HERE, "offline", "Take nodes out at once."),
     "drain": (_HERE, "drain", "Take nodes out after what runs there has ended."),
+    "label": ("hpcsched.cli.node_change", "label", "Note something about nodes."),
+    "set": ("hpcsched.cli.node_change", "set_nodes", "Which jobs nodes take, and how."),
+    "forget": ("hpcsched.cli.node_change", "forget", "Forget nodes that are gone."),
+    "watch": ("hpcsched.cli.events", "watch_nodes", "What happens to nodes."),
     "history": (
         "hpcsched.cli.accounting",
         "node_history",
@@ -39,8 +43,10 @@ _VERBS: Final = {
 #: Stands for every node there is.
 EVERY: Final = "all"
 
-_some = click.argument("nodes", type=NODES, nargs=-1, metavar="[NODES…]")
-_nodes = click.argument("nodes", type=NODES, nargs=-1, required=True, metavar="NODES…")
+_some = click.argument("nodes", type=NODES_OR_GROUP, nargs=-1, metavar="[NODES…]")
+nodes_argument = click.argument(
+    "nodes", type=NODES_OR_GROUP, nargs=-1, required=True, metavar="NODES…"
+)
 _reason = click.option(
     "--reason", default="", metavar="TEXT", help="Why; shown with the node."
 )
@@ -48,25 +54,30 @@ _reason = click.option(
 
 @click.command("node", cls=VerbGroup, lazy=_VERBS)
 def node() -> None:
-    """Nodes: names, node lists such as n[01-16,20], or `all`."""
+    """Nodes: names, node lists such as n[01-16,20], group:NAME, or `all`."""
 
 
 async def names_of(client: AsyncClient, nodes: Names) -> Sequence[str]:
-    """Return the names that were given; ``all`` becomes those that there are."""
+    """Return the names that were given; ``all`` and groups become those of nodes."""
     names = joined(nodes)
-    if EVERY not in names:
-        return names
-    page = await client.nodes.list()
-    return [found.name for found in page.items]
+    if EVERY in names:
+        return [found.name for found in (await client.nodes.list()).items]
+    found: dict[str, None] = {}
+    for name in names:
+        if name.startswith(GROUP_PREFIX):
+            group = await client.groups.get(name.removeprefix(GROUP_PREFIX))
+            found.update(dict.fromkeys(group.nodes))
+        else:
+            found[name] = None
+    return list(found)
 
 
 def _look(app: App, nodes: Names) -> Sequence[node_pb2.Node]:
     async def work(client: AsyncClient) -> Sequence[node_pb2.Node]:
-        names = joined(nodes)
-        if not names or EVERY in names:
+        if not nodes or EVERY in joined(nodes):
             return (await client.nodes.list()).items
         # One by one, so that a name that is not there is refused.
-        return [await client.nodes.get(name) for name in names]
+        return [await client.nodes.get(name) for name in await names_of(client, nodes)]
 
     return app.call(work)
 
@@ -88,12 +99,29 @@ def print_nodes(app: App, nodes: Sequence[node_pb2.Node]) -> None:
 
 @click.command("list", cls=Verb)
 @_some
+@click.option(
+    "--group",
+    "groups",
+    type=LIST,
+    multiple=True,
+    metavar="NAME,…",
+    help="Only those in all of these groups.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="K[=V]",
+    help="Only those with this label; without V with any value.",
+)
 @listing_options
 @pass_app
 def list_nodes(
     app: App,
     nodes: Names,
     *,
+    groups: tuple[tuple[str, ...], ...],
+    labels: tuple[str, ...],
     filters: tuple[str, ...],
     sort: str | None,
     columns: str | None,
@@ -101,18 +129,25 @@ def list_nodes(
     """List nodes; without NODES all of them.
 
     \b
+      hpc node list --group gpu --label rack=7
       hpc node list --filter state=online --filter reachable=false
       hpc node list --sort=-cores --columns name,cores,memory_bytes
     """
-    if not (filters or sort or columns):
+    if not (groups or labels or filters or sort or columns):
         print_nodes(app, _look(app, nodes))
         return
     choice = choice_of(filters, sort, None if app.quiet else columns)
 
     async def work(client: AsyncClient) -> Sequence[node_pb2.Node]:
-        names = joined(nodes)
-        names = () if EVERY in names else names
-        return (await client.nodes.list(names, choice=choice)).items
+        names = () if EVERY in joined(nodes) else await names_of(client, nodes)
+        pairs = (label.partition("=") for label in labels)
+        page = await client.nodes.list(
+            names,
+            groups=joined(groups),
+            labels={name: value for name, _, value in pairs},
+            choice=choice,
+        )
+        return page.items
 
     found = app.call(work)
     if columns and not app.quiet:
@@ -123,14 +158,22 @@ def list_nodes(
 
 def _is_single(nodes: Names) -> bool:
     """Say whether one node was named: then the answer is one object."""
-    return len(nodes) == 1 and len(nodes[0]) == 1 and nodes[0][0] != EVERY
+    if len(nodes) != 1 or len(nodes[0]) != 1:
+        return False
+    return nodes[0][0] != EVERY and not nodes[0][0].startswith(GROUP_PREFIX)
 
 
 @click.command("show", cls=Verb)
-@_nodes
+@nodes_argument
+@click.option("--cores", is_flag=True, help="What each core does.")
 @pass_app
-def show(app: App, nodes: Names) -> None:
-    """Show nodes in full."""
+def show(app: App, nodes: Names, *, cores: bool) -> None:
+    """Show nodes in full, or with --cores what each of their cores does."""
+    if cores:
+        from hpcsched.cli.node_cores import show_cores
+
+        show_cores(app, nodes, single=_is_single(nodes))
+        return
     found = _look(app, nodes)
     if app.as_json and _is_single(nodes):
         app.print_message(found[0])
@@ -144,7 +187,7 @@ def show(app: App, nodes: Names) -> None:
 
 
 @click.command("why", cls=Verb)
-@_nodes
+@nodes_argument
 @pass_app
 def why(app: App, nodes: Names) -> None:
     """Say why nodes take no work, or that they do."""
@@ -164,11 +207,13 @@ def why(app: App, nodes: Names) -> None:
             app.print(f"{answer['name']}: {line}")
 
 
-def _change(
+def change_nodes(
     app: App,
     nodes: Names,
     act: Callable[[AsyncClient, Sequence[str]], Awaitable[Sequence[node_pb2.Node]]],
 ) -> None:
+    """Carry out a change of nodes, and print them as they are then."""
+
     async def work(client: AsyncClient) -> Sequence[node_pb2.Node]:
         names = await names_of(client, nodes)
         return await act(client, names) if names else ()
@@ -177,23 +222,23 @@ def _change(
 
 
 @click.command("online", cls=Verb)
-@_nodes
+@nodes_argument
 @pass_app
 def online(app: App, nodes: Names) -> None:
     """Let nodes take work (administrators)."""
-    _change(app, nodes, lambda client, names: client.nodes.online(names))
+    change_nodes(app, nodes, lambda client, names: client.nodes.online(names))
 
 
 @click.command("resume", cls=Verb)
-@_nodes
+@nodes_argument
 @pass_app
 def resume(app: App, nodes: Names) -> None:
     """Let nodes take work, as `online` does (administrators)."""
-    _change(app, nodes, lambda client, names: client.nodes.online(names))
+    change_nodes(app, nodes, lambda client, names: client.nodes.online(names))
 
 
 @click.command("offline", cls=Verb)
-@_nodes
+@nodes_argument
 @_reason
 @pass_app
 def offline(app: App, nodes: Names, *, reason: str) -> None:
@@ -201,18 +246,18 @@ def offline(app: App, nodes: Names, *, reason: str) -> None:
 
     What runs there is stopped, and queued again if it is rerunnable.
     """
-    _change(
+    change_nodes(
         app, nodes, lambda client, names: client.nodes.offline(names, reason=reason)
     )
 
 
 @click.command("drain", cls=Verb)
-@_nodes
+@nodes_argument
 @_reason
 @pass_app
 def drain(app: App, nodes: Names, *, reason: str) -> None:
     """Take nodes out after what runs there has ended (administrators)."""
-    _change(
+    change_nodes(
         app,
         nodes,
         lambda client, names: client.nodes.offline(names, drain=True, reason=reason),

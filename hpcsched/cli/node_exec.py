@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsched.cli.arguments import DURATION, NODES, PAIR
+from hpcsched.cli.arguments import DURATION, PAIR
+from hpcsched.cli.node import nodes_argument
 from hpcsched.cli.verbs import Verb, command_of, pass_app, takes_command
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("exec", cls=Verb)
-@click.argument("nodes", type=NODES, nargs=-1, required=True, metavar="NODES…")
+@nodes_argument
 @click.option("--shell", metavar="LINE", help="A shell line in place of -- COMMAND.")
 @click.option("--env", type=PAIR, multiple=True, metavar="K=V", help="A variable.")
 @click.option("--workdir", default="", metavar="DIR", help="Where it starts (home).")

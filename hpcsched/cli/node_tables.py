@@ -8,6 +8,7 @@ from hpcsched.api.v1 import node_pb2
 from hpcsched.cli.shapes import short
 from hpcsched.cli.tables import Table, facts
 from hpcsched.cli.times import shown
+from hpcsched.common.nodelist import fold
 from hpcsched.common.units import format_size
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def node_facts(node: node_pb2.Node) -> str:
             ("Sockets", node.sockets or ""),
             ("Memory", format_size(node.memory_bytes)),
             ("Groups", ",".join(node.groups)),
+            ("Labels", ", ".join(f"{k}={v}" for k, v in sorted(node.labels.items()))),
+            ("Takes", ", ".join(job_types(node))),
+            ("Affinity", _affinity(node)),
             ("Tasks", node.running_tasks),
             ("Jobs", ",".join(str(job_id) for job_id in node.job_ids)),
             ("Reason", node.reason),
@@ -69,6 +73,52 @@ def node_facts(node: node_pb2.Node) -> str:
             ("Heard of", shown(node, "last_heartbeat_time")),
             ("Online since", shown(node, "online_time")),
             ("Offline since", shown(node, "offline_time")),
+            ("Joined", shown(node, "join_time")),
+            ("System", " ".join(filter(None, (node.os, node.kernel)))),
+            ("Processor", _processor(node)),
+            ("GPUs", "; ".join(node.gpu_info)),
+            ("Addresses", ", ".join(node.addresses)),
+            ("Domain", node.dns_suffix),
+            ("Load", f"{node.load:.2f}" if node.reachable else ""),
+            ("Id", f"{node.id} {node.guid}"),
+        )
+    )
+
+
+def job_types(node: node_pb2.Node) -> list[str]:
+    """Return the kinds of jobs that a node takes, short."""
+    names = (NODE.JobType.Name(kind) for kind in node.job_types)
+    return [name.removeprefix("JOB_TYPE_").lower() for name in names]
+
+
+def _affinity(node: node_pb2.Node) -> str:
+    if node.affinity == NODE.AFFINITY_UNSPECIFIED:
+        return ""
+    name = NODE.Affinity.Name(node.affinity).removeprefix("AFFINITY_")
+    return name.replace("_", " ").lower()
+
+
+def _processor(node: node_pb2.Node) -> str:
+    clock = f"{node.cpu_mhz} MHz" if node.cpu_mhz else ""
+    return ", ".join(filter(None, (node.cpu_model, node.architecture, clock)))
+
+
+def group_table(groups: Iterable[node_pb2.NodeGroup]) -> Table:
+    """Return a line per group."""
+    table = Table(columns=("NAME", "NODES", "DESCRIPTION"), numbers=frozenset({1}))
+    for group in groups:
+        table.add(group.name, group.node_count, group.description)
+    return table
+
+
+def group_facts(group: node_pb2.NodeGroup) -> str:
+    """Return all about one group."""
+    return facts(
+        (
+            ("Group", group.name),
+            ("Description", group.description),
+            ("Built in", "yes" if group.managed else ""),
+            ("Nodes", f"{group.node_count} {fold(group.nodes)}".strip()),
         )
     )
 
@@ -87,6 +137,9 @@ def node_reasons(node: node_pb2.Node) -> Sequence[str]:
         reasons.append(f"it is Draining: {left} tasks still run there")
     if node.reason and node.state != NODE.STATE_ONLINE:
         reasons.append(f"the administrator says: {node.reason}")
+    if node.job_types and NODE.JOB_TYPE_BATCH not in node.job_types:
+        kinds = ", ".join(job_types(node))
+        reasons.append(f"it takes {kinds} jobs only: hpc node set --job-types")
     if not reasons and node.cores_in_use >= node.cores:
         jobs = ",".join(str(job_id) for job_id in node.job_ids)
         reasons.append(f"all its {node.cores} cores are held by jobs {jobs}")

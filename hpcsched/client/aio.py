@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from hpcsched.client.accounting import Accounting
-from hpcsched.client.cluster import Cluster, Nodes
+from hpcsched.client.cluster import Cluster
 from hpcsched.client.connection import Connection, Target
 from hpcsched.client.jobs import Jobs
+from hpcsched.client.nodes import Groups, Nodes
 from hpcsched.client.output import read_output
 from hpcsched.client.pools import Pools
 from hpcsched.client.tasks import Tasks
@@ -34,13 +35,21 @@ class AsyncClient:
         jobs: Calls about jobs.
         tasks: Calls about tasks.
         nodes: Calls about nodes.
+        groups: Calls about node groups.
         cluster: Calls about the cluster.
         pools: Calls about pools.
         accounting: Calls about what was used, by whom, when.
     """
 
     __slots__ = (
-        *("accounting", "cluster", "connection", "jobs", "nodes", "pools", "tasks"),
+        "accounting",
+        "cluster",
+        "connection",
+        "groups",
+        "jobs",
+        "nodes",
+        "pools",
+        "tasks",
     )
 
     def __init__(
@@ -55,6 +64,7 @@ class AsyncClient:
         self.jobs = Jobs(self.connection)
         self.tasks = Tasks(self.connection)
         self.nodes = Nodes(self.connection)
+        self.groups = Groups(self.connection)
         self.cluster = Cluster(self.connection)
         self.pools = Pools(self.connection)
         self.accounting = Accounting(self.connection)

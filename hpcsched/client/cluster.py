@@ -1,94 +1,17 @@
-"""Calls about the cluster and its nodes."""
+"""Calls about the cluster as a whole."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from google.protobuf import duration_pb2
 
-from hpcsched.api.v1 import cluster_service_pb2, node_pb2, node_service_pb2
-from hpcsched.client.listing import EVERYTHING, Choice
-from hpcsched.client.pages import Page, gather
+from hpcsched.api.v1 import cluster_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hpcsched.client.connection import Connection
-
-LARGEST_NODE_PAGE: Final = 10_000
-
-
-class Nodes:
-    """Nodes of the cluster; only administrators change them."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def list(
-        self,
-        names: Iterable[str] = (),
-        *,
-        choice: Choice = EVERYTHING,
-        limit: int | None = None,
-        page_token: str = "",
-    ) -> Page[node_pb2.Node]:
-        """Return nodes, by name unless ``choice`` says otherwise.
-
-        Args:
-            names: Only these; without names all of them.
-            choice: Conditions, the order, and which fields.
-            limit: Most nodes to return; None fetches every page.
-            page_token: Where an earlier list stopped.
-        """
-        wanted = tuple(names)
-
-        async def fetch(size: int, token: str) -> Page[node_pb2.Node]:
-            request = node_service_pb2.ListNodesRequest(
-                names=wanted, page_size=size, page_token=token
-            )
-            choice.put_into(request)
-            answer = await self._connection.call(lambda s: s.nodes.ListNodes, request)
-            return Page(items=answer.nodes, next_page_token=answer.next_page_token)
-
-        return await gather(
-            fetch, limit=limit, page_token=page_token, page_size=LARGEST_NODE_PAGE
-        )
-
-    async def get(self, name: str) -> node_pb2.Node:
-        """Return a node."""
-        request = node_service_pb2.GetNodeRequest(name=name)
-        answer = await self._connection.call(lambda s: s.nodes.GetNode, request)
-        return answer.node
-
-    async def online(
-        self, names: Iterable[str], *, request_id: str = ""
-    ) -> Sequence[node_pb2.Node]:
-        """Let nodes take work."""
-        request = node_service_pb2.OnlineNodesRequest(
-            names=names, request_id=request_id or self._connection.ids.uuid()
-        )
-        answer = await self._connection.call(lambda s: s.nodes.OnlineNodes, request)
-        return answer.nodes
-
-    async def offline(
-        self,
-        names: Iterable[str],
-        *,
-        drain: bool = False,
-        reason: str = "",
-        request_id: str = "",
-    ) -> Sequence[node_pb2.Node]:
-        """Take nodes out at once, or with ``drain`` after what runs there has ended."""
-        request = node_service_pb2.OfflineNodesRequest(
-            names=names,
-            drain=drain,
-            reason=reason,
-            request_id=request_id or self._connection.ids.uuid(),
-        )
-        answer = await self._connection.call(lambda s: s.nodes.OfflineNodes, request)
-        return answer.nodes
 
 
 class Cluster:

@@ -16,6 +16,7 @@ from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.front import NewJob
 from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.mail import Ledger, Mail
+from hpcsched.runtime.node_record import JobTypes
 from hpcsched.runtime.turns import new_job_delta, request_row, turns_views
 from hpcsched.store.errors import DuplicateRequestError
 
@@ -225,10 +226,15 @@ class JobCreation(JobReads):
         if job.spec.job_type is not JobType.ADMIN:
             return c.SubmitJob(caller=caller, submit_order=self._next_order())
         nodes: dict[int, int | None] = {}
+        refused: dict[int, str] = {}
         for record in job.tasks:
             actor = self._world.nodes.find(record.spec.node)
-            nodes[record.task_id] = actor.record.node_id if actor.session else None
-        return c.StartCommand(caller=caller, nodes=nodes)
+            if JobTypes.ADMIN not in actor.record.job_types:
+                nodes[record.task_id] = None
+                refused[record.task_id] = f"node {actor.record.name} takes no commands"
+            else:
+                nodes[record.task_id] = actor.record.node_id if actor.session else None
+        return c.StartCommand(caller=caller, nodes=nodes, refused=refused)
 
     def _start_at_once(
         self, job: Job, others: int, now: float

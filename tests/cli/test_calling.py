@@ -178,7 +178,7 @@ def test_plain_text_beyond_loopback_is_not_spoken(hpc: CommandLine) -> None:
         ("job", "release", "1"),
         ("job", "modify", "1"),
         ("node", "label", "n1"),
-        ("group", "list"),
+        ("herd", "list"),
         ("template", "list"),
         ("pool", "list"),
         ("cluster", "doctor"),

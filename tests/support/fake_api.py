@@ -23,7 +23,6 @@ from hpcsched.api.v1 import (
     job_pb2,
     job_service_pb2_grpc,
     node_pb2,
-    node_service_pb2,
     node_service_pb2_grpc,
     task_pb2,
     watch_service_pb2,
@@ -34,6 +33,7 @@ from hpcsched.rpc.errors import status_code, to_status
 from hpcsched.rpc.metadata import STATUS_DETAILS, bearer_token
 from tests.support.fake_cluster import FakeAccounting, FakeCluster
 from tests.support.fake_jobs import FakeJobs
+from tests.support.fake_nodes import FakeNodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +59,7 @@ class FakeApi:
         self.tasks: dict[int, list[task_pb2.Task]] = {}
         self.specs: list[job_pb2.JobSpec] = []
         self.nodes: dict[str, node_pb2.Node] = {}
+        self.groups: dict[str, node_pb2.NodeGroup] = {}
         self.events: list[watch_service_pb2.Event] = []
         self.outputs: dict[tuple[int, int, int, int], bytes] = {}
         self.parameters: dict[str, cluster_service_pb2.Parameter] = {}
@@ -212,63 +213,6 @@ def refuse(context: Any, refusal: HpcError) -> None:
     details = ((STATUS_DETAILS, to_status(refusal).SerializeToString()),)
     context.set_trailing_metadata(details)
     context.abort(status_code(refusal), str(refusal))
-
-
-class FakeNodes:
-    """The nodes that a test has put there."""
-
-    def __init__(self, api: FakeApi) -> None:
-        self._api = api
-
-    def _some(self, names: Any, change: Callable[[Any], None]) -> list[Any]:
-        for name in names:
-            if name not in self._api.nodes:
-                raise HpcError("NODE_NOT_FOUND", node=name)
-        for name in names:
-            change(self._api.nodes[name])
-        return [self._api.nodes[name] for name in names]
-
-    def ListNodes(self, request: Any, context: Any) -> Any:
-        def work() -> Any:
-            names = request.names or sorted(self._api.nodes)
-            found = [self._api.nodes[n] for n in names if n in self._api.nodes]
-            return _nodes("ListNodesResponse", found)
-
-        return self._api.answer("ListNodes", request, context, work)
-
-    def GetNode(self, request: Any, context: Any) -> Any:
-        def work() -> Any:
-            (node,) = self._some([request.name], lambda _: None)
-            return _message("GetNodeResponse")(node=node)
-
-        return self._api.answer("GetNode", request, context, work)
-
-    def OnlineNodes(self, request: Any, context: Any) -> Any:
-        def change(node: Any) -> None:
-            node.state = NODE.STATE_ONLINE
-
-        def work() -> Any:
-            return _nodes("OnlineNodesResponse", self._some(request.names, change))
-
-        return self._api.answer("OnlineNodes", request, context, work)
-
-    def OfflineNodes(self, request: Any, context: Any) -> Any:
-        def change(node: Any) -> None:
-            node.state = NODE.STATE_DRAINING if request.drain else NODE.STATE_OFFLINE
-            node.reason = request.reason
-
-        def work() -> Any:
-            return _nodes("OfflineNodesResponse", self._some(request.names, change))
-
-        return self._api.answer("OfflineNodes", request, context, work)
-
-
-def _message(name: str) -> Any:
-    return getattr(node_service_pb2, name)
-
-
-def _nodes(name: str, nodes: list[Any]) -> Any:
-    return _message(name)(nodes=nodes)
 
 
 class FakeWatches:

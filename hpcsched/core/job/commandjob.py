@@ -61,6 +61,7 @@ def start_command(turn: Turn, command: StartCommand) -> None:
         ranges = task.all_ranges()
         if node_id is None:
             text = f"node {task.spec.node} is not reachable"
+            text = command.refused.get(task.task_id, text)
             note = turn.note(codes.NODE_UNREACHABLE, text)
             failed = TaskState.FAILED
             columns = {"note": note, "end": turn.now}

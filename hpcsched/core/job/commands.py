@@ -200,11 +200,13 @@ class StartCommand:
     """Run a command that is Configuring at once, outside the queue (api.md 8).
 
     Attributes:
-        nodes: Task number to node; None: it cannot be reached.
+        nodes: Task number to node; None: it cannot be reached, or takes none.
+        refused: Why, for nodes that take no commands.
     """
 
     caller: Caller
     nodes: Mapping[int, int | None]
+    refused: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
