@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.reason import Reason as Reason  # noqa: PLC0414  users find it here
+from hpcsched.common.reasons_asking import ASKING
 from hpcsched.common.reasons_editing import EDITING
 from hpcsched.common.reasons_pools import POOL_REASONS
 
@@ -25,6 +26,7 @@ _MISSING = "NOT_FOUND"
 _DENIED = "PERMISSION_DENIED"
 
 REASONS: Final[Mapping[str, Reason]] = {
+    **ASKING,
     # Not found
     "JOB_NOT_FOUND": Reason(_MISSING, -2147220986, "job {job_id} not found"),
     "TASK_NOT_FOUND": Reason(
@@ -233,11 +235,6 @@ REASONS: Final[Mapping[str, Reason]] = {
         -2147220909,
         "{field}: the job has a service task and takes no other beside preparation and release",
     ),
-    "RUN_UNTIL_CANCELED_WITHOUT_SIZE": Reason(
-        _INVALID,
-        -2147219963,
-        "{field}: run_until_canceled needs min_cores and max_cores",
-    ),
     "CUSTOM_PROPERTY_NAME_TOO_LONG": Reason(
         _INVALID,
         -2147220772,
@@ -250,17 +247,6 @@ REASONS: Final[Mapping[str, Reason]] = {
     ),
     "ENVIRONMENT_NAME_INVALID": Reason(
         _INVALID, -2147220931, "{field}: {name} is no name of a variable"
-    ),
-    "UNKNOWN_NODE": Reason(
-        _INVALID, -2147219965, "{field}: node {node} is not in this cluster"
-    ),
-    "TOO_MANY_EXCLUDED_NODES": Reason(
-        _INVALID, -2147220782, "{field} names {count} nodes; the limit is {limit}"
-    ),
-    "CLUSTER_TOO_SMALL": Reason(
-        _INVALID,
-        -2147219956,
-        "{field}: {wanted} cores are asked for, and the nodes that the job may use have {available}",
     ),
     "INVALID_FILTER_PROPERTY": Reason(
         _INVALID,

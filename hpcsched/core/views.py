@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         FailureReason,
         JobState,
         PendingReason,
+        UnitType,
     )
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
@@ -24,6 +25,11 @@ class JobView:
     """A job as of its last committed change. Times are seconds since 1970, UTC.
 
     Attributes:
+        unit_type: What the minimum and the maximum count.
+        least, most: Given or computed.
+        auto_min, auto_max: Are they computed?
+        units_held: By UnitType number; a part of a socket or node counts as one.
+        can_grow, can_shrink: The cluster lets running jobs do so.
         counts: Elements per TaskState number (absent: none).
         spec: Only in the full view.
     """
@@ -51,8 +57,14 @@ class JobView:
     auto_requeue_count: int
     allocated_nodes: tuple[str, ...]
     allocated_cores: int
-    min_cores: int
-    max_cores: int
+    unit_type: UnitType
+    least: int
+    most: int
+    auto_min: bool
+    auto_max: bool
+    units_held: Mapping[UnitType, int]
+    has_grown: bool
+    has_shrunk: bool
     revision: int
     project: str
     progress: int
@@ -62,6 +74,8 @@ class JobView:
     is_backfill: bool = False
     pool: str = ""
     can_preempt: bool = False
+    can_grow: bool = True
+    can_shrink: bool = True
     spec: JobSpec | None = None
     user_ms: int = 0
     kernel_ms: int = 0

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from sortedcontainers import SortedDict
 
+from hpcsched.core.job.states import UnitType
 from hpcsched.core.scheduling.known import Known
 from hpcsched.core.scheduling.snapshot import NodeFree
 
 if TYPE_CHECKING:
-    from hpcsched.core.scheduling.snapshot import Holder
+    from hpcsched.core.scheduling.snapshot import Holder, ProcessSize
 
     Cores = dict[int, tuple[int, ...]]
 
@@ -33,7 +34,7 @@ class Books:
         fragile, limited, loose: Some of those, as ``Snapshot`` has them.
         backfilled: Those that run ahead of one that waits before them.
         capped: Those with a cap.
-        cores: Cores of all nodes.
+        units: What all nodes have of each unit.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,8 @@ class Books:
         self.backfilled: dict[int, Holder] = {}
         self.capped: dict[int, Holder] = {}
         self.known = Known()
-        self.cores = 0
+        self.units = dict.fromkeys(UnitType, 0)
+        self._processes: dict[int, ProcessSize] = {}
         self.ready_cores = 0
         self._on_node: dict[int, Cores] = {}
         self._exclusive: set[int] = set()
@@ -57,11 +59,11 @@ class Books:
         """A node is there, has changed, or takes no work now."""
         old = self.nodes.get(node.node_id)
         if old is not None:
-            self.cores -= old.cores
+            self._count(old, -1)
             self.open.pop(_preference(old), None)
             if self.ready.pop(node.node_id, None) is not None:
                 self.ready_cores -= old.cores
-        self.cores += node.cores
+        self._count(node, 1)
         self.nodes[node.node_id] = node
         if ready:
             self.ready[node.node_id] = node
@@ -74,8 +76,20 @@ class Books:
         node = self.nodes.get(node_id)
         if node is not None:
             self.set_node(replace(node, cores=0), ready=False)
-            del self.nodes[node_id]
+            self._count(self.nodes.pop(node_id), -1)
             self._on_node.pop(node_id, None)
+
+    def _count(self, node: NodeFree, sign: int) -> None:
+        self.units[UnitType.CORE] += sign * node.cores
+        self.units[UnitType.SOCKET] += sign * node.sockets
+        self.units[UnitType.NODE] += sign
+
+    def mark_process(self, job_id: int, process: ProcessSize | None) -> None:
+        """One process of this job takes so much memory; None: nobody said."""
+        if process is not None:
+            self._processes[job_id] = process
+        elif self._processes:
+            self._processes.pop(job_id, None)
 
     def mark_exclusive(self, job_id: int, *, exclusive: bool) -> None:
         """Nobody else may use the nodes of this job."""
@@ -153,6 +167,11 @@ class Books:
         node.free = [core for core in range(node.cores) if core not in taken]
         node.jobs = set(jobs)
         node.exclusive = next((job for job in jobs if job in self._exclusive), 0)
+        node.booked = sum(
+            process.booked(node, jobs[job_id])
+            for job_id, process in self._processes.items()
+            if job_id in jobs
+        )
         if node.free and node_id in self.ready:
             self.open[_preference(node)] = node
         else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import REASONS, HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.decide import decide, new_job
+from hpcsched.core.job.resourcecheck import check_known
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.job.validation import validate_new, validate_together
@@ -171,13 +172,14 @@ class JobCreation(JobReads):
             caller.require_job_administrator(f"run tasks as {spec.user_name}")
         if submit:
             validate_together(spec, new.tasks, self._settings)
-            self._check_nodes(spec)
+            unit = spec.unit_type
+            low = max((t.bounds(unit)[0] for t in new.tasks), default=1)
+            least = low if spec.least is None else spec.least
+            check_known(spec, least, self._world.nodes)
 
     def _check_nodes(self, spec: JobSpec) -> None:
-        for field in ("requested_nodes", "excluded_nodes"):
-            for name in getattr(spec, field):
-                if not self._world.nodes.known(name):
-                    raise HpcError("UNKNOWN_NODE", field=f"spec.{field}", node=name)
+        """Refuse nodes and groups that are not there (a filter may have named them)."""
+        check_known(spec, spec.least or 1, self._world.nodes)
 
     async def _create(
         self,
@@ -202,7 +204,8 @@ class JobCreation(JobReads):
             decided = [(decision, Mail(None))]
             if submit:
                 command = self._submission(caller, job)
-                submitted = decide(job, command, now, self._settings)
+                nodes = self._world.nodes
+                submitted = decide(job, command, now, self._settings, nodes)
                 if submitted.refusal is not None:
                     raise submitted.refusal
                 decided.append((submitted, Mail(None)))
@@ -240,13 +243,15 @@ class JobCreation(JobReads):
         self, job: Job, others: int, now: float
     ) -> list[tuple[Decision, Mail]]:
         """Start a single new job in the commit that makes it, if cores wait for it."""
-        demand = demand_of(job, self._settings, self._world.scheduler.cores)
+        demand = demand_of(job, self._settings, self._world.scheduler.units)
         if others > 1 or demand is None:
             return []
         cores = self._world.scheduler.give(demand)
         if not cores:
             return []
-        started = decide(job, c.GrantCores(cores=cores), now, self._settings)
+        shapes = self._world.scheduler.shapes(cores)
+        command = c.GrantCores(cores=cores, shapes=shapes)
+        started = decide(job, command, now, self._settings)
         return [(started, Mail(None))]
 
     async def _commit_new(self, deltas: list[Delta], made: Made) -> None:

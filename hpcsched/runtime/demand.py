@@ -7,31 +7,37 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.readiness import ready_tasks
-from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.job.states import JobState, JobType, UnitType
 from hpcsched.core.job.waiting import held_back
-from hpcsched.core.scheduling.snapshot import Demand, Holder
+from hpcsched.core.job.wishes import MIB, wishes
+from hpcsched.core.scheduling.snapshot import Demand, Holder, ProcessSize
 from hpcsched.core.task.states import TaskState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcsched.core.job.model import Job
     from hpcsched.core.settings import Settings
 
 _OPEN: Final = (UsePhase.NEW, UsePhase.PREPARING, UsePhase.READY)
 
 
-def demand_of(job: Job, settings: Settings, cores: int) -> Demand | None:
+def demand_of(
+    job: Job, settings: Settings, units: Mapping[UnitType, int]
+) -> Demand | None:
     """Return what the job wants now; None when it wants nothing more than it holds.
 
     Args:
         job: The job.
         settings: Those in force.
-        cores: What the cluster has; more need not be counted.
+        units: What the cluster has of each unit; more need not be counted.
     """
     if job.spec.job_type is JobType.ADMIN or held_back(job):
         return None
+    there = units.get(job.spec.unit_type, 0)
     if job.state is JobState.QUEUED:
-        least = job.min_cores()
-        most = max(wanted_cores(job, max(cores, least)), least)
+        least = job.least()
+        most = max(wanted_units(job, max(there, least)), least)
         return _demand(job, least, most, running=False)
     grows = settings.grow or settings.mode == "Balanced"
     if job.state is not JobState.RUNNING or not grows or job.yields_all:
@@ -41,77 +47,118 @@ def demand_of(job: Job, settings: Settings, cores: int) -> Demand | None:
             return None  # what it starts ends at once
     elif not job.counts[TaskState.QUEUED]:
         return None
-    held = sum(len(use.cores) for use in job.uses.values())
-    most = wanted_cores(job, max(cores, held + 1))
-    return _demand(job, 0, most, running=True) if most > held else None
+    held = job.held_units()
+    most = wanted_units(job, max(there, held + 1))
+    return _demand(job, 0, most, held=held, running=True) if most > held else None
 
 
-def holder_of(job: Job, settings: Settings, cores: int) -> Holder | None:
+def holder_of(
+    job: Job, settings: Settings, units: Mapping[UnitType, int]
+) -> Holder | None:
     """Return what plans need to know of a job that holds something.
 
     Args:
         job: The job.
         settings: Those in force.
-        cores: What the cluster has.
+        units: What the cluster has of each unit.
     """
     spec = job.spec
     if not job.uses or spec.job_type is JobType.ADMIN:
         return None
     start = job.start_time or 0.0
-    balanced = settings.mode == "Balanced"
+    most = 0
+    if settings.mode == "Balanced":
+        # What changes with every task is told only where it is asked for.
+        most = in_cores(job, wanted_units(job, units.get(spec.unit_type, 0)))
     leaving = [use.node_id for use in job.uses.values() if use.phase not in _OPEN]
     return Holder(
         job_id=job.job_id,
         order=job.order,
-        least=job.min_cores(),
-        # What changes with every task is told only where it is asked for.
-        most=wanted_cores(job, cores) if balanced else 0,
+        least=in_cores(job, job.least()),
+        most=most,
         start=start,
         end=start + spec.runtime if spec.runtime else inf,
         can_preempt=spec.can_preempt and job.state is JobState.RUNNING,
         exclusive=spec.is_exclusive,
         pool=spec.pool,
-        cap=spec.target_resource_count,
+        cap=in_cores(job, spec.target_resource_count),
         owing=job.owing,
         hurried=job.preempted_now,
         leaving=frozenset(leaving),
         ending=job.state is not JobState.RUNNING,
         yields=job.yields_all,
         backfill=job.is_backfill,
+        unit=spec.unit_type,
+        process=process_of(job),
     )
 
 
-def wanted_cores(job: Job, enough: int) -> int:
-    """Return the cores that it could use at once: what runs and what may start now.
+def in_cores(job: Job, units: int) -> int:
+    """Return the cores of so many units: the largest that the job holds, and more."""
+    unit = job.spec.unit_type
+    if unit is UnitType.CORE or not units:
+        return units
+    sizes = sorted(
+        (n for use in job.uses.values() for n in use.sizes(unit)), reverse=True
+    )
+    more = units - len(sizes)
+    return sum(sizes[:units]) + max(0, more) * (sizes[0] if sizes else 1)
+
+
+def wanted_units(job: Job, enough: int) -> int:
+    """Return the units that it could use at once: what runs and what may start now.
 
     Counting stops at ``enough``: going through ten thousand tasks would tell nothing.
     """
-    total = sum(use.busy for use in job.uses.values())
+    unit = job.spec.unit_type
+    total = busy_units(job)
     if job.service is not None:
-        return min(job.max_cores(), max(total, enough))
+        return min(job.most(), max(total, enough))
     for task_id in reversed(ready_tasks(job)):
         record = job.tasks[task_id - 1]
         count = record.counts[TaskState.QUEUED]
         if record.spec.max_concurrent:
             count = min(count, record.spec.max_concurrent)
-        total += count * (record.spec.max_cores or record.spec.min_cores)
+        total += count * record.spec.bounds(unit)[1]
         if total >= enough:
             break
     cap = job.spec.target_resource_count
     if cap:
         total = min(total, cap)
-    if job.spec.max_cores is not None:
-        limit = min(job.spec.max_cores, cap or job.spec.max_cores)
+    limit = job.spec.most
+    if limit is not None:
+        limit = min(limit, cap or limit)
         return limit if job.spec.run_until_canceled else min(total, limit)
     return total
 
 
-def _demand(job: Job, least: int, most: int, *, running: bool) -> Demand:
+def busy_units(job: Job) -> int:
+    """Return the units on which tasks run now, parts counted as whole."""
+    unit = job.spec.unit_type
+    if unit is UnitType.CORE:
+        return sum(use.busy for use in job.uses.values())
+    return sum(
+        min(use.units(unit), max(1, -(-use.busy * use.units(unit) // len(use.cores))))
+        for use in job.uses.values()
+        if use.busy and use.cores
+    )
+
+
+def process_of(job: Job) -> ProcessSize | None:
+    """Return what one process takes, if its memory was estimated."""
+    if not job.spec.estimated_process_memory:
+        return None
+    memory = job.spec.estimated_process_memory * MIB
+    return ProcessSize(memory, job.narrowest or 1, job.spec.unit_type)
+
+
+def _demand(job: Job, least: int, most: int, *, held: int = 0, running: bool) -> Demand:
     ready = ready_tasks(job)
     following = job.front[0][0] if job.front else ready[-1] if ready else 0
-    width = job.tasks[following - 1].spec.min_cores if following else 1
+    unit = job.spec.unit_type
+    width = job.tasks[following - 1].spec.bounds(unit)[0] if following else 1
     if job.service is not None:
-        width = job.service.spec.min_cores
+        width = job.service.spec.bounds(unit)[0]
     return Demand(
         job_id=job.job_id,
         order=job.order,
@@ -119,8 +166,7 @@ def _demand(job: Job, least: int, most: int, *, running: bool) -> Demand:
         most=most,
         width=width,
         running=running,
-        exclusive=job.spec.is_exclusive,
-        requested=frozenset(job.spec.requested_nodes),
+        held=held,
         excluded=frozenset((*job.spec.excluded_nodes, *job.excluded)),
         closed=frozenset(
             use.node_id
@@ -129,4 +175,5 @@ def _demand(job: Job, least: int, most: int, *, running: bool) -> Demand:
         ),
         runtime=job.spec.runtime,
         pool=job.spec.pool,
+        **wishes(job.spec),
     )

@@ -24,7 +24,7 @@ from hpcsched.core.job.states import JobType
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.orders import EndJob, StartTasks
 from hpcsched.runtime.accounting import ended_tasks
-from hpcsched.runtime.demand import demand_of, holder_of
+from hpcsched.runtime.demand import demand_of, holder_of, process_of
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.mail import Mail
 from hpcsched.runtime.turns import request_row, turns_delta, turns_views
@@ -187,7 +187,8 @@ class JobActor:
             self._batch.append((mail, *self._look(job, mail)))
             return
         try:
-            decision = decide(job, mail.command, now, self._world.settings)
+            world = self._world
+            decision = decide(job, mail.command, now, world.settings, world.nodes)
         except HpcError as refusal:
             self._batch.append((mail, None, refusal))
             return
@@ -271,10 +272,11 @@ class JobActor:
         world.nodes.note_uses(self.job_id, frozenset(job.uses), evictable=batch)
         world.scheduler.update(
             self.job_id,
-            demand_of(job, world.settings, world.scheduler.cores) if wanting else None,
+            demand_of(job, world.settings, world.scheduler.units) if wanting else None,
             held_cores(job),
             exclusive=job.spec.is_exclusive,
-            holder=holder_of(job, world.settings, world.scheduler.cores),
+            holder=holder_of(job, world.settings, world.scheduler.units),
+            process=process_of(job),
         )
 
     # What time brings

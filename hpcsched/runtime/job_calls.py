@@ -28,7 +28,6 @@ class JobCalls(JobCreation):
     ) -> JobView:
         """Submit a draft; the verdict of the validation is the answer (J3 to J7)."""
         self._admit(caller)
-        await self._check_nodes_of(job_id)
         command = c.SubmitJob(caller=caller, submit_order=self._next_order())
         await self._once(caller, job_id, command, request)
         await self._verdict(job_id)
@@ -175,10 +174,6 @@ class JobCalls(JobCreation):
                 raise _counted(refusal, done) from None
 
     # How it is done
-
-    async def _check_nodes_of(self, job_id: int) -> None:
-        spec = await self._world.jobs.look(job_id, lambda job: job.spec)
-        self._check_nodes(spec)
 
     async def _once(
         self, caller: Caller, job_id: int, command: c.Command, request: Request

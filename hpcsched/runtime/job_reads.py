@@ -63,18 +63,27 @@ class JobReads:
         return self._order
 
     def _view(self, job: Job, *, full: bool = False) -> JobView:
-        view = self._within(job_view(job, self._world.name_of, full=full))
+        view = job_view(job, self._world.name_of, self._settings, full=full)
+        view = self._within(view)
         if job.state is JobState.QUEUED:
             view = replace(view, pending_reason=self._world.scheduler.why(job.job_id))
         return view
 
     def _within(self, view: JobView) -> JobView:
-        """Show what a job names that has no bounds, or is gone, as what there is."""
+        """Show what a job names that has no bounds, or is gone, as what there is.
+
+        A computed maximum is no more than that (properties.md 3.2, note 2).
+        """
         if view.pool not in self._world.pools:
             view = replace(view, pool=DEFAULT_POOL)
-        if view.max_cores < UNBOUNDED:
+        there = self._world.scheduler.units[view.unit_type]
+        if (
+            not view.auto_max
+            or view.most <= there
+            or not (there or view.most == UNBOUNDED)
+        ):
             return view
-        return replace(view, max_cores=max(view.min_cores, self._world.scheduler.cores))
+        return replace(view, most=max(view.least, there))
 
     async def get_job(self, caller: Caller, job_id: int, *, full: bool) -> JobView:
         """Return one job; its specification only for those who may operate it."""
@@ -104,7 +113,8 @@ class JobReads:
         return [(self._stored(row), position) for row, position in found]
 
     def _stored(self, row: JobRow) -> JobView:
-        view = self._within(stored_view(row, self._world.name_of))
+        view = stored_view(row, self._world.name_of, self._settings)
+        view = self._within(view)
         if view.state is JobState.QUEUED:
             reason = self._world.scheduler.why(view.job_id)
             view = replace(view, pending_reason=reason)
@@ -164,7 +174,7 @@ class JobReads:
         return reason.label, lines
 
     def _why_queued(self, job: Job, reason: PendingReason) -> str:
-        demand = demand_of(job, self._settings, 0)
+        demand = demand_of(job, self._settings, {})
         if demand is None:
             return "it waits for its nodes"
         nodes = self._world.scheduler.usable_cores(demand)

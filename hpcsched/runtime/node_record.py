@@ -7,6 +7,7 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.codec import pack, unpack
+from hpcsched.core.scheduling.snapshot import NodeFree
 from hpcsched.core.views import Inventory, NodeView
 from hpcsched.store.base import NodeRow
 
@@ -132,6 +133,17 @@ class NodeRecord:
             containment=resources.containment,
             inventory=resources.inventory,
             declared=tuple(resources.groups),
+        )
+
+    def idle(self) -> NodeFree:
+        """Return the node as jobs could use it, none of its cores free."""
+        return NodeFree(
+            self.node_id,
+            self.name,
+            self.cores,
+            self.memory_bytes,
+            sockets=max(1, min(self.sockets, self.cores)),
+            groups=frozenset(self.groups),
         )
 
     def in_state(

@@ -21,9 +21,10 @@ from hpcsched.runtime.node_record import NodeRecord, NodeState
 from hpcsched.store.base import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hpcsched.core.orders import Order
+    from hpcsched.core.scheduling.snapshot import NodeFree
     from hpcsched.core.views import NodeView
     from hpcsched.runtime.frames import AgentLink, Hello
     from hpcsched.runtime.world import World
@@ -92,9 +93,18 @@ class NodeRegistry:
         self._newest.pop(record.name, None)
         self._world.scheduler.forget_node(record.node_id)
 
-    def known(self, name: str) -> bool:
-        """Is there such a node?"""
-        return name in self._by_name
+    def node(self, name: str) -> NodeFree | None:
+        """Return what is known of a node by name (``core.scheduling.inventory``)."""
+        actor = self._by_name.get(name)
+        return None if actor is None else actor.record.idle()
+
+    def nodes(self) -> Iterator[NodeFree]:
+        """Return what is known of each node."""
+        return (actor.record.idle() for actor in self._by_id.values())
+
+    def has_group(self, name: str) -> bool:
+        """Is there such a node group?"""
+        return self._world.groups.known(name)
 
     def by_id(self, node_id: int) -> NodeActor | None:
         """Return a node by number."""

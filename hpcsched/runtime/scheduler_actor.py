@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hpcsched.common.clock import Timer
-    from hpcsched.core.scheduling.snapshot import Demand, Holder, Policy
+    from hpcsched.core.job.states import UnitType
+    from hpcsched.core.scheduling.snapshot import Demand, Holder, Policy, ProcessSize
     from hpcsched.runtime.books import Cores
     from hpcsched.runtime.world import World
 
@@ -89,6 +90,7 @@ class SchedulerActor:
         *,
         exclusive: bool = False,
         holder: Holder | None = None,
+        process: ProcessSize | None = None,
     ) -> None:
         """A job says what it holds and what it wants.
 
@@ -98,6 +100,7 @@ class SchedulerActor:
             held: Node to cores that it holds; empty ones do not count.
             exclusive: Nobody else may use its nodes.
             holder: More about it; None: it holds nothing that a plan could count on.
+            process: Memory and size of one process, if the job said how much it takes.
         """
         books, world = self.books, self._world
         if world.settings.pools:
@@ -110,6 +113,7 @@ class SchedulerActor:
         for node_id, cores in self._pending.get(job_id, {}).items():
             now[node_id] = tuple(sorted({*now.get(node_id, ()), *cores}))
         books.mark_exclusive(job_id, exclusive=exclusive and bool(now or demand))
+        books.mark_process(job_id, process if now or demand else None)
         if now != before:
             books.book(job_id, now)
         changed = books.note(job_id, holder if now else None)
@@ -232,7 +236,8 @@ class SchedulerActor:
             self.books.book(job_id, dict(before))
             self.wake()
 
-        command = GrantCores(cores=grants, backfill=backfill)
+        shapes = self.shapes(grants)
+        command = GrantCores(cores=grants, backfill=backfill, shapes=shapes)
         self._world.jobs.tell(job_id, command, answered)
 
     def _ask(self, job_id: int, wanted: Preemption) -> None:
@@ -310,6 +315,7 @@ class SchedulerActor:
         grants = plan.grants.get(demand.job_id, {})
         if grants:
             self._pending[demand.job_id] = grants
+            self.books.mark_process(demand.job_id, demand.process)
             self.books.book(demand.job_id, grants)
         return grants
 
@@ -346,9 +352,14 @@ class SchedulerActor:
         return None
 
     @property
-    def cores(self) -> int:
-        """Cores of all nodes that were ever heard of."""
-        return self.books.cores
+    def units(self) -> Mapping[UnitType, int]:
+        """What all nodes that were ever heard of have of each unit."""
+        return self.books.units
+
+    def shapes(self, nodes: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Return the cores and the sockets of nodes."""
+        known = {node_id: self.books.nodes[node_id] for node_id in nodes}
+        return {n: (node.cores, node.sockets) for n, node in known.items()}
 
     def holders(self) -> list[int]:
         """Return the jobs that hold cores now."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.codec import unpack
-from hpcsched.core.job.show import progress_of
+from hpcsched.core.job.nodeuse import NodeUse
+from hpcsched.core.job.show import progress_of, units_held
 from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -13,21 +14,27 @@ from hpcsched.core.job.states import (
     JobState,
     JobType,
     PendingReason,
+    UnitType,
 )
 from hpcsched.core.views import JobView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hpcsched.core.settings import Settings
     from hpcsched.store.base import JobRow
 
 
-def stored_view(row: JobRow, name_of: Callable[[int], str]) -> JobView:
+def stored_view(
+    row: JobRow, name_of: Callable[[int], str], settings: Settings
+) -> JobView:
     """Return a job from its stored row alone, as lists need it."""
     body: dict[str, Any] = unpack(row.blob)
     counts = {n: count for n, count in enumerate(body["counts"]) if count and n}
     user_name, project, job_type = body["spec"]
     pool, can_preempt = body.get("policy", (DEFAULT_POOL, False))
+    unit, auto_min, auto_max = body.get("unit", (UnitType.CORE, False, False))
+    uses = [NodeUse.decode(n, encoded) for n, encoded in body["uses"].items()]
     previous = body["previous_state"]
     return JobView(
         job_id=row.job_id,
@@ -52,9 +59,17 @@ def stored_view(row: JobRow, name_of: Callable[[int], str]) -> JobView:
         requeue_count=body["requeue_count"],
         auto_requeue_count=body["auto_requeue_count"],
         allocated_nodes=tuple(name_of(n) for n in body["last_nodes"]),
-        allocated_cores=sum(len(cores) for cores, _, _ in body["uses"].values()),
-        min_cores=body["cores"][0],
-        max_cores=body["cores"][1],
+        allocated_cores=sum(len(use.cores) for use in uses),
+        unit_type=UnitType(unit),
+        least=body["cores"][0],
+        most=body["cores"][1],
+        auto_min=auto_min,
+        auto_max=auto_max,
+        units_held=units_held(uses),
+        has_grown=body.get("has_grown", False),
+        can_grow=settings.grow,
+        can_shrink=settings.shrink,
+        has_shrunk=body.get("has_shrunk", False),
         revision=body["revision"],
         project=project,
         progress=progress_of(counts),

@@ -12,9 +12,10 @@ from hpcsched.core.job.states import (
     FailureReason,
     JobState,
     PendingReason,
+    UnitType,
 )
 from hpcsched.core.task.states import TaskState
-from hpcsched.services.convert_job_spec import job_spec_message
+from hpcsched.services.convert_job_spec import UNIT_TYPES, job_spec_message
 from hpcsched.services.convert_time import timestamp
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _TASK_STATES: Final = frozenset(int(state) for state in TaskState)
 def job_message(view: JobView) -> job_pb2.Job:
     """Return a job as it is shown."""
     state = view.state
+    in_cores = view.unit_type is UnitType.CORE
     return job_pb2.Job(
         id=view.job_id,
         name=view.name,
@@ -58,8 +60,22 @@ def job_message(view: JobView) -> job_pb2.Job:
         auto_requeue_count=view.auto_requeue_count,
         allocated_nodes=view.allocated_nodes,
         allocated_cores=view.allocated_cores,
-        min_cores=view.min_cores,
-        max_cores=view.max_cores,
+        min_cores=view.least if in_cores else 0,
+        max_cores=view.most if in_cores else 0,
+        unit_type=UNIT_TYPES[view.unit_type],
+        min_units=view.least,
+        max_units=view.most,
+        auto_calculate_min=view.auto_min,
+        auto_calculate_max=view.auto_max,
+        computed_min=view.least if view.auto_min else 0,
+        computed_max=view.most if view.auto_max else 0,
+        current_core_count=view.allocated_cores,
+        current_socket_count=view.units_held[UnitType.SOCKET],
+        current_node_count=view.units_held[UnitType.NODE],
+        can_grow=view.can_grow,
+        can_shrink=view.can_shrink,
+        has_grown=view.has_grown,
+        has_shrunk=view.has_shrunk,
         revision=view.revision,
         project=view.project,
         progress=view.progress,

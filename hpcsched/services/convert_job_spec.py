@@ -5,12 +5,12 @@ Only the form is checked here; what a specification may ask for is the core's to
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from hpcsched.api.v1 import job_pb2, task_pb2
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.spec import NORMAL_PRIORITY, JobSpec
-from hpcsched.core.job.states import NodeLoss
+from hpcsched.core.job.spec import NORMAL_PRIORITY, ORDER_BY, JobSpec
+from hpcsched.core.job.states import NodeGroupOp, NodeLoss, UnitType
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskType
 from hpcsched.runtime.front import NewJob
@@ -25,6 +25,23 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 
 _TASK_TYPES = {int(kind): kind for kind in TaskType}
+UNIT_TYPES: Final = {
+    UnitType.CORE: job_pb2.UNIT_TYPE_CORE,
+    UnitType.SOCKET: job_pb2.UNIT_TYPE_SOCKET,
+    UnitType.NODE: job_pb2.UNIT_TYPE_NODE,
+}
+GROUP_OPS: Final = {
+    NodeGroupOp.INTERSECT: job_pb2.NODE_GROUP_OP_INTERSECT,
+    NodeGroupOp.UNIFORM: job_pb2.NODE_GROUP_OP_UNIFORM,
+    NodeGroupOp.UNION: job_pb2.NODE_GROUP_OP_UNION,
+}
+_UNITS: Final = {int(number): unit for unit, number in UNIT_TYPES.items()}
+_GROUP_OPS: Final = {int(number): op for op, number in GROUP_OPS.items()}
+_OPTIONAL: Final = (
+    *("min_sockets", "max_sockets", "min_nodes", "max_nodes"),
+    *("auto_calculate_min", "auto_calculate_max"),
+    *("min_memory", "max_memory", "min_cores_per_node", "max_cores_per_node"),
+)
 _NODE_LOSSES = {int(loss): loss for loss in NodeLoss}
 
 
@@ -71,6 +88,7 @@ def job_spec(message: job_pb2.JobSpec, field: str) -> JobSpec:
         priority=message.priority if has("priority") else NORMAL_PRIORITY,
         min_cores=message.min_cores if has("min_cores") else None,
         max_cores=message.max_cores if has("max_cores") else None,
+        **_resources(message, field),
         environment=dict(message.environment),
         custom_properties=dict(message.custom_properties),
         runtime=_runtime(message, f"{field}.runtime"),
@@ -88,6 +106,25 @@ def job_spec(message: job_pb2.JobSpec, field: str) -> JobSpec:
         client_source=message.client_source,
         target_resource_count=message.target_resource_count,
     )
+
+
+def _resources(message: job_pb2.JobSpec, field: str) -> dict[str, Any]:
+    """Return what is asked of nodes, as far as it is given (properties.md 3.2)."""
+    found: dict[str, Any] = {
+        name: getattr(message, name) for name in _OPTIONAL if message.HasField(name)
+    }
+    unit, op = message.unit_type, message.node_group_op
+    if unit:
+        found["unit_type"] = _known(unit, _UNITS, f"{field}.unit_type")
+    if op:
+        found["node_group_op"] = _known(op, _GROUP_OPS, f"{field}.node_group_op")
+    return {
+        **found,
+        "single_node": message.single_node,
+        "estimated_process_memory": message.estimated_process_memory,
+        "order_by": message.order_by or ORDER_BY,
+        "node_groups": tuple(message.node_groups),
+    }
 
 
 def task_spec(message: task_pb2.TaskSpec, field: str) -> TaskSpec:
@@ -144,6 +181,22 @@ def job_spec_message(spec: JobSpec) -> job_pb2.JobSpec:
         priority=spec.priority,
         min_cores=spec.min_cores,
         max_cores=spec.max_cores,
+        unit_type=UNIT_TYPES[spec.unit_type],
+        min_sockets=spec.min_sockets,
+        max_sockets=spec.max_sockets,
+        min_nodes=spec.min_nodes,
+        max_nodes=spec.max_nodes,
+        auto_calculate_min=spec.auto_calculate_min,
+        auto_calculate_max=spec.auto_calculate_max,
+        single_node=spec.single_node,
+        min_memory=spec.min_memory,
+        max_memory=spec.max_memory,
+        min_cores_per_node=spec.min_cores_per_node,
+        max_cores_per_node=spec.max_cores_per_node,
+        estimated_process_memory=spec.estimated_process_memory,
+        order_by=spec.order_by,
+        node_groups=spec.node_groups,
+        node_group_op=GROUP_OPS[spec.node_group_op],
         environment=spec.environment,
         custom_properties=spec.custom_properties,
         runtime=duration(spec.runtime) if spec.runtime else None,

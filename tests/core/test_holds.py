@@ -9,7 +9,7 @@ import pytest
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.holds import hold_deadline
 from hpcsched.core.job.spec import JobSpec
-from hpcsched.core.job.states import JobState, PendingReason
+from hpcsched.core.job.states import JobState, PendingReason, UnitType
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.demand import demand_of
@@ -20,7 +20,7 @@ YEAR = 365 * 86400.0
 
 
 def wants(bench: Bench) -> bool:
-    return demand_of(bench.job, Settings(), 100) is not None
+    return demand_of(bench.job, Settings(), {UnitType.CORE: 100}) is not None
 
 
 def test_a_held_job_wants_nothing_and_holds_back_nobody() -> None:

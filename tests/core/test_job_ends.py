@@ -332,10 +332,10 @@ def test_a_failed_task_that_its_user_canceled_reads_cancelled_in_the_first() -> 
 
 def test_allocated_nodes_are_shown_from_running_on_and_kept() -> None:
     bench = Bench(plain(), plain())
-    assert job_view(bench.submit().job, str).allocated_nodes == ()
+    assert job_view(bench.submit().job, str, bench.settings).allocated_nodes == ()
 
     bench.grant({3: 1, 5: 1})
 
-    assert job_view(bench.job, str).allocated_nodes == ("3", "5")
+    assert job_view(bench.job, str, bench.settings).allocated_nodes == ("3", "5")
     bench.end_all()
-    assert job_view(bench.job, str).allocated_nodes == ("3", "5")
+    assert job_view(bench.job, str, bench.settings).allocated_nodes == ("3", "5")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpcsched.core.job import commands as c
-from hpcsched.core.job.states import CancelRequest, JobState, PendingReason
+from hpcsched.core.job.states import CancelRequest, JobState, PendingReason, UnitType
 from hpcsched.core.job.waiting import awaited_parents, held_back
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import TaskState
@@ -43,7 +43,7 @@ def test_a_child_waits_until_every_parent_has_finished(
 
     assert bench.stands(J.QUEUED)
     assert held_back(bench.job) is reason
-    wants = demand_of(bench.job, Settings(), 100) is not None
+    wants = demand_of(bench.job, Settings(), {UnitType.CORE: 100}) is not None
     assert wants == (reason is R.NONE)
 
 

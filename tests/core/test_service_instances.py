@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hpcsched.core.job.states import JobState, NodeLoss
+from hpcsched.core.job.states import JobState, NodeLoss, UnitType
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState
@@ -157,7 +157,7 @@ def test_a_round_without_failures_ends_the_time_of_trouble() -> None:
     bench.fail(1, 1)
     bench.tick(1.0)
     bench.run_all()
-    assert demand_of(bench.job, bench.settings, 9) is None
+    assert demand_of(bench.job, bench.settings, {UnitType.CORE: 9}) is None
 
     wake = next_tick(bench.job, bench.settings, bench.now)
     assert wake == bench.now + 10
@@ -165,7 +165,7 @@ def test_a_round_without_failures_ends_the_time_of_trouble() -> None:
 
     assert not bench.job.tasks[0].strikes
     assert next_tick(bench.job, bench.settings, bench.now) is None
-    assert demand_of(bench.job, bench.settings, 9) is not None
+    assert demand_of(bench.job, bench.settings, {UnitType.CORE: 9}) is not None
 
 
 def test_one_that_failed_after_a_while_is_followed_at_once() -> None:

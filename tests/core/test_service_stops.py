@@ -8,7 +8,7 @@ import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.show import task_view
-from hpcsched.core.job.states import JobState
+from hpcsched.core.job.states import JobState, UnitType
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import TaskState
 from hpcsched.runtime.demand import demand_of
@@ -215,7 +215,7 @@ def test_a_service_wants_the_whole_cluster_or_what_it_is_limited_to() -> None:
         bench = Bench(service(**fields), **limits).submit()
         if running:
             bench.grant({1: 2})
-        demand = demand_of(bench.job, bench.settings, 64)
+        demand = demand_of(bench.job, bench.settings, {UnitType.CORE: 64})
         assert demand is not None
         return demand.most
 
@@ -228,7 +228,7 @@ def test_a_service_wants_the_whole_cluster_or_what_it_is_limited_to() -> None:
 def test_a_concluded_service_wants_nothing_and_gives_its_cores_back() -> None:
     bench = running(2)
     bench.conclude()
-    assert demand_of(bench.job, bench.settings, 64) is None
+    assert demand_of(bench.job, bench.settings, {UnitType.CORE: 64}) is None
 
     bench.end(1, 1)
 

@@ -10,7 +10,7 @@ import pytest
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.spec import JobSpec
-from hpcsched.core.job.states import NodeLoss
+from hpcsched.core.job.states import NodeLoss, UnitType
 from hpcsched.core.job.validation import validate_new, validate_together
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.spec import TaskSpec
@@ -38,6 +38,57 @@ JOBS: list[tuple[dict[str, Any], str, str]] = [
     ({"priority": -1}, "PRIORITY_OUT_OF_RANGE", "spec.priority"),
     ({"min_cores": 3, "max_cores": 2}, "MIN_GREATER_THAN_MAX", "spec.min_cores"),
     ({"min_cores": 0}, "OUT_OF_RANGE", "spec.min_cores"),
+    ({"min_sockets": 0, "unit_type": UnitType.SOCKET}, "OUT_OF_RANGE", "spec.min_so"),
+    (
+        {"min_nodes": 3, "max_nodes": 2, "unit_type": UnitType.NODE},
+        "MIN_GREATER_THAN_MAX",
+        "spec.min_nodes",
+    ),
+    ({"min_memory": 0}, "OUT_OF_RANGE", "spec.min_memory"),
+    ({"min_memory": 2, "max_memory": 1}, "MIN_GREATER_THAN_MAX", "spec.min_memory"),
+    ({"max_cores_per_node": -1}, "OUT_OF_RANGE", "spec.max_cores_per_node"),
+    (
+        {"min_cores_per_node": 9, "max_cores_per_node": 8},
+        "MIN_GREATER_THAN_MAX",
+        "spec.min_cores_per_node",
+    ),
+    ({"estimated_process_memory": -1}, "OUT_OF_RANGE", "spec.estimated_process_m"),
+    ({"order_by": "Cores,Cores"}, "INVALID_FIELD", "spec.order_by"),
+    ({"order_by": "Cores,Memory,-Cores"}, "INVALID_FIELD", "spec.order_by"),
+    ({"order_by": "Disk"}, "INVALID_FIELD", "spec.order_by"),
+    ({"node_groups": ("a", " ")}, "INVALID_FIELD", "spec.node_groups"),
+    ({"node_groups": ("g" * 81,)}, "TEXT_TOO_LONG", "spec.node_groups"),
+    (
+        {"single_node": True, "unit_type": UnitType.NODE, "min_nodes": 2},
+        "INVALID_FIELD",
+        "spec.single_node",
+    ),
+    (
+        {
+            "run_until_canceled": True,
+            "auto_calculate_min": True,
+            "auto_calculate_max": True,
+            "min_cores": 1,
+            "max_cores": 1,
+        },
+        "RUN_UNTIL_CANCELED_AUTOMATIC",
+        "spec.run_until_canceled",
+    ),
+    (
+        {"run_until_canceled": True, "min_cores": 1},
+        "RUN_UNTIL_CANCELED_WITHOUT_SIZE",
+        "spec.run_until_canceled",
+    ),
+    (
+        {
+            "run_until_canceled": True,
+            "min_cores": 1,
+            "max_cores": 1,
+            "unit_type": UnitType.NODE,
+        },
+        "RUN_UNTIL_CANCELED_WITHOUT_SIZE",
+        "spec.run_until_canceled",
+    ),
     ({"runtime": -1.0}, "OUT_OF_RANGE", "spec.runtime"),
     ({"runtime": float("nan")}, "OUT_OF_RANGE", "spec.runtime"),
     ({"runtime": float("inf")}, "OUT_OF_RANGE", "spec.runtime"),

@@ -45,7 +45,7 @@ async def test_a_service_grows_into_every_node_that_joins(bench: Bench) -> None:
 
     await bench.until(all_run)
     job = await bench.job(job_id)
-    assert (job.allocated_cores, job.max_cores) == (5, 5)
+    assert (job.allocated_cores, job.most) == (5, 5)
     view = await conclude(bench, job_id, cancel=True)
     assert view.concluded
     await bench.until_state(job_id, "Failed")

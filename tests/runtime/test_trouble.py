@@ -172,12 +172,12 @@ class Faults:
         self.when: Any = lambda job, command: False
         monkeypatch.setattr(job_actor, "decide", self.decide)
 
-    def decide(self, job: Any, command: Any, now: float, settings: Any) -> Any:
+    def decide(self, job: Any, command: Any, *more: Any) -> Any:
         if self.when(job, command):
             self.count += 1
             job.spec = None  # the state is damaged as well
             raise ZeroDivisionError("a fault of ours")
-        return self.real(job, command, now, settings)
+        return self.real(job, command, *more)
 
 
 @pytest.fixture

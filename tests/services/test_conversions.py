@@ -12,7 +12,7 @@ from hpcsched.api.v1 import cluster_service_pb2, job_pb2, node_pb2, task_pb2
 from hpcsched.common.errors import HpcError
 from hpcsched.core.caller import Caller
 from hpcsched.core.job.spec import JobSpec
-from hpcsched.core.job.states import JobState, JobType, NodeLoss
+from hpcsched.core.job.states import JobState, JobType, NodeGroupOp, NodeLoss, UnitType
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import EndReason, TaskState, TaskType
 from hpcsched.core.views import ClusterView
@@ -65,6 +65,22 @@ JOB_SPECS = st.builds(
     node_loss=st.sampled_from(NodeLoss),
     user_name=text,
     client_source=text,
+    unit_type=st.sampled_from(UnitType),
+    min_sockets=st.none() | count,
+    max_sockets=st.none() | count,
+    min_nodes=st.none() | count,
+    max_nodes=st.none() | count,
+    auto_calculate_min=st.none() | st.booleans(),
+    auto_calculate_max=st.none() | st.booleans(),
+    single_node=st.booleans(),
+    min_memory=st.none() | count,
+    max_memory=st.none() | count,
+    min_cores_per_node=st.none() | count,
+    max_cores_per_node=st.none() | count,
+    estimated_process_memory=count,
+    order_by=text.filter(bool),
+    node_groups=texts,
+    node_group_op=st.sampled_from(NodeGroupOp),
 )
 TASK_SPECS = st.builds(
     TaskSpec,
@@ -128,7 +144,7 @@ def test_the_round_trips_cover_every_field_that_a_client_can_give() -> None:
         runtime=1.0,
         environment={"A": "b"},
     )
-    inner = {"job_type", "unit_type", "pool"}
+    inner = {"job_type", "pool"}
     ours = {one.name for one in fields(full)} - inner
     theirs = set(job_pb2.JobSpec.DESCRIPTOR.fields_by_name) - {"tasks"}
     renamed = {"retry_limit": "task_execution_failure_retry_limit"}

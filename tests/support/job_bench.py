@@ -73,6 +73,7 @@ class Bench:
     def __init__(
         self, *tasks: TaskSpec, settings: Settings | None = None, **spec: Any
     ) -> None:
+        self.inventory = spec.pop("inventory", None)
         self.settings = settings or Settings()
         self.now = 100.0
         self.spec = JobSpec(**spec)
@@ -99,7 +100,8 @@ class Bench:
         before = picture(self.job)
         revision = self.job.revision
         try:
-            decision = decide(self.job, command, self.now, self.settings)
+            world = (self.now, self.settings, self.inventory)
+            decision = decide(self.job, command, *world)
         except HpcError:
             assert self.job.revision == revision
             assert picture(self.job) == before

@@ -196,7 +196,7 @@ class Walk:
             for other in NODES:
                 number += 0 if other == node else 4
                 cores.setdefault(other, (0, 1, 2, 3))
-        if job.state is not JobState.QUEUED or number >= job.min_cores():
+        if job.state is not JobState.QUEUED or number >= job.least():
             sites = {n: (f"n{n}", ("odd",) if n % 2 else ()) for n in cores}
             most, ahead = self.die.choice([0, 4, 4]), self.die.random() < 0.1
             self.ask(

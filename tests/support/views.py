@@ -10,6 +10,7 @@ from hpcsched.core.job.states import (
     FailureReason,
     JobState,
     PendingReason,
+    UnitType,
 )
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
 from hpcsched.core.views import JobView, NodeView, TaskView
@@ -38,8 +39,14 @@ _JOB = JobView(
     auto_requeue_count=0,
     allocated_nodes=(),
     allocated_cores=0,
-    min_cores=1,
-    max_cores=1,
+    unit_type=UnitType.CORE,
+    least=1,
+    most=1,
+    auto_min=False,
+    auto_max=False,
+    units_held=dict.fromkeys(UnitType, 0),
+    has_grown=False,
+    has_shrunk=False,
     revision=1,
     project="",
     progress=0,

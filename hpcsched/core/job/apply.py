@@ -158,18 +158,18 @@ def _apply_uses(job: Job, event: Event) -> None:
             if node_id in job.owing:
                 job.owing = {n: k for n, k in job.owing.items() if n != node_id}
             continue
-        cores, phase, prepared = encoded
         use = job.uses.get(node_id)
         if use is None:
-            job.uses[node_id] = NodeUse(
-                node_id, tuple(cores), UsePhase(phase), prepared, event.time
-            )
+            use = NodeUse.decode(node_id, encoded)
+            use.since = event.time
+            job.uses[node_id] = use
             if node_id not in job.last_nodes:
                 job.last_nodes = (*job.last_nodes, node_id)
         else:
-            if tuple(cores) != use.cores:
+            cores = tuple(encoded[0])
+            if cores != use.cores:
                 use.since = event.time
-            use.cores, use.phase, use.prepared = tuple(cores), UsePhase(phase), prepared
+            use.cores, use.phase, use.prepared = cores, UsePhase(encoded[1]), encoded[2]
 
 
 def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:

@@ -247,7 +247,8 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
     for node_id, cores in command.cores.items():
         use = job.uses.get(node_id)
         if use is None:
-            uses[node_id] = (cores, int(UsePhase.NEW), False)
+            shape = command.shapes.get(node_id, ())
+            uses[node_id] = (cores, int(UsePhase.NEW), False, *shape)
         elif use.phase not in _GIVEN_BACK and node_id not in job.owing:
             uses[node_id] = (cores, int(use.phase), use.prepared)
     if not uses or job.yields_all:
@@ -263,6 +264,9 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
                 "start_time": turn.now,
                 "last_nodes": (),
                 "is_backfill": command.backfill,
+                "has_grown": False,
+                "has_shrunk": False,
+                "eased": False,
                 "error_code": 0,
                 "error_message": "",
                 "failure_reason": FailureReason.NONE,
@@ -271,7 +275,8 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
             uses=uses,
         )
     elif job.state is JobState.RUNNING:
-        turn.emit(EventName.JOB_RESIZED, uses=uses, patch=sites)
+        patch = {"has_grown": True, **sites}
+        turn.emit(EventName.JOB_RESIZED, uses=uses, patch=patch)
 
 
 def _known_sites(job: Job, command: GrantCores) -> dict[str, Any]:

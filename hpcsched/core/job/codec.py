@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from hpcsched.core.job.books import Books
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
 from hpcsched.core.job.holding import rebook
-from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord, UsePhase
+from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord
 from hpcsched.core.job.packing import pack as pack  # noqa: PLC0414  others use it
 from hpcsched.core.job.packing import unpack as unpack  # noqa: PLC0414
 from hpcsched.core.job.spec import JobSpec
@@ -23,6 +23,7 @@ from hpcsched.core.job.states import (
     FailureReason,
     JobState,
     JobType,
+    NodeGroupOp,
     NodeLoss,
     PendingReason,
     UnitType,
@@ -43,6 +44,7 @@ _ENUMS: Final[Mapping[str, type[Enum]]] = {
     "node_loss": NodeLoss,
     "job_type": JobType,
     "unit_type": UnitType,
+    "node_group_op": NodeGroupOp,
 }
 PLAIN: Final = (
     *(
@@ -63,6 +65,7 @@ PLAIN: Final = (
         "graceful",
     ),
     *("requeue_count", "auto_requeue_count", "excluded", "last_nodes", "front"),
+    *("has_grown", "has_shrunk", "eased"),
     *("user_ms", "kernel_ms", "memory_kib", "sites", "largest"),
     *("is_backfill", "owing", "preempted_now", "yields_all"),
     *("hold_until", "parents"),
@@ -123,8 +126,10 @@ def encode_job(job: Job) -> bytes:
     # Not read back, but by those who look at a job without loading it:
     body["size"] = len(job.tasks)
     body["counts"] = job.counts
-    body["cores"] = (job.min_cores(), job.max_cores())
+    body["cores"] = (job.least(), job.most())
     body["policy"] = (job.spec.pool, job.spec.can_preempt)
+    auto = (job.spec.least is None, job.spec.most is None)
+    body["unit"] = (int(job.spec.unit_type), *auto)
     body["spec"] = (job.spec.user_name, job.spec.project, int(job.spec.job_type))
     return pack(body)
 
@@ -158,10 +163,9 @@ def decode_job(  # noqa: PLR0917  the store gives them in this order
     _decode_tables(job, chunks)
     _decode_tasks(job, body, specs)
     since = body.get("since", {})
-    for node_id, (cores, phase, prepared) in body["uses"].items():
-        use = NodeUse(node_id, tuple(cores), UsePhase(phase), prepared)
+    for node_id, encoded in body["uses"].items():
+        use = job.uses[node_id] = NodeUse.decode(node_id, encoded)
         use.since = since.get(node_id, job.start_time or job.create_time)
-        job.uses[node_id] = use
     job.books = Books(*body.get("books", ()))
     for number in range(1, len(notes) + 1):
         code, text = unpack(notes[number])

@@ -219,9 +219,11 @@ class GrantCores:
         sites: Name and groups of these nodes.
         largest: Cores of the largest node that takes work and that the job may use; 0:
             not known.
+        shapes: By node: all its cores, and its sockets.
     """
 
     cores: Mapping[int, tuple[int, ...]]
+    shapes: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     backfill: bool = False
     sites: Mapping[int, Site] = field(default_factory=dict)
     largest: int = 0

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from hpcsched.common.errors import HpcError
     from hpcsched.core.job.spec import JobSpec
+    from hpcsched.core.scheduling.inventory import Inventory
     from hpcsched.core.settings import Settings
     from hpcsched.core.task.spec import TaskSpec
 
@@ -70,8 +71,16 @@ def new_job(  # noqa: PLR0917  the order of the first event
     return job, Decision(turn)
 
 
-def decide(job: Job, command: c.Command, now: float, settings: Settings) -> Decision:
+def decide(
+    job: Job,
+    command: c.Command,
+    now: float,
+    settings: Settings,
+    inventory: Inventory | None = None,
+) -> Decision:
     """Carry out a command on a job, and what follows from it.
+
+    Without an inventory nothing is checked against the nodes of the cluster.
 
     Raises:
         HpcError: a refusal; nothing has changed.
@@ -81,7 +90,7 @@ def decide(job: Job, command: c.Command, now: float, settings: Settings) -> Deci
     actor = (
         caller.user if caller is not None else (f"node:{node}" if node else "system")
     )
-    turn = Turn(job, now, actor, settings)
+    turn = Turn(job, now, actor, settings, inventory)
     decision = Decision(turn)
     result = HANDLERS[type(command)](turn, command)
     if result is not None:

@@ -6,7 +6,6 @@ of a job are rows of table 0, each sweep and each per-node task has a table of i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.exitcodes import parse_exit_codes
@@ -19,6 +18,8 @@ from hpcsched.core.job.states import (
     JobState,
     PendingReason,
 )
+from hpcsched.core.job.taskrecord import PER_NODE as PER_NODE  # noqa: PLC0414
+from hpcsched.core.job.taskrecord import TaskRecord as TaskRecord  # noqa: PLC0414
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -31,99 +32,8 @@ if TYPE_CHECKING:
     from hpcsched.core.task.spec import TaskSpec
 
 STATES = len(TaskState) + 1
-PER_NODE = (TaskType.NODE_PREP, TaskType.NODE_RELEASE)
 UNBOUNDED: Final = 2147483647
 """As many as there are (cores, instances at once)."""
-
-
-@dataclass(slots=True)
-class TaskRecord:
-    """One task of a job; a sweep is one record whatever its size.
-
-    Attributes:
-        table: Number of its element table (0: the plain tasks' common one).
-        base: Its first row there.
-        count: Number of its rows.
-        counts: Rows per state.
-        state, previous: State of the task itself: the element's, or the master's.
-        canceled: The master was canceled explicitly (lifecycle.md 6).
-        swept: Number of its elements that are Canceled, and not by name (masters).
-        started: An element has started since the last requeue (masters).
-        forgiven: Failures from before its job was queued again; they trip nothing.
-        shown_from: Instances up to this one belong to earlier rounds (prep, release).
-        requeues: requeue_count of a master.
-        concluded: It makes no new instance (services).
-        strikes: Rounds of instances that ended at once, one after the other (services).
-        not_before: No new instance before this time (services).
-        submit_time: When it was submitted by itself; None: with its job.
-        floor: Attempt number that no new element may be below: elements of the same
-            numbers were there before its range was changed.
-        hint: No row before it is Queued; derived, not stored.
-    """
-
-    task_id: int
-    spec: TaskSpec
-    table: int
-    base: int
-    count: int
-    counts: list[int]
-    state: TaskState = TaskState.CONFIGURING
-    previous: TaskState | None = None
-    canceled: bool = False
-    swept: int = 0
-    started: bool = False
-    forgiven: int = 0
-    shown_from: int = 0
-    requeues: int = 0
-    submit_time: float | None = None
-    concluded: bool = False
-    strikes: int = 0
-    not_before: float = 0.0
-    floor: int = 1
-    hint: int = 0
-
-    @property
-    def has_elements(self) -> bool:
-        """Is it a master?"""
-        return self.spec.type is not TaskType.BASIC
-
-    @property
-    def ordinary(self) -> bool:
-        """Does it count for the job's result (no prep, no release)?"""
-        return self.spec.type not in PER_NODE
-
-    @property
-    def open(self) -> int:
-        """Number of elements that are not terminal."""
-        return sum(self.counts) - sum(self.counts[state] for state in TASK_TERMINAL)
-
-    @property
-    def serving(self) -> bool:
-        """Is it a service that makes new instances?"""
-        if self.spec.type is not TaskType.SERVICE:
-            return False
-        return not (self.concluded or self.canceled)
-
-    def row(self, instance: int) -> int:
-        """Return the row of an instance (0 for a plain task)."""
-        return self.base + (instance - 1 if self.has_elements else 0)
-
-    def instance(self, row: int) -> int:
-        """Return the instance of a row."""
-        return row - self.base + 1 if self.has_elements else 0
-
-    def width(self, table: ElementTable, row: int) -> int:
-        """Return the cores that an attempt of this row takes."""
-        if not self.ordinary or self.spec.node:
-            return 0
-        return int(table.get("width", row)) or self.spec.min_cores
-
-    def all_ranges(self) -> tuple[tuple[int, int], ...]:
-        """Return the ranges of every instance."""
-        if not self.has_elements:
-            return ((0, 0),)
-        first = self.shown_from + 1 if self.ordinary else 1
-        return ((first, self.count),) if first <= self.count else ()
 
 
 class Job:
@@ -144,6 +54,7 @@ class Job:
         "critical",
         "definitions",
         "dependants",
+        "eased",
         "end_time",
         "error_code",
         "error_message",
@@ -153,6 +64,8 @@ class Job:
         "forced",
         "front",
         "graceful",
+        "has_grown",
+        "has_shrunk",
         "held_by",
         "hold_until",
         "holds",
@@ -165,6 +78,7 @@ class Job:
         "masters",
         "mean_run",
         "memory_kib",
+        "narrowest",
         "note_ids",
         "notes",
         "open_names",
@@ -228,6 +142,8 @@ class Job:
         self.requeue_count = 0
         self.auto_requeue_count = 0
         self.excluded: tuple[str, ...] = ()
+        # Since it last started; and: people took nodes from it, which is no error.
+        self.has_grown = self.has_shrunk = self.eased = False
         self.last_nodes: tuple[int, ...] = ()
         # Sums over every attempt that ever ended on a node, reruns included:
         self.user_ms = 0
@@ -262,7 +178,7 @@ class Job:
         self.special: dict[TaskType, TaskRecord] = {}
         self.critical: list[TaskRecord] = []
         self.marked: set[int] = set()
-        self.widest = 1
+        self.widest, self.narrowest = 1, 0
         self.uniform = True
         self.picky = False
         self.ready: list[int] | None = None
@@ -295,7 +211,7 @@ class Job:
         """Forget what was remembered of specifications: some have been replaced."""
         self.masters, self.special, self.critical = [], {}, []
         self.exit_codes, self.widest, self.uniform = {}, 1, True
-        self.ready, self.picky = None, False
+        self.ready, self.picky, self.narrowest = None, False, 0
         for record in self.tasks:
             self._remember(record)
 
@@ -308,11 +224,11 @@ class Job:
         if spec.critical or (spec.critical is None and spec.critical_count):
             self.critical.append(record)
         if record.ordinary:
-            self.widest = max(self.widest, spec.min_cores, len(spec.required_nodes))
+            low, high = self._bounds(spec)
+            self.widest = max(self.widest, low)
+            self.narrowest = min(self.narrowest or low, low)
             self.picky |= spec.is_picky
-            self.uniform &= not spec.max_concurrent and spec.size > 0
-            self.uniform &= not spec.required_nodes
-            self.uniform &= (spec.max_cores or spec.min_cores) == 1
+            self.uniform &= not spec.max_concurrent and spec.size > 0 and high == 1
         self.ready = None
 
     def typed(self, kind: TaskType) -> TaskRecord | None:
@@ -349,39 +265,54 @@ class Job:
             codes = self.exit_codes[task.task_id] = parse_exit_codes(text)
         return codes.matches(code)
 
-    def min_cores(self) -> int:
-        """Cores to start with: given, or the largest minimum of an open task."""
-        if self.spec.min_cores is not None:
-            return self.spec.min_cores
+    def held_units(self) -> int:
+        """Return what it holds now, in its unit."""
+        unit = self.spec.unit_type
+        return sum(use.units(unit) for use in self.uses.values())
+
+    def least(self) -> int:
+        """Units to start with: given, or computed."""
+        given = self.spec.least
+        return self.computed_min() if given is None else given
+
+    def most(self) -> int:
+        """Most units that it can use: given, or computed."""
+        given = self.spec.most
+        return self.computed_max() if given is None else given
+
+    def computed_min(self) -> int:
+        """Return the largest minimum of an open task (properties.md 3.2, note 2)."""
         if self.widest == 1:
             return 1
         return max(
-            (
-                max(t.spec.min_cores, len(t.spec.required_nodes))
-                for t in self.ordinary()
-                if t.open or t.serving
-            ),
+            (self._bounds(t.spec)[0] for t in self.ordinary() if t.open or t.serving),
             default=1,
         )
 
-    def max_cores(self) -> int:
-        """Most cores that it can use: given, or the sum over open elements.
+    def _bounds(self, spec: TaskSpec) -> tuple[int, int]:
+        """Return the units that one process of a task takes, at least and at most."""
+        low, high = spec.bounds(self.spec.unit_type)
+        required = len(spec.required_nodes)
+        return max(low, required), max(high, required)
+
+    def computed_max(self) -> int:
+        """Return the sum of the maxima of the open elements (note 2).
 
         A service can use whatever there is: UNBOUNDED, unless it is limited itself.
         """
-        if self.spec.max_cores is not None:
-            return self.spec.max_cores
+        unit = self.spec.unit_type
         if self.service is not None and not self.state.terminal:
-            most = self.service.spec.max_concurrent * self.service.spec.min_cores
-            return most or UNBOUNDED
+            spec = self.service.spec
+            return spec.max_concurrent * spec.bounds(unit)[0] or UNBOUNDED
         if self.uniform:
             idle = (*TASK_TERMINAL, TaskState.CONFIGURING)
-            return max(1, sum(self.counts) - sum(self.counts[s] for s in idle))
+            total = sum(self.counts) - sum(self.counts[s] for s in idle)
+            return max(1, total, self.spec.least or 1)
         total = 0
+        unit = self.spec.unit_type
         for task in self.ordinary():
-            per = task.spec.max_cores or task.spec.min_cores
             open_ = task.open - task.counts[TaskState.CONFIGURING]
             if task.spec.max_concurrent:
                 open_ = min(open_, task.spec.max_concurrent)
-            total += max(0, open_) * per
-        return max(total, self.min_cores())
+            total += max(0, open_) * self._bounds(task.spec)[1]
+        return max(total, self.least())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.states import UnitType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class UsePhase(IntEnum):
@@ -32,6 +36,8 @@ class NodeUse:
 
     Attributes:
         cores: Core ids.
+        size: Cores of the whole node when they were given; 0: not known.
+        sockets: What the node's core ids are spread over, in order and evenly.
         phase: Tasks start in READY; LEAVING waits for what runs and takes nothing new;
             the LOST are unreachable, their attempts held until they are back (HOLD).
         prepared: The node preparation ran here with success (or there is none).
@@ -53,9 +59,32 @@ class NodeUse:
     size: int = 0
     sockets: int = 1
 
+    def encode(self) -> tuple[Any, ...]:
+        """Return what the store keeps of it; an event may leave out the last two."""
+        return (self.cores, int(self.phase), self.prepared, self.size, self.sockets)
+
+    @classmethod
+    def decode(cls, node_id: int, encoded: Sequence[Any]) -> NodeUse:
+        """Return what was encoded, the last two items by later versions only."""
+        cores, phase, prepared, *shape = encoded
+        use = cls(node_id, tuple(cores), UsePhase(phase), prepared)
+        if shape:
+            use.size, use.sockets = shape
+        return use
+
     def socket_of(self, core: int) -> int:
         """Return the socket of a core of this node, from 0."""
         return core * self.sockets // max(self.size, core + 1)
+
+    def sizes(self, unit: UnitType) -> list[int]:
+        """Return the cores that it holds of each unit here."""
+        match unit:
+            case UnitType.SOCKET:
+                return list(Counter(self.socket_of(one) for one in self.cores).values())
+            case UnitType.NODE:
+                return [len(self.cores)] if self.cores else []
+            case _:
+                return [1] * len(self.cores)
 
     def units(self, unit: UnitType) -> int:
         """Return how many units it holds here; a part of a socket counts as one."""
@@ -67,6 +96,33 @@ class NodeUse:
             case _:
                 return len(self.cores)
 
-    def encode(self) -> tuple[Any, ...]:
-        """Return what an event and the store keep of it."""
-        return (self.cores, int(self.phase), self.prepared)
+    def in_cores(self, unit: UnitType, count: int) -> int:
+        """Return how many of the cores here so many units are, at most all."""
+        match unit:
+            case UnitType.SOCKET:
+                units = self.units(unit)
+                return min(
+                    len(self.cores), -(-len(self.cores) * count // max(1, units))
+                )
+            case UnitType.NODE:
+                return len(self.cores) if count > 0 else 0
+            case _:
+                return min(len(self.cores), count)
+
+    def up_to_units(self, unit: UnitType, cores: int) -> int:
+        """Return the cores of the whole units here that so many cores are parts of."""
+        match unit:
+            case UnitType.SOCKET:
+                per = max(1, -(-len(self.cores) // max(1, self.units(unit))))
+                return min(len(self.cores), -(-cores // per) * per)
+            case UnitType.NODE:
+                return len(self.cores) if cores > 0 else 0
+            case _:
+                return min(len(self.cores), cores)
+
+    def units_without(self, unit: UnitType, cores: int) -> int:
+        """Return the units that are left here when so many cores go, as whole ones."""
+        if unit is UnitType.CORE:
+            return len(self.cores) - cores
+        per = max(1, -(-len(self.cores) // max(1, self.units(unit))))
+        return max(0, self.units(unit) - -(-cores // per))

@@ -41,13 +41,12 @@ def preempt_cores(turn: Turn, command: PreemptCores) -> None:
     job = turn.job
     if job.state is not JobState.RUNNING or job.spec.job_type is JobType.ADMIN:
         return
-    held = sum(len(use.cores) for use in job.uses.values())
     if command.whole and command.immediate:
         _stop_job(turn, command)
         return
-    whole = command.whole or (job.yields_all and held < job.min_cores())
+    whole = command.whole or (job.yields_all and job.held_units() < job.least())
     owing = _owing(job, command.cores, whole=whole)
-    if not whole and owing and held - sum(owing.values()) < job.min_cores():
+    if not whole and owing and _left(job, owing) < job.least():
         return
     # A service never ends by itself: its instances are asked to (ExitIfPossible).
     stop = command.immediate or job.service is not None
@@ -70,14 +69,25 @@ def preempt_cores(turn: Turn, command: PreemptCores) -> None:
 
 
 def _owing(job: Job, cores: Mapping[int, int], *, whole: bool) -> dict[int, int]:
-    """Return what is owed by node, of nodes that the job is not leaving anyway."""
+    """Return what is owed by node, of nodes that the job is not leaving anyway.
+
+    A job in sockets or nodes gives up whole ones.
+    """
     owing = {}
+    unit = job.spec.unit_type
     for use in job.uses.values():
-        most = len(use.cores)
-        count = most if whole else min(cores.get(use.node_id, 0), most)
+        asked = cores.get(use.node_id, 0)
+        count = len(use.cores) if whole else use.up_to_units(unit, asked)
         if count > 0 and use.phase in _KEPT:
             owing[use.node_id] = count
     return owing
+
+
+def _left(job: Job, owing: Mapping[int, int]) -> int:
+    """Return the job's units without what it owes."""
+    unit = job.spec.unit_type
+    uses = job.uses.values()
+    return sum(use.units_without(unit, owing.get(use.node_id, 0)) for use in uses)
 
 
 def _stops(
@@ -211,7 +221,8 @@ def give_up(turn: Turn) -> None:
         elif len(kept) < len(use.cores):
             uses[node_id] = (kept, int(use.phase), use.prepared)
     if owing != job.owing:
-        turn.emit(EventName.JOB_RESIZED, uses=uses, patch={"owing": owing})
+        patch = {"owing": owing, "has_shrunk": job.has_shrunk or bool(uses)}
+        turn.emit(EventName.JOB_RESIZED, uses=uses, patch=patch)
 
 
 def go_back_empty(turn: Turn) -> bool:

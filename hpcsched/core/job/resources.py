@@ -37,7 +37,7 @@ def lack_resources(turn: Turn) -> bool:
         return False
     if any(use.phase in _UNSETTLED for use in job.uses.values()):
         return False
-    if sum(len(use.cores) for use in job.uses.values()) >= job.min_cores():
+    if job.held_units() >= job.least():
         return _exchange(turn)
     failed = [e for e, _ in turn.events if e.name is EventName.NODE_PREP_FAILED]
     code = codes.NODE_PREP_FAILURE if failed else codes.RESOURCE_FAILURE

@@ -25,8 +25,11 @@ def respecify(job: Job, event: Event) -> None:
     """Put the event's specifications in place of those that the job has."""
     for task_id, spec in event.respecs.items():
         if not task_id:
+            new_unit = job.spec.unit_type is not cast("JobSpec", spec).unit_type
             job.spec = cast("JobSpec", spec)
             job.exit_codes = {}
+            if new_unit:
+                job.reindex()
             continue
         record = job.tasks[task_id - 1]
         new = cast("TaskSpec", spec)

@@ -11,6 +11,7 @@ from hpcsched.core.job.states import (
     CancelRequest,
     JobState,
     JobType,
+    UnitType,
 )
 from hpcsched.core.task.elements import HAS_EXIT
 from hpcsched.core.task.states import (
@@ -23,13 +24,20 @@ from hpcsched.core.task.states import (
 from hpcsched.core.views import JobView, TaskView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from hpcsched.core.job.model import TaskRecord
+    from hpcsched.core.job.model import NodeUse, TaskRecord
+    from hpcsched.core.settings import Settings
 
 
-def job_view(job: Job, name_of: Callable[[int], str], *, full: bool = False) -> JobView:
-    """Return the job as it is."""
+def job_view(
+    job: Job,
+    name_of: Callable[[int], str],
+    settings: Settings | None = None,
+    *,
+    full: bool = False,
+) -> JobView:
+    """Return the job as it is; without settings as if it may grow and shrink."""
     counts = {n: count for n, count in enumerate(job.counts) if count and n}
     return JobView(
         job_id=job.job_id,
@@ -55,8 +63,16 @@ def job_view(job: Job, name_of: Callable[[int], str], *, full: bool = False) -> 
         auto_requeue_count=job.auto_requeue_count,
         allocated_nodes=tuple(name_of(n) for n in job.last_nodes),
         allocated_cores=sum(len(use.cores) for use in job.uses.values()),
-        min_cores=job.min_cores(),
-        max_cores=job.max_cores(),
+        unit_type=job.spec.unit_type,
+        least=job.least(),
+        most=job.most(),
+        auto_min=job.spec.least is None,
+        auto_max=job.spec.most is None,
+        units_held=units_held(job.uses.values()),
+        can_grow=settings is None or settings.grow,
+        can_shrink=settings is None or settings.shrink,
+        has_grown=job.has_grown,
+        has_shrunk=job.has_shrunk,
         revision=job.revision,
         project=job.spec.project,
         progress=progress_of(counts),
@@ -70,6 +86,15 @@ def job_view(job: Job, name_of: Callable[[int], str], *, full: bool = False) -> 
         kernel_ms=job.kernel_ms,
         spec=job.spec if full else None,
     )
+
+
+def units_held(uses: Iterable[NodeUse]) -> dict[UnitType, int]:
+    """Return what is held of each unit."""
+    total = dict.fromkeys(UnitType, 0)
+    for use in uses:
+        for unit in UnitType:
+            total[unit] += use.units(unit)
+    return total
 
 
 def progress_of(counts: dict[int, int]) -> int:

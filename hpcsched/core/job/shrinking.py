@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.holding import idle_cores
 from hpcsched.core.job.model import UsePhase
-from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.job.states import JobState, JobType, UnitType
 from hpcsched.core.task.states import TaskState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcsched.core.job.model import Job, NodeUse
     from hpcsched.core.job.turn import Turn
 
 
 def shrink(turn: Turn) -> None:
-    """Give back the cores that no waiting task needs."""
+    """Give back the units that no waiting task needs."""
     job = turn.job
     if (
         not (turn.settings.shrink or turn.settings.mode == "Balanced")
@@ -28,22 +30,22 @@ def shrink(turn: Turn) -> None:
         return
     if job.service is not None:
         if job.service.strikes:
-            _leave_idle(turn, job.service.spec.min_cores)
+            _leave_idle(turn, job.service.spec.bounds(job.spec.unit_type)[0])
         return
-    held = sum(len(use.cores) for use in job.uses.values())
-    spare = held - (job.spec.min_cores or 0)
+    unit = job.spec.unit_type
+    spare = job.held_units() - (job.spec.least or 0)
     uses: dict[int, tuple[Any, ...]] = {}
     for use in sorted(job.uses.values(), key=lambda use: use.busy):
         if spare <= 0 or use.phase is not UsePhase.READY:
             continue
-        kept = kept_cores(job, use, spare)
-        spare -= len(use.cores) - len(kept)
+        kept = kept_cores(job, use, use.in_cores(unit, spare))
+        spare -= use.units(unit) - use.units_without(unit, len(use.cores) - len(kept))
         if not kept:
             uses[use.node_id] = (use.cores, int(UsePhase.LEAVING), use.prepared)
         elif len(kept) < len(use.cores):
             uses[use.node_id] = (kept, int(use.phase), use.prepared)
     if uses:
-        turn.emit(EventName.JOB_RESIZED, uses=uses)
+        turn.emit(EventName.JOB_RESIZED, uses=uses, patch={"has_shrunk": True})
 
 
 def _leave_idle(turn: Turn, width: int) -> None:
@@ -53,27 +55,51 @@ def _leave_idle(turn: Turn, width: int) -> None:
     """
     job = turn.job
     ready = [use for use in job.uses.values() if use.phase is UsePhase.READY]
-    held = sum(len(use.cores) for use in ready)
-    able = sum(len(use.cores) >= width for use in ready)
+    unit = job.spec.unit_type
+    held = sum(use.units(unit) for use in ready)
+    able = sum(use.units(unit) >= width for use in ready)
     uses: dict[int, tuple[Any, ...]] = {}
     for use in ready:
-        held -= len(use.cores)
-        able -= len(use.cores) >= width
-        if use.live or held < job.min_cores() or not able:
-            held += len(use.cores)
-            able += len(use.cores) >= width
+        mine = use.units(unit)
+        held -= mine
+        able -= mine >= width
+        if use.live or held < job.least() or not able:
+            held += mine
+            able += mine >= width
         else:
             uses[use.node_id] = (use.cores, int(UsePhase.LEAVING), use.prepared)
     if uses:
-        turn.emit(EventName.JOB_RESIZED, uses=uses)
+        turn.emit(EventName.JOB_RESIZED, uses=uses, patch={"has_shrunk": True})
 
 
 def kept_cores(job: Job, use: NodeUse, spare: int) -> tuple[int, ...]:
-    """Return what is left of a node's cores when up to ``spare`` idle ones go."""
+    """Return what is left of a node's cores when up to ``spare`` idle ones go.
+
+    Of sockets and nodes, where those are the job's unit, only whole ones go.
+    """
     if use.busy >= len(use.cores):
         return use.cores
     idle = idle_cores(job, use)
     if idle is None:
         return use.cores
-    back = frozenset(idle[max(0, len(idle) - spare) :])
+    match job.spec.unit_type:
+        case UnitType.SOCKET:
+            back = _idle_sockets(use, idle, spare)
+        case UnitType.NODE:
+            whole = len(idle) == len(use.cores) <= spare
+            back = frozenset(idle) if whole else frozenset()
+        case _:
+            back = frozenset(idle[max(0, len(idle) - spare) :])
     return tuple(core for core in use.cores if core not in back)
+
+
+def _idle_sockets(use: NodeUse, idle: Sequence[int], spare: int) -> frozenset[int]:
+    """Return the cores of the last idle sockets that are no more than ``spare``."""
+    sockets: dict[int, list[int]] = {}
+    for core in use.cores:
+        sockets.setdefault(use.socket_of(core), []).append(core)
+    back: list[int] = []
+    for cores in reversed(sockets.values()):
+        if set(cores) <= set(idle) and len(back) + len(cores) <= spare:
+            back += cores
+    return frozenset(back)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hpcsched.core.job.states import JobType, NodeLoss, UnitType
+from hpcsched.core.job.states import JobType, NodeGroupOp, NodeLoss, UnitType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 NORMAL_PRIORITY = 2000
 DEFAULT_POOL = "Default"
 DEFAULT_TEMPLATE = "Default"
+ORDER_BY = "Cores,Memory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,16 @@ class JobSpec:
     """A job as it was asked for, without its tasks.
 
     Attributes:
-        min_cores, max_cores: None: computed from the tasks.
+        unit_type: Whose minimum and maximum count; those of the others are ignored.
+        min_cores, max_cores, min_sockets, max_sockets, min_nodes, max_nodes: None: not
+            given.
+        auto_calculate_min, auto_calculate_max: Compute it from the tasks; None: unless
+            the minimum (maximum) in force is given.
+        single_node: All that it holds is on one node.
+        min_memory, max_memory: A node's memory in MiB must be in this range.
+        min_cores_per_node, max_cores_per_node: A node's cores must be in this range.
+        estimated_process_memory: Of one process in MiB; 0: not known.
+        order_by: Which nodes it prefers (``core.scheduling.preference``).
         runtime: Wall-clock limit in seconds; 0: none.
         retry_limit: task_execution_failure_retry_limit.
         target_resource_count: Dynamic cap of what it holds; 0: none.
@@ -42,6 +52,21 @@ class JobSpec:
     min_cores: int | None = None
     max_cores: int | None = None
     unit_type: UnitType = UnitType.CORE
+    min_sockets: int | None = None
+    max_sockets: int | None = None
+    min_nodes: int | None = None
+    max_nodes: int | None = None
+    auto_calculate_min: bool | None = None
+    auto_calculate_max: bool | None = None
+    single_node: bool = False
+    min_memory: int | None = None
+    max_memory: int | None = None
+    min_cores_per_node: int | None = None
+    max_cores_per_node: int | None = None
+    estimated_process_memory: int = 0
+    order_by: str = ORDER_BY
+    node_groups: tuple[str, ...] = ()
+    node_group_op: NodeGroupOp = NodeGroupOp.INTERSECT
     environment: Mapping[str, str] = field(default_factory=dict)
     custom_properties: Mapping[str, str] = field(default_factory=dict)
     runtime: float = 0.0
@@ -70,3 +95,30 @@ class JobSpec:
     service_name: str = ""
     hold_until: float | None = None
     parent_job_ids: tuple[int, ...] = ()
+
+    @property
+    def given_size(self) -> tuple[int | None, int | None]:
+        """Minimum and maximum in the unit in force, as they were given."""
+        match self.unit_type:
+            case UnitType.SOCKET:
+                return self.min_sockets, self.max_sockets
+            case UnitType.NODE:
+                return self.min_nodes, self.max_nodes
+            case _:
+                return self.min_cores, self.max_cores
+
+    @property
+    def least(self) -> int | None:
+        """Units to start with; None: computed from the tasks (properties.md note 1)."""
+        given, _ = self.given_size
+        if self.auto_calculate_min is None:
+            return given
+        return None if self.auto_calculate_min else given or 1
+
+    @property
+    def most(self) -> int | None:
+        """Units that it gets at most; None: computed from the tasks."""
+        least, given = self.given_size
+        if self.auto_calculate_max is None:
+            return given
+        return None if self.auto_calculate_max else given or max(1, least or 1)

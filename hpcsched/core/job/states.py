@@ -79,6 +79,22 @@ class UnitType(IntEnum):
         return self.name.capitalize()
 
 
+class NodeGroupOp(IntEnum):
+    """How a job's node groups are combined; the reference's numbers.
+
+    Nodes that are in all of them, all nodes from any single one, nodes in any.
+    """
+
+    INTERSECT = 0
+    UNIFORM = 1
+    UNION = 2
+
+    @property
+    def label(self) -> str:
+        """The reference's spelling."""
+        return self.name.capitalize()
+
+
 class CancelRequest(IntEnum):
     """Why something is being stopped; the reference's numbers (RequestCancel)."""
 

@@ -16,8 +16,8 @@ def check_target(spec: JobSpec, target: int) -> None:
     Raises:
         HpcError: OUT_OF_RANGE.
     """
-    least = spec.min_cores or 1
-    most = spec.max_cores
+    least = spec.least or 1
+    most = spec.most
     if target == 0 or (target >= least and (most is None or target <= most)):
         return
     limit = f"0, or at least the job's minimum, {least}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.job.states import JobState
+    from hpcsched.core.scheduling.inventory import Inventory
     from hpcsched.core.settings import Settings
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.task.states import TaskState
@@ -36,6 +37,7 @@ class Turn:
     Attributes:
         events: What was decided so far, with the changes that each event meant.
         moves: Every move of the turn, for its effects.
+        inventory: What the cluster consists of; None: not told, nothing is checked.
         gone: Nodes that the job gave back in this turn.
         regrant: Nodes whose cores for the job changed in this turn.
         held: Allocations that ended in this turn.
@@ -51,6 +53,7 @@ class Turn:
         "events",
         "gone",
         "held",
+        "inventory",
         "job",
         "moves",
         "now",
@@ -58,11 +61,19 @@ class Turn:
         "settings",
     )
 
-    def __init__(self, job: Job, now: float, actor: str, settings: Settings) -> None:
+    def __init__(
+        self,
+        job: Job,
+        now: float,
+        actor: str,
+        settings: Settings,
+        inventory: Inventory | None = None,
+    ) -> None:
         self.job = job
         self.now = now
         self.actor = actor
         self.settings = settings
+        self.inventory = inventory
         self.events: list[tuple[Event, list[Change]]] = []
         self.moves: list[TaskMove] = []
         self.gone: list[int] = []

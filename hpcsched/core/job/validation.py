@@ -12,7 +12,8 @@ from hpcsched.common.errors import HpcError
 from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
 from hpcsched.core.job.dependencies import check_dependencies
 from hpcsched.core.job.details import check_details
-from hpcsched.core.job.sizes import check_size, check_task_size
+from hpcsched.core.job.resourcecheck import UNITS, check_resources
+from hpcsched.core.job.sizes import check_task_size
 from hpcsched.core.job.states import JobType, NodeLoss
 from hpcsched.core.job.target import check_target
 from hpcsched.core.task.states import TaskType
@@ -60,7 +61,7 @@ def validate_job(spec: JobSpec, settings: Settings) -> None:
         raise HpcError(
             "PRIORITY_OUT_OF_RANGE", field="spec.priority", value=spec.priority
         )
-    check_size("spec", "cores", spec.min_cores, spec.max_cores)
+    check_resources(spec)
     _seconds("spec.runtime", spec.runtime)
     _count("spec.task_execution_failure_retry_limit", spec.retry_limit, 0, INT32)
     _properties("spec.custom_properties", spec.custom_properties)
@@ -73,10 +74,6 @@ def validate_job(spec: JobSpec, settings: Settings) -> None:
             field="spec.excluded_nodes",
             count=len(spec.excluded_nodes),
             limit=settings.excluded_limit,
-        )
-    if spec.run_until_canceled and (spec.min_cores is None or spec.max_cores is None):
-        raise HpcError(
-            "RUN_UNTIL_CANCELED_WITHOUT_SIZE", field="spec.run_until_canceled"
         )
     if spec.node_loss is NodeLoss.FENCE:
         problem = "FENCE is not supported by this version; use HOLD"
@@ -172,25 +169,29 @@ def validate_together(
         field = f"spec.tasks[{number}]"
         if task.type in _PER_NODE:
             continue
-        if (
-            spec.max_cores is not None
-            and (task.max_cores or task.min_cores) > spec.max_cores
-        ):
-            raise HpcError(
-                "OUT_OF_RANGE",
-                field=f"{field}.max_cores",
-                value=task.max_cores or task.min_cores,
-                limit=f"at most the job's max_cores, {spec.max_cores}",
-            )
-        if spec.min_cores is not None and task.min_cores > spec.min_cores:
-            raise HpcError(
-                "OUT_OF_RANGE",
-                field=f"{field}.min_cores",
-                value=task.min_cores,
-                limit=f"at most the job's min_cores, {spec.min_cores}",
-            )
+        _within(field, spec, task)
     if TaskType.NODE_RELEASE in kinds and settings.release_s == 0:
         raise HpcError("RELEASE_TASKS_DISABLED", field="spec.tasks")
+
+
+def _within(field: str, spec: JobSpec, task: TaskSpec) -> None:
+    """Refuse a task that takes more than its job may get, or needs more to start."""
+    unit = UNITS[spec.unit_type]
+    low, high = task.bounds(spec.unit_type)
+    if spec.most is not None and high > spec.most:
+        raise HpcError(
+            "OUT_OF_RANGE",
+            field=f"{field}.max_{unit}",
+            value=high,
+            limit=f"at most the job's max_{unit}, {spec.most}",
+        )
+    if spec.least is not None and low > spec.least:
+        raise HpcError(
+            "OUT_OF_RANGE",
+            field=f"{field}.min_{unit}",
+            value=low,
+            limit=f"at most the job's min_{unit}, {spec.least}",
+        )
 
 
 def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import codes
 from hpcsched.core.job.parents import check_parents
+from hpcsched.core.job.resourcecheck import check_known
 from hpcsched.core.job.states import FailureReason, JobState
 from hpcsched.core.job.validation import validate_together
 from hpcsched.core.task.elements import EARLIER, STARTED
@@ -44,6 +45,8 @@ def verdict_on(
         validate_together(job.spec, specs, turn.settings)
         if kin is not None and job.spec.parent_job_ids:
             check_parents(job, kin)
+        if turn.inventory is not None:
+            check_known(job.spec, job.least(), turn.inventory)
     except HpcError as refusal:
         return refusal
     if resubmitted:

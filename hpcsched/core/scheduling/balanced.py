@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hpcsched.core.job.states import UnitType
 from hpcsched.core.scheduling.claiming import some
 from hpcsched.core.scheduling.queued import Line
 from hpcsched.core.scheduling.shares import (
@@ -21,6 +22,7 @@ from hpcsched.core.scheduling.shares import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hpcsched.core.scheduling.fitting import Grant
     from hpcsched.core.scheduling.proposal import Plan
     from hpcsched.core.scheduling.snapshot import Demand, Holder, Policy, Snapshot
 
@@ -45,8 +47,10 @@ def _share(shot: Snapshot, policy: Policy, line: Line) -> None:
             growing[demand.job_id] = demand
         elif demand.job_id in line.plan.grants:
             # It has its minimum now, and grows in the next passes.
-            total += demand.least
-            _add(claimants, policy, demand, demand.least, demand.most)
+            size = shot.known.unit_size(demand, shot.nodes)
+            least = _size(demand, line.plan.grants[demand.job_id])
+            total += least
+            _add(claimants, policy, demand, least, demand.most * size)
     stays = {j: _staying(shot, one) for j, one in shot.holders.items()}
     for job_id, holder in shot.holders.items():
         if holder.ending or holder.yields:
@@ -54,7 +58,10 @@ def _share(shot: Snapshot, policy: Policy, line: Line) -> None:
         held = sum(stays[job_id].values())
         total += held
         wanted = growing.get(job_id)
-        most = max(holder.most, 0 if wanted is None else wanted.most)
+        most = holder.most
+        if wanted is not None:
+            size = shot.known.unit_size(wanted, shot.nodes)
+            most = max(most, wanted.most * size)
         most = min(most, holder.cap) if holder.cap else most
         _add(claimants, policy, holder, min(holder.least, held), most)
     if policy.guarantees is None:
@@ -68,6 +75,13 @@ def _share(shot: Snapshot, policy: Policy, line: Line) -> None:
         held = sum(stays.get(job_id, {}).values())
         missing += max(0, shares.get(job_id, 0) - held - got)
     _give_back(shot, policy, line, shares, stays, missing)
+
+
+def _size(demand: Demand, grant: Grant) -> int:
+    """Return the cores that a job starts with, as its share counts them."""
+    if demand.unit is UnitType.CORE:
+        return demand.least
+    return sum(len(cores) for cores in grant.values())
 
 
 def _add(
@@ -95,7 +109,8 @@ def _grow(shot: Snapshot, line: Line, demand: Demand, share: int) -> int:
     if gives or line.claims.touched(demand.job_id):
         return 0
     have = shot.held.get(demand.job_id, {})
-    asked = replace(demand, most=min(demand.most, share))
+    units = share // shot.known.unit_size(demand, shot.nodes)
+    asked = replace(demand, most=min(demand.most, units))
     return line.grow(asked, have)
 
 

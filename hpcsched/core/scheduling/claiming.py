@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from hpcsched.core.job.states import UnitType
+from hpcsched.core.scheduling.fitting import missing
 from hpcsched.core.scheduling.loan import Loan, loosened
 from hpcsched.core.scheduling.proposal import Preemption
 
@@ -94,7 +96,7 @@ class Claims:
 
     def grow(self, demand: Demand, have: Cores) -> None:
         """Promise a running job what it could use more (GrowByPreemptionEnabled)."""
-        wanted = demand.most - sum(len(cores) for cores in have.values())
+        wanted = missing(demand, have)
         if wanted <= 0:
             return
         asked = replace(demand, least=1, most=wanted)
@@ -243,16 +245,30 @@ class Claims:
 
     def settle(self) -> None:
         """Write down what each job is to give up."""
-        for job_id, takes in self._takes.items():
+        for job_id, taken in self._takes.items():
             holder = self._shot.holders[job_id]
             by = self._by.get(job_id, 0)
             now = self._policy.preemption == "Immediate"
             now = now and holder.can_preempt and bool(by or job_id in self._now)
             held = self._shot.held.get(job_id, {})
             firm = sum(len(held[n]) for n in held if n not in holder.leaving)
+            takes = taken
+            if holder.unit is not UnitType.CORE:
+                takes = self._whole_units(holder, taken)
             whole = firm - sum(takes.values()) < holder.least
             whole = whole or (now and not self._policy.single_tasks)
             self._plan.preemptions[job_id] = Preemption(dict(takes), now, whole, by)
+
+    def _whole_units(self, holder: Holder, takes: Mapping[int, int]) -> dict[int, int]:
+        """Return what a job that counts in sockets or nodes gives up: whole ones."""
+        found = {}
+        for node_id, count in takes.items():
+            cores = self._shot.held[holder.job_id][node_id]
+            node = self._shot.nodes.get(node_id)
+            units = 1 if node is None else node.units_of(cores, holder.unit)
+            size = -(-len(cores) // units)
+            found[node_id] = min(len(cores), -(-count // size) * size)
+        return found
 
 
 def _size(cores: Cores) -> int:

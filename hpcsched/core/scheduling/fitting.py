@@ -3,16 +3,25 @@
 ``misfit`` says whether the job could ever run on the nodes that there are; ``fit``
 returns what it would hold if it were given something now; ``use_up`` takes that from
 the snapshot. Order among jobs, holding back and preemption are the planner's.
+
+All is counted in the job's unit. A job in sockets gets whole sockets, one in nodes
+whole nodes; nothing that somebody else holds a part of.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcsched.core.job.states import PendingReason
+from hpcsched.core.job.states import PendingReason, UnitType
+from hpcsched.core.scheduling.eligibility import (
+    could_use,
+    idle_units,
+    without_groups,
+)
+from hpcsched.core.scheduling.preference import preferred
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpcsched.core.scheduling.snapshot import Demand, NodeFree
 
@@ -20,16 +29,12 @@ if TYPE_CHECKING:
     Grant = dict[int, tuple[int, ...]]
 
 
-def preferred(nodes: Iterable[NodeFree]) -> list[NodeFree]:
-    """Return nodes as OrderBy wants them by default: many cores, then much memory."""
-    return sorted(nodes, key=lambda n: (-n.cores, -n.memory_bytes, n.node_id))
-
-
 def misfit(demand: Demand, nodes: Sequence[NodeFree]) -> PendingReason | None:
     """Return why a job could not start on these nodes if they were idle, or None."""
-    able = sum(node.cores for node in nodes if _could_use(node, demand))
-    if able >= demand.least:
+    if idle_units(demand, nodes) >= demand.least:
         return None
+    if demand.groups and idle_units(without_groups(demand), nodes) >= demand.least:
+        return PendingReason.NO_AVAILABLE_RESOURCE_IN_REQUESTED_NODE_GROUP
     if demand.requested:
         return PendingReason.REQUIRED_NODES_NOT_AVAILABLE
     return PendingReason.NOT_ENOUGH_RESOURCE
@@ -40,46 +45,34 @@ def fit(demand: Demand, nodes: Sequence[NodeFree], have: Cores) -> Grant:
 
     Args:
         demand: What it wants.
-        nodes: Those that take work, as ``preferred`` orders them; they are not changed.
+        nodes: Those that take work, in the planner's order; they are not changed.
         have: Node to cores that it holds now.
 
     Returns:
         Node to cores; empty if nothing fits, or less than it needs to start.
     """
-    wanted = demand.most - sum(len(cores) for cores in have.values())
+    wanted = missing(demand, have)
     if wanted <= 0:
         return {}
-    usable = [n for n in nodes if _may_use(n, demand) and _could_use(n, demand)]
-    # Nodes that the job is on already come first.
-    ordered = sorted(usable, key=lambda node: node.node_id not in have)
-    counts = {node.node_id: 0 for node in ordered}
+    usable = [n for n in nodes if _may_use(n, demand) and could_use(n, demand)]
+    if demand.order_by:
+        usable = preferred(usable, demand.order_by)
+    if have:  # nodes that the job is on already come first
+        usable.sort(key=lambda node: node.node_id not in have)
+    best: dict[int, int] = {}
     total = 0
-    for node in ordered:
+    for among in _choices(demand, usable, nodes, have):
+        counts, units = _counts(demand, among, have, wanted)
+        if units > total:
+            best, total = counts, units
         if total >= wanted:
             break
-        mine = len(have.get(node.node_id, ()))
-        # As many as whole processes can use.
-        whole = (mine + len(node.free)) // demand.width * demand.width - mine
-        count = min(max(0, whole), wanted - total)
-        if demand.exclusive and count:
-            count = len(node.free)
-        counts[node.node_id] = count
-        total += count
-    if not demand.running and 0 < total < demand.least:
-        # A remainder that no process of the next task can use may serve another task.
-        for node in ordered:
-            spare = len(node.free) - counts[node.node_id]
-            more = min(spare, max(0, demand.least - total))
-            if demand.exclusive and more:
-                more = spare
-            counts[node.node_id] += more
-            total += more
-    if not total or (not demand.running and total < demand.least):
+    if not total:
         return {}
     return {
-        node.node_id: tuple(sorted((*have.get(node.node_id, ()), *node.free[:count])))
-        for node in ordered
-        if (count := counts[node.node_id])
+        node.node_id: _cores(demand, node, count, have)
+        for node in usable
+        if (count := best.get(node.node_id, 0))
     }
 
 
@@ -89,20 +82,31 @@ def use_up(demand: Demand, grant: Grant, nodes: Mapping[int, NodeFree]) -> int:
     for node_id, cores in grant.items():
         node = nodes[node_id]
         taken = frozenset(cores)
-        before = len(node.free)
-        node.free = [core for core in node.free if core not in taken]
-        total += before - len(node.free)
+        before = node.free
+        node.free = [core for core in before if core not in taken]
+        total += len(before) - len(node.free)
         node.jobs.add(demand.job_id)
         if demand.exclusive:
             node.exclusive = demand.job_id
+        if demand.process is not None:
+            new = [core for core in before if core in taken]
+            node.booked += demand.process.booked(node, new)
     return total
 
 
-def _could_use(node: NodeFree, demand: Demand) -> bool:
-    """Is it of any use to the job, whatever runs there now?"""
-    if node.name in demand.excluded or node.cores < demand.width:
-        return False
-    return not demand.requested or node.name in demand.requested
+def missing(demand: Demand, have: Cores) -> int:
+    """Return how many units a job could use beside those that it holds."""
+    return demand.most - _held(demand, have)
+
+
+def _held(demand: Demand, have: Cores) -> int:
+    match demand.unit:
+        case UnitType.SOCKET:
+            return demand.held
+        case UnitType.NODE:
+            return sum(1 for cores in have.values() if cores)
+        case _:
+            return sum(len(cores) for cores in have.values())
 
 
 def _may_use(node: NodeFree, demand: Demand) -> bool:
@@ -112,3 +116,93 @@ def _may_use(node: NodeFree, demand: Demand) -> bool:
     if node.exclusive and node.exclusive != demand.job_id:
         return False
     return not demand.exclusive or node.jobs <= {demand.job_id}
+
+
+def _choices(
+    demand: Demand,
+    usable: list[NodeFree],
+    nodes: Sequence[NodeFree],
+    have: Cores,
+) -> Iterator[list[NodeFree]]:
+    """Yield sets of nodes of which the job may use one: mostly there is just one."""
+    if demand.single:
+        yield from ([n] for n in usable if not have or n.node_id in have)
+    elif demand.one_group:
+        mine = [node for node in nodes if have.get(node.node_id)]
+        for group in sorted(demand.groups):
+            if all(group in node.groups for node in mine):
+                yield [node for node in usable if group in node.groups]
+    else:
+        yield usable
+
+
+def _counts(
+    demand: Demand, nodes: Sequence[NodeFree], have: Cores, wanted: int
+) -> tuple[dict[int, int], int]:
+    """Return units by node, and their sum; nothing where it would be too little."""
+    counts: dict[int, int] = {}
+    total = 0
+    for node in nodes:
+        if total >= wanted:
+            break
+        # As many as whole processes can use.
+        mine = node.units_of(have.get(node.node_id, ()), demand.unit)
+        free = _free_units(demand, node)
+        whole = (mine + free) // demand.width * demand.width - mine
+        count = min(max(0, whole), wanted - total)
+        if demand.exclusive and count:
+            count = free
+        counts[node.node_id] = count
+        total += count
+    if not demand.running and 0 < total < demand.least:
+        # A remainder that no process of the next task can use may serve another task.
+        for node in nodes:
+            spare = _free_units(demand, node) - counts.get(node.node_id, 0)
+            more = min(spare, max(0, demand.least - total))
+            if demand.exclusive and more:
+                more = spare
+            counts[node.node_id] = counts.get(node.node_id, 0) + more
+            total += more
+    if not demand.running and total < demand.least:
+        return {}, 0
+    return counts, total
+
+
+def _free_units(demand: Demand, node: NodeFree) -> int:
+    """Return the units of a node that the job could have now."""
+    match demand.unit:
+        case UnitType.SOCKET:
+            units = len(_whole_sockets(node))
+        case UnitType.NODE:
+            units = 1 if len(node.free) == node.cores else 0
+        case _:
+            units = len(node.free)
+    if demand.process_memory:
+        left = (node.memory_bytes - node.booked) // demand.process_memory
+        units = min(units, max(0, left) * demand.width)
+    return units
+
+
+def _whole_sockets(node: NodeFree) -> list[list[int]]:
+    """Return the cores of each socket that is wholly free."""
+    sizes = [0] * node.sockets
+    for core in range(node.cores):
+        sizes[node.socket_of(core)] += 1
+    free: list[list[int]] = [[] for _ in sizes]
+    for core in node.free:
+        free[node.socket_of(core)].append(core)
+    return [
+        cores for cores, size in zip(free, sizes, strict=True) if len(cores) == size
+    ]
+
+
+def _cores(demand: Demand, node: NodeFree, count: int, have: Cores) -> tuple[int, ...]:
+    """Return what the job then holds on a node."""
+    if demand.exclusive or demand.unit is UnitType.NODE:
+        new = node.free
+    elif demand.unit is UnitType.SOCKET:
+        sockets = _whole_sockets(node)[:count]
+        new = [core for cores in sockets for core in cores]
+    else:
+        new = node.free[:count]
+    return tuple(sorted((*have.get(node.node_id, ()), *new)))

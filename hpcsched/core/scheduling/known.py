@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcsched.core.job.states import UnitType
+from hpcsched.core.scheduling.eligibility import ruled_out, units_in
 from hpcsched.core.scheduling.fitting import misfit
 
 if TYPE_CHECKING:
@@ -24,15 +26,17 @@ LIMIT = 10_000
 class Known:
     """See the module; ``forget`` when a node comes, goes or changes."""
 
-    __slots__ = ("_misfits", "open_ended")
+    __slots__ = ("_misfits", "_sizes", "open_ended")
 
     def __init__(self) -> None:
         self._misfits: dict[tuple[Any, ...], PendingReason | None] = {}
+        self._sizes: dict[tuple[Any, ...], int] = {}
         self.open_ended: tuple[tuple[Any, ...], Reservation] | None = None
 
     def forget(self) -> None:
         """The nodes are others now."""
         self._misfits.clear()
+        self._sizes.clear()
         self.open_ended = None
 
     def misfit(
@@ -48,3 +52,15 @@ class Known:
         reason = misfit(demand, list(nodes.values()))
         self._misfits[demand.shape] = reason
         return reason
+
+    def unit_size(self, demand: Demand, nodes: Mapping[int, NodeFree]) -> int:
+        """Return the cores of the largest unit that a job could get."""
+        if demand.unit is UnitType.CORE:
+            return 1
+        if demand.shape not in self._sizes:
+            if len(self._sizes) >= LIMIT:
+                self._sizes.clear()
+            able = (one for one in nodes.values() if ruled_out(one, demand) is None)
+            sizes = (-(-n.cores // units_in(n, demand.unit)) for n in able)
+            self._sizes[demand.shape] = max(sizes, default=1)
+        return self._sizes[demand.shape]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcsched.core.scheduling.fitting import fit, preferred
+from hpcsched.core.scheduling.fitting import fit
+from hpcsched.core.scheduling.preference import preferred
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -53,12 +54,20 @@ class Loan:
                     node.free.append(core)
                     self.total += 1
             own = held.get(node_id, ())
+            left = job_id not in node.jobs
             if all(self.owner.get((node_id, core)) == job_id for core in own):
+                self._unbook(node, job_id, () if left else own)
                 node.jobs.discard(job_id)
                 if node.exclusive == job_id:
                     node.exclusive = 0
                     self.lifted[node_id] = job_id
         return self.total - before
+
+    def _unbook(self, node: NodeFree, job_id: int, cores: tuple[int, ...]) -> None:
+        """The job leaves the node: its processes need no memory there any more."""
+        holder = self._shot.holders.get(job_id)
+        if holder is not None and holder.process is not None:
+            node.booked -= holder.process.booked(node, cores)
 
     def add_count(self, job_id: int, counts: Mapping[int, int]) -> int:
         """Lend so many of a job's cores by node, whichever; return how many are new."""

@@ -12,8 +12,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from hpcsched.core.scheduling.balanced import plan_balanced
-from hpcsched.core.scheduling.fitting import preferred
 from hpcsched.core.scheduling.known import Known
+from hpcsched.core.scheduling.preference import preferred
 from hpcsched.core.scheduling.queued import plan_queued
 from hpcsched.core.scheduling.snapshot import Policy, Snapshot
 

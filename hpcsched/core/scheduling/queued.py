@@ -108,7 +108,8 @@ class Line:
         if demand.running:
             held = self._shot.held.get(demand.job_id, {})
             left += sum(len(ids) for ids in held.values())
-        elif left < demand.least:
+        left //= self._shot.known.unit_size(demand, self._shot.nodes)
+        if left < demand.least and not demand.running:
             return None
         return replace(demand, most=min(demand.most, left)) if left else None
 

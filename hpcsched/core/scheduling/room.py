@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hpcsched.core.scheduling.fitting import fit, use_up
+from hpcsched.core.job.states import UnitType
+from hpcsched.core.scheduling.fitting import fit, missing, use_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,11 +60,11 @@ class Room:
             have: What it holds.
             late: It would still run when what is reserved is needed.
         """
-        wanted = demand.most - sum(len(cores) for cores in have.values())
+        wanted = missing(demand, have)
         if wanted <= 0 or self.free <= 0:
             return {}
         own = [self._open[self._at[n]] for n in have if n in self._at]
-        size = _FIRST
+        size = len(self._open) if demand.order_by else _FIRST
         while True:
             part = self._open[:size]
             if own:
@@ -73,9 +74,21 @@ class Room:
             grant = fit(demand, part, have)
             if size >= len(self._open):
                 return grant
-            if grant and gained(grant, have) >= wanted:
+            if grant and self._units(demand, grant, have) >= wanted:
                 return grant
             size *= _GROWTH
+
+    def _units(self, demand: Demand, grant: Grant, have: Cores) -> int:
+        """Return how many units of a grant are new."""
+        if demand.unit is UnitType.CORE:
+            return gained(grant, have)
+        total = 0
+        for node_id, cores in grant.items():
+            node = self[node_id]
+            if node is not None:
+                new = [core for core in cores if core not in have.get(node_id, ())]
+                total += node.units_of(new, demand.unit)
+        return total
 
     def _spared(self, node: NodeFree, demand: Demand) -> NodeFree:
         """Return a node as one sees it who would still run when it is needed."""

@@ -7,11 +7,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.spec import DEFAULT_POOL
+from hpcsched.core.job.states import NodeGroupOp, UnitType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hpcsched.core.scheduling.known import Known
+    from hpcsched.core.scheduling.preference import OrderKey
 
     Cores = Mapping[int, tuple[int, ...]]
 
@@ -26,6 +28,7 @@ class NodeFree:
         exclusive: The job that has it alone, or 0.
         sockets: Its core ids are spread over them in order, as evenly as can be.
         groups: Names of its node groups.
+        booked: Bytes of its memory that the processes of jobs are expected to take.
     """
 
     node_id: int
@@ -37,6 +40,21 @@ class NodeFree:
     exclusive: int = 0
     sockets: int = 1
     groups: frozenset[str] = frozenset()
+    booked: int = 0
+
+    def socket_of(self, core: int) -> int:
+        """Return the socket of a core, from 0."""
+        return core * self.sockets // self.cores
+
+    def units_of(self, cores: Sequence[int], unit: UnitType) -> int:
+        """Return how many units these cores are, parts counted as whole."""
+        match unit:
+            case UnitType.SOCKET:
+                return len({self.socket_of(core) for core in cores})
+            case UnitType.NODE:
+                return 1 if cores else 0
+            case _:
+                return len(cores)
 
     def copy(self) -> NodeFree:
         """Return one that a plan may use up."""
@@ -44,21 +62,47 @@ class NodeFree:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessSize:
+    """What one process of a job takes, as far as it was said (EstimatedProcessMemory).
+
+    Attributes:
+        memory: Bytes.
+        width: Units.
+    """
+
+    memory: int
+    width: int
+    unit: UnitType
+
+    def booked(self, node: NodeFree, cores: Sequence[int]) -> int:
+        """Return what the processes on these cores are expected to take, bytes."""
+        return -(-node.units_of(cores, self.unit) // self.width) * self.memory
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
-    """What one job wants.
+    """What one job wants. Cores, sockets or nodes: ``unit`` says what is counted.
 
     Attributes:
         order: Place in the queue; smaller is earlier. Its first part is the priority,
             negative.
-        least: Cores without which a queued job does not start.
-        most: Cores that it can use now, those it holds included.
-        width: Cores of its widest waiting process: a node with fewer is of no use.
+        least: Units without which a queued job does not start.
+        most: Units that it can use now, those it holds included.
+        width: Units of its widest waiting process: a node with fewer is of no use.
         closed: Nodes on which it starts nothing more; it is about to leave them.
         running: It has started and wants more.
         requested: The only nodes it may use; empty: any.
         excluded: Nodes that it may not use.
         runtime: Its run-time limit in seconds; 0: none.
         pool: The pool whose guarantee it counts against.
+        held: Units that it holds; counted from the cores where the unit is the core.
+        single: All that it holds is on one node.
+        groups, group_op: Its nodes are in all of these groups (INTERSECT), all in one
+            of them (UNIFORM), or each in any of them (UNION); empty: any.
+        memory: Bytes that a node must have at least and at most; None: any.
+        sizes: Cores that a node must have at least and at most; None: any.
+        process_memory: Bytes of one process; no more of them go to a node than fit.
+        order_by: Which nodes it prefers; empty: the planner's order.
         shape: Made of what decides whether and where it fits: where one job could not
             start, no other of its shape can.
     """
@@ -75,6 +119,15 @@ class Demand:
     closed: frozenset[int] = frozenset()
     runtime: float = 0.0
     pool: str = DEFAULT_POOL
+    unit: UnitType = UnitType.CORE
+    held: int = 0
+    single: bool = False
+    groups: frozenset[str] = frozenset()
+    group_op: NodeGroupOp = NodeGroupOp.INTERSECT
+    memory: tuple[int, int] | None = None
+    sizes: tuple[int, int] | None = None
+    process_memory: int = 0
+    order_by: tuple[OrderKey, ...] = ()
     shape: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,11 +139,23 @@ class Demand:
         """ExpandedPriority, 0 to 4000."""
         return -self.order[0]
 
+    @property
+    def one_group(self) -> bool:
+        """Are all its nodes of one of several groups?"""
+        return self.group_op is NodeGroupOp.UNIFORM and len(self.groups) > 1
+
+    @property
+    def process(self) -> ProcessSize | None:
+        """What one process takes, if its memory was estimated."""
+        if not self.process_memory:
+            return None
+        return ProcessSize(self.process_memory, self.width, self.unit)
+
 
 _SHAPE: Final = tuple(
     one.name
     for one in fields(Demand)
-    if one.name not in {"job_id", "order", "most", "runtime", "pool", "shape"}
+    if one.name not in {"job_id", "order", "most", "runtime", "pool", "held", "shape"}
 )
 
 
@@ -100,7 +165,8 @@ class Holder:
 
     Attributes:
         order: Place that it had in the queue.
-        least: Cores with which it can go on running.
+        least: Cores with which it can go on running: of as many of its largest units
+            as it must keep.
         most: Cores that it can use now.
         start: When it started.
         end: When its run-time limit ends it; infinite without one.
@@ -112,6 +178,8 @@ class Holder:
         ending: It is being stopped or cleaned up: it leaves all of them.
         yields: It is to give up everything and to be queued again.
         backfill: It runs ahead of one that waits before it.
+        unit: It gives up whole ones of these.
+        process: What one of its processes takes, as far as it said so.
     """
 
     job_id: int
@@ -130,6 +198,8 @@ class Holder:
     ending: bool = False
     yields: bool = False
     backfill: bool = False
+    unit: UnitType = UnitType.CORE
+    process: ProcessSize | None = None
 
     @property
     def priority(self) -> int:
