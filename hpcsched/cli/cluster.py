@@ -208,7 +208,13 @@ def set_(app: App, values: tuple[tuple[str, str], ...]) -> None:
     async def work(client: AsyncClient) -> Sequence[cluster_service_pb2.Parameter]:
         return await client.cluster.set_parameters(dict(values))
 
-    _print_parameters(app, app.call(work), details=False)
+    found = app.call(work)
+    _print_parameters(app, found, details=False)
+    own = [one.name for one in found if one.user_defined]
+    if own:
+        from hpcsched.cli.problems import note
+
+        note(f"of your own, nothing to the scheduler: {', '.join(own)}")
 
 
 @click.command("env", cls=Verb)

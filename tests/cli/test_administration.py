@@ -55,6 +55,10 @@ def test_parameters_are_read_and_set_by_name(hpc: CommandLine, api: FakeApi) -> 
     found = hpc("cluster", "get", "--json").json["parameters"][0]
     assert (found["value"], found["default_value"]) == ("5", "3")
     hpc("cluster", "set", "JobRetryCount", status=2)
+    api.parameters["JobRetryCuont"] = cluster_service_pb2.Parameter(
+        name="JobRetryCuont", user_defined=True
+    )
+    assert "JobRetryCuont" in hpc("cluster", "set", "JobRetryCuont=5").err
 
 
 def test_variables_of_every_task_are_shown_and_set(
