@@ -11,6 +11,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import TaskState
 from tests.support.job_bench import ANN, BOB, ROOT, Bench, plain, release, sweep
 
@@ -364,3 +365,14 @@ def test_a_command_is_not_to_be_changed() -> None:
 
     with pytest.raises(HpcError, match="modify a command"):
         bench.modify(caller=ROOT, name="x")
+
+
+def test_a_task_that_was_never_submitted_goes_with_a_job_that_became_invalid() -> None:
+    bench = Bench(plain(), release()).submit()
+    bench.add(plain(), submit=False)
+    bench.settings = Settings(release_s=0)
+
+    bench.modify(custom_properties={"k": "v"})
+
+    assert bench.job.state is J.FAILED
+    assert [bench.state(task) for task in (1, 3)] == [S.FAILED, S.CANCELED]

@@ -238,3 +238,15 @@ def test_p4_a_task_that_started_before_and_may_not_run_again_fails_the_job() -> 
     assert refusal is not None
     assert refusal.hresult == -2147219950
     assert bench.stands(JobState.FAILED)
+
+
+def test_a_sweep_that_keeps_only_ended_elements_has_ended_itself() -> None:
+    bench = Bench(sweep(3), plain()).submit()
+    bench.cancel_tasks((1, 1))
+    bench.configure()
+    assert bench.state(1) is S.CONFIGURING
+
+    bench.modify_task(1, end=1)
+
+    assert bench.states(1) == ["Canceled"]
+    assert bench.state(1) is S.CANCELED

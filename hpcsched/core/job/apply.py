@@ -70,9 +70,10 @@ def apply(job: Job, event: Event) -> list[Change]:
     _take_notes(job, event)
     for spec in event.added:
         _add_task(job, spec)
+    touched: dict[int, set[TaskState]] = {}
     if event.respecs:
         respecify(job, event)
-    touched: dict[int, set[TaskState]] = {}
+        touched = {task_id: set() for task_id in event.respecs if task_id}
     for task_id, fields in event.tasks.items():
         _patch_record(job, job.tasks[task_id - 1], fields)
         touched[task_id] = set()

@@ -13,6 +13,7 @@ from hpcsched.core.job.events import EventName
 from hpcsched.core.job.requeueing import to_configuring
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState
+from hpcsched.core.job.stopping import cancel_unsubmitted
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.validation import validate_added, validate_job
 from hpcsched.core.job.verdict import (
@@ -186,6 +187,8 @@ def _resubmit(turn: Turn, new: JobSpec) -> HpcError | None:
             if state == TaskState.QUEUED:
                 way = (TaskState.CONFIGURING, *task_path)
                 moves.append(move(record, spans, state, *way, **columns))
+    if verdict is not None:
+        moves += cancel_unsubmitted(turn)
     turn.emit(
         EventName.JOB_MODIFIED,
         path=(JobState.CONFIGURING, *job_path),
