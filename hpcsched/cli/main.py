@@ -52,6 +52,7 @@ _VERBS: Final = {
     "node": ("hpcsched.cli.node", "node", "Nodes of the cluster."),
     "pool": ("hpcsched.cli.pools", "pool", "What is guaranteed to whom."),
     "group": ("hpcsched.cli.group", "group", "Groups of nodes."),
+    "template": ("hpcsched.cli.templates", "template", "Job templates."),
     "cluster": ("hpcsched.cli.cluster", "cluster", "The cluster and its parameters."),
     "events": ("hpcsched.cli.events", "events", "What happened, and what happens."),
     "token": ("hpcsched.cli.tokens", "token", "Tokens of users and nodes."),

@@ -12,6 +12,7 @@ from hpcsched.client.nodes import Groups, Nodes
 from hpcsched.client.output import read_output
 from hpcsched.client.pools import Pools
 from hpcsched.client.tasks import Tasks
+from hpcsched.client.templates import Templates
 from hpcsched.client.watching import watch, watch_job
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class AsyncClient:
         cluster: Calls about the cluster.
         pools: Calls about pools.
         accounting: Calls about what was used, by whom, when.
+        templates: Calls about job templates.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class AsyncClient:
         "nodes",
         "pools",
         "tasks",
+        "templates",
     )
 
     def __init__(
@@ -68,6 +71,7 @@ class AsyncClient:
         self.cluster = Cluster(self.connection)
         self.pools = Pools(self.connection)
         self.accounting = Accounting(self.connection)
+        self.templates = Templates(self.connection)
 
     @classmethod
     def to(

@@ -21,6 +21,7 @@ from hpcsched.api.v1 import (
     job_service_pb2_grpc,
     node_service_pb2_grpc,
     pool_service_pb2_grpc,
+    template_service_pb2_grpc,
     watch_service_pb2_grpc,
 )
 from hpcsched.client.patience import Patience, Retries
@@ -83,7 +84,9 @@ class Target:
 class Stubs:
     """The services of one head."""
 
-    __slots__ = ("accounting", "cluster", "jobs", "nodes", "pools", "watch")
+    __slots__ = (
+        *("accounting", "cluster", "jobs", "nodes", "pools", "templates", "watch"),
+    )
 
     def __init__(self, channel: aio.Channel) -> None:
         self.jobs = job_service_pb2_grpc.JobServiceStub(channel)
@@ -91,6 +94,7 @@ class Stubs:
         self.cluster = cluster_service_pb2_grpc.ClusterServiceStub(channel)
         self.accounting = accounting_service_pb2_grpc.AccountingServiceStub(channel)
         self.pools = pool_service_pb2_grpc.PoolServiceStub(channel)
+        self.templates = template_service_pb2_grpc.TemplateServiceStub(channel)
         self.watch = watch_service_pb2_grpc.WatchServiceStub(channel)
 
 

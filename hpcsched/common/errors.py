@@ -15,6 +15,7 @@ from hpcsched.common.reason import Reason as Reason  # noqa: PLC0414  users find
 from hpcsched.common.reasons_asking import ASKING
 from hpcsched.common.reasons_editing import EDITING
 from hpcsched.common.reasons_pools import POOL_REASONS
+from hpcsched.common.reasons_templates import TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,6 +117,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         "task {task} is {state} in a job that is {job_state} and cannot be concluded",
     ),
     **EDITING,
+    **TEMPLATES,
     "RESTORE_MODE": Reason(
         _STATE,
         -2147220788,

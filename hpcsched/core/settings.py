@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpcsched.core.parameters import known, parse
+from hpcsched.core.template.template import DEFAULT, Template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+def _default_template() -> dict[str, Template]:
+    return {DEFAULT: Template(name=DEFAULT)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What ``core.parameters`` describes. Times in seconds unless named otherwise."""
+    """What ``core.parameters`` describes. Times in seconds unless named otherwise.
+
+    Attributes:
+        templates: The job templates by name; the default one is always there.
+    """
 
     activation_filter: str = ""
     activation_timeout_s: int = 15
@@ -55,13 +64,18 @@ class Settings:
     task_preemption: bool = True
     output_limit: int = 4096
     task_retries: int = 3
+    templates: Mapping[str, Template] = field(default_factory=_default_template)
 
     @classmethod
-    def from_texts(cls, texts: Mapping[str, str]) -> Settings:
+    def from_texts(
+        cls, texts: Mapping[str, str], templates: Mapping[str, Template] | None = None
+    ) -> Settings:
         """Return the settings of stored texts; unknown names are passed over."""
         values = {}
         for name, text in texts.items():
             parameter = known(name)
             if parameter is not None:
                 values[parameter.field] = parse(parameter, text)
+        if templates is not None:
+            return cls(**values, templates=templates)  # type: ignore[arg-type]
         return cls(**values)  # type: ignore[arg-type]

@@ -12,6 +12,12 @@ from hpcsched.core.job.resourcecheck import check_known
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.job.validation import validate_new, validate_together
+from hpcsched.core.template.applying import (
+    apply_template,
+    check_user,
+    check_values,
+    template_of,
+)
 from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.front import NewJob
@@ -51,15 +57,15 @@ class JobCreation(JobReads):
     ) -> JobView:
         """Create a draft (J1, J2)."""
         self._admit(caller)
-        self._check_new(caller, new, submit=False)
+        checked = self._check_new(caller, new, submit=False)
         if validate_only:
             job, _ = new_job(
-                0, caller.user, new.spec, new.tasks, self._now(), self._settings
+                0, caller.user, checked.spec, checked.tasks, self._now(), self._settings
             )
             return self._view(job)
 
         async def act(ledger: Ledger | None) -> Any:
-            return await self._create(caller, [new], ledger, submit=False)
+            return await self._create(caller, [checked], ledger, submit=False)
 
         (job_id,) = await self._ledgers.once(caller, request, act)
         return await self.get_job(caller, job_id, full=False)
@@ -76,16 +82,17 @@ class JobCreation(JobReads):
         self._admit(caller)
         if not new:
             raise HpcError("REQUIRED_FIELD", field="specs")
+        checked: list[NewJob] = []
         for number, one in enumerate(new):
             try:
-                self._check_new(caller, one, submit=True)
+                checked.append(self._check_new(caller, one, submit=True))
             except HpcError as refusal:
                 raise _numbered(refusal, number, len(new)) from None
         if validate_only:
             return []
 
         async def act(ledger: Ledger | None) -> Any:
-            return await self._create(caller, new, ledger, submit=True)
+            return await self._create(caller, checked, ledger, submit=True)
 
         ids: Sequence[int] = await self._ledgers.once(
             caller, request, act, likely_new=True
@@ -165,8 +172,12 @@ class JobCreation(JobReads):
             operation = "create or submit jobs while AllowNewUserConnections is False"
             raise HpcError("PERMISSION_DENIED", user=caller.user, operation=operation)
 
-    def _check_new(self, caller: Caller, new: NewJob, *, submit: bool) -> None:
-        spec = new.spec
+    def _check_new(self, caller: Caller, new: NewJob, *, submit: bool) -> NewJob:
+        """Return the job with what its template makes of it, if it can be made."""
+        templates = self._settings.templates
+        template = template_of(new.spec, templates)
+        check_user(template, caller)
+        spec = apply_template(new.spec, template)
         validate_new(spec, new.tasks, self._settings)
         if spec.user_name and spec.user_name != caller.user:
             caller.require_job_administrator(f"run tasks as {spec.user_name}")
@@ -176,6 +187,8 @@ class JobCreation(JobReads):
             low = max((t.bounds(unit)[0] for t in new.tasks), default=1)
             least = low if spec.least is None else spec.least
             check_known(spec, least, self._world.nodes)
+            check_values(spec, template)
+        return replace(new, spec=spec)
 
     def _check_nodes(self, spec: JobSpec) -> None:
         """Refuse nodes and groups that are not there (a filter may have named them)."""

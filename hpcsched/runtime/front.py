@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpcsched.core.listing.conditions import Condition
     from hpcsched.core.listing.ordering import Position, SortKey
     from hpcsched.core.task.spec import TaskSpec
+    from hpcsched.core.template.template import Template
     from hpcsched.core.views import (
         AllocationView,
         ClusterView,
@@ -265,6 +266,14 @@ class ClusterFront(Protocol):
     async def set_variables(
         self, caller: Caller, values: Mapping[str, str], request: Request
     ) -> Mapping[str, str]: ...
+    async def list_templates(self, caller: Caller) -> Sequence[Template]: ...
+    async def get_template(self, caller: Caller, name: str) -> Template: ...
+    async def set_template(
+        self, caller: Caller, template: Template, request: Request, *, create_only: bool
+    ) -> Template: ...
+    async def delete_template(
+        self, caller: Caller, name: str, request: Request
+    ) -> None: ...
     async def create_token(
         self,
         caller: Caller,

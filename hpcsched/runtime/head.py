@@ -27,6 +27,7 @@ from hpcsched.runtime.registry import JobRegistry, decode_stored
 from hpcsched.runtime.scheduler_actor import SchedulerActor
 from hpcsched.runtime.submission import SubmissionFilters
 from hpcsched.runtime.tally import Tally
+from hpcsched.runtime.template_calls import TemplateCalls, stored_templates
 from hpcsched.runtime.token_calls import TokenCalls
 from hpcsched.runtime.watching import Watching
 from hpcsched.runtime.world import World
@@ -47,6 +48,7 @@ GOODBYE_MS: Final = 500
 
 
 class Head(
+    TemplateCalls,
     JobCalls,
     GroupCalls,
     Watching,
@@ -121,7 +123,8 @@ class Head(
         self._term = state.counters.get("term", 0) + 1
         self._next_job = state.counters.get("next_job", 1)
         self._texts = dict(state.parameters)
-        world.settings = Settings.from_texts(self._texts)
+        templates = stored_templates(state.entries)
+        world.settings = Settings.from_texts(self._texts, templates)
         self._tokens = {row.digest: row for row in state.tokens}
         self._counters = dict(state.counters)
         self._restore_variables(state.entries)

@@ -108,7 +108,8 @@ class ParameterCalls:
                 else:
                     self._texts[name] = text
             log.info("%s has set %s", caller.user, ", ".join(sorted(chosen)))
-            self._obey(Settings.from_texts(self._texts))
+            templates = self._world.settings.templates
+            self._obey(Settings.from_texts(self._texts, templates))
 
         await self._ledgers.once(caller, request, act)
         there = [name for name in chosen if known(name) or name in self._texts]

@@ -107,10 +107,12 @@ class PoolCalls:
 
     def _pool_users(self, name: str) -> str:
         """Return in words what uses a pool; empty: nothing."""
+        templates = self._world.settings.templates.values()
+        users = [f"job template {each.name}" for each in templates if each.pool == name]
         jobs = self._world.jobs.in_pool(name)
-        if not jobs:
-            return ""
-        return f"{len(jobs)} active job{'s' if len(jobs) > 1 else ''}"
+        if jobs:
+            users.append(f"{len(jobs)} active job{'s' if len(jobs) > 1 else ''}")
+        return ", ".join(users)
 
     def _may_change(self, caller: Caller) -> None:
         caller.require_administrator("change pools")

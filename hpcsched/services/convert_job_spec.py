@@ -13,6 +13,7 @@ from hpcsched.core.job.spec import NORMAL_PRIORITY, ORDER_BY, JobSpec
 from hpcsched.core.job.states import NodeGroupOp, NodeLoss, UnitType
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskType
+from hpcsched.core.template.properties import find, shown
 from hpcsched.runtime.front import NewJob
 from hpcsched.services.convert_time import duration, seconds_of
 from hpcsched.services.limits import MAX_SPEC_BYTES
@@ -105,6 +106,7 @@ def job_spec(message: job_pb2.JobSpec, field: str) -> JobSpec:
         user_name=message.user_name,
         client_source=message.client_source,
         target_resource_count=message.target_resource_count,
+        explicit=tuple(sorted({find(name) for name in message.explicit})),
     )
 
 
@@ -213,6 +215,7 @@ def job_spec_message(spec: JobSpec) -> job_pb2.JobSpec:
         fail_dependent_tasks=spec.fail_dependent_tasks,
         can_preempt=spec.can_preempt,
         target_resource_count=spec.target_resource_count,
+        explicit=map(shown, spec.explicit),
     )
 
 

@@ -20,6 +20,8 @@ from hpcsched.api.v1 import (
     node_service_pb2_grpc,
     pool_service_pb2,
     pool_service_pb2_grpc,
+    template_service_pb2,
+    template_service_pb2_grpc,
     watch_service_pb2,
     watch_service_pb2_grpc,
 )
@@ -34,6 +36,7 @@ from hpcsched.services.health import Health
 from hpcsched.services.jobs import JobService
 from hpcsched.services.nodes import NodeService
 from hpcsched.services.pools import PoolService
+from hpcsched.services.templates import TemplateService
 from hpcsched.services.watch import WatchService
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ CLIENT_SERVICES: Final = tuple(
         (cluster_service_pb2, "ClusterService"),
         (accounting_service_pb2, "AccountingService"),
         (pool_service_pb2, "PoolService"),
+        (template_service_pb2, "TemplateService"),
     )
 )
 AGENT_SERVICES: Final = (
@@ -86,6 +90,9 @@ class Servers:
         )
         pool_service_pb2_grpc.add_PoolServiceServicer_to_server(
             PoolService(front), self._clients
+        )
+        template_service_pb2_grpc.add_TemplateServiceServicer_to_server(
+            TemplateService(front), self._clients
         )
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(
             AgentService(front, clock), self._agents

@@ -121,7 +121,7 @@ def test_every_property_in_every_state(
 
 def test_every_property_of_a_job_is_tried() -> None:
     elsewhere = {"user_name", "node_loss", "hold_until", "job_template"}
-    elsewhere |= {"run_until_canceled", "job_type"}
+    elsewhere |= {"run_until_canceled", "job_type", "explicit", "templated"}
     assert set(VALUES) | elsewhere >= {
         *(f.name for f in fields(JobSpec)),
     } - set(NOT_TRIED)

@@ -144,7 +144,7 @@ def test_the_round_trips_cover_every_field_that_a_client_can_give() -> None:
         runtime=1.0,
         environment={"A": "b"},
     )
-    inner = {"job_type", "pool"}
+    inner = {"job_type", "pool", "templated"}
     ours = {one.name for one in fields(full)} - inner
     theirs = set(job_pb2.JobSpec.DESCRIPTOR.fields_by_name) - {"tasks"}
     renamed = {"retry_limit": "task_execution_failure_retry_limit"}

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.spec import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
     from hpcsched.core.job.spec import JobSpec
@@ -29,7 +28,7 @@ def check_details(spec: JobSpec) -> None:
 
     Raises:
         HpcError: TEXT_TOO_LONG, PROGRESS_OUT_OF_RANGE, INVALID_FIELD, OUT_OF_RANGE,
-            INVALID_PARENT, TEMPLATE_NOT_FOUND.
+            INVALID_PARENT.
     """
     for name, limit in _TEXTS.items():
         length = len(getattr(spec, name))
@@ -46,9 +45,6 @@ def check_details(spec: JobSpec) -> None:
     if spec.software_license and not _LICENSE.match(spec.software_license):
         problem = f"{spec.software_license!r} is not name:count{{,name:count}}"
         raise HpcError("INVALID_FIELD", field="spec.software_license", problem=problem)
-    if spec.job_template != DEFAULT_TEMPLATE:
-        name = spec.job_template
-        raise HpcError("TEMPLATE_NOT_FOUND", field="spec.job_template", name=name)
     if spec.parent_job_ids:
         _check_parents(spec.parent_job_ids)
 

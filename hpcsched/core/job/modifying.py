@@ -24,6 +24,13 @@ from hpcsched.core.job.verdict import (
     way_in,
 )
 from hpcsched.core.task.states import TaskState
+from hpcsched.core.template.applying import (
+    apply_template,
+    check_user,
+    check_values,
+    template_of,
+)
+from hpcsched.core.template.properties import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +45,9 @@ T = TypeVar("T", "JobSpec", "TaskSpec")
 
 _PROGRESS: Final = frozenset({"progress", "progress_message"})
 """May always be set, and changes nothing else."""
-_ALL: Final = frozenset({f.name for f in fields(JobSpec)} - {"job_type", "pool"})
+_ALL: Final = frozenset(
+    {f.name for f in fields(JobSpec)} - {"job_type", "pool", "templated"}
+)
 _OF_TASKS: Final = frozenset({"runtime", "environment"})
 """Those that limits of tasks refer to."""
 
@@ -98,6 +107,7 @@ def modify_job(turn: Turn, command: ModifyJob) -> HpcError | None:
     new = changed(job.spec, command.changes, command.entries)
     if new == job.spec:
         return None
+    new = _templated(turn, command, new, named)
     _check_values(turn, command, new, named)
     if named <= _PROGRESS or job.state in {JobState.CONFIGURING, JobState.RUNNING}:
         turn.emit(EventName.JOB_MODIFIED, respecs={0: new})
@@ -111,6 +121,31 @@ def modify_job(turn: Turn, command: ModifyJob) -> HpcError | None:
     to_configuring(turn)
     turn.emit(EventName.JOB_MODIFIED, respecs={0: new})
     return None
+
+
+def _templated(
+    turn: Turn, command: ModifyJob, new: JobSpec, named: set[str]
+) -> JobSpec:
+    """Return the job with what its template says of it (``ISchedulerJob.Commit``).
+
+    A read-only property is reset without a word; a value out of range is refused. A job
+    that runs keeps its values when it gets another template.
+    """
+    template = template_of(new, turn.settings.templates)
+    if new.job_template != turn.job.spec.job_template:
+        check_user(template, command.caller)
+    explicit = {*new.explicit, *named} & KINDS.keys()
+    new = replace(
+        new,
+        explicit=tuple(sorted(explicit)),
+        templated=tuple(name for name in new.templated if name not in named),
+    )
+    if turn.job.state is not JobState.RUNNING:
+        new = apply_template(new, template)
+    overruled = turn.job.state in {JobState.QUEUED, JobState.RUNNING}
+    beyond = {"priority"} if overruled else set()
+    check_values(new, template, frozenset(named - beyond))
+    return new
 
 
 def check_revision(job: Job, expected: int) -> None:

@@ -37,6 +37,8 @@ class JobSpec:
         pool: The pool whose guarantee it counts against.
         user_name: Account of the tasks; empty: the owner.
         job_template: Name of the template.
+        explicit: Properties that the user has set although to their built-in value.
+        templated: Properties whose value is the template's.
         email_address: Where notifications go; empty: the owner's address.
         progress: Percent that the user says is done; None: computed from the tasks.
         software_license: ``name:count`` items separated by commas, for filters.
@@ -86,6 +88,8 @@ class JobSpec:
     target_resource_count: int = 0
     pool: str = DEFAULT_POOL
     job_template: str = DEFAULT_TEMPLATE
+    explicit: tuple[str, ...] = ()
+    templated: tuple[str, ...] = ()
     email_address: str = ""
     notify_on_start: bool = False
     notify_on_completion: bool = False

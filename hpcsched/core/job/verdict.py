@@ -12,6 +12,7 @@ from hpcsched.core.job.states import FailureReason, JobState
 from hpcsched.core.job.validation import validate_together
 from hpcsched.core.task.elements import EARLIER, STARTED
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState
+from hpcsched.core.template.applying import check_values, template_of
 
 if TYPE_CHECKING:
     from hpcsched.core.job.commands import Kin
@@ -43,6 +44,7 @@ def verdict_on(
     specs = [record.spec for record in job.tasks]
     try:
         validate_together(job.spec, specs, turn.settings)
+        check_values(job.spec, template_of(job.spec, turn.settings.templates))
         if kin is not None and job.spec.parent_job_ids:
             check_parents(job, kin)
         if turn.inventory is not None:
