@@ -6,8 +6,7 @@ import smtplib
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-from hpcsched.rpc.addresses import AddressError, parse_address
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,21 +74,34 @@ def post(server: MailServer, messages: Sequence[EmailMessage]) -> list[Refused]:
     settled: set[int] = set()
     found: list[Refused] = []
     try:
-        host = parse_address(server.address, TLS_PORT if server.tls else PORT)
-        with _connect(server, host.host, host.port) as connection:
+        host, port = _address(server)
+        with _connect(server, host, port) as connection:
             for position, message in enumerate(messages):
                 refused = _send(connection, position, message)
                 if refused is not None:
                     found.append(refused)
                 if refused is None or not refused.again:
                     settled.add(position)
-    except (OSError, smtplib.SMTPException, AddressError) as error:
+    except (OSError, smtplib.SMTPException, ValueError) as error:
         problem = str(error) or type(error).__name__
         if len(settled) + sum(one.again for one in found) == len(messages):
             return found  # all was said and done; only the goodbye was not
         for_good = [one for one in found if not one.again]
         raise MailServerError(problem, settled, for_good) from error
     return found
+
+
+def _address(server: MailServer) -> tuple[str, int]:
+    """Return host and port.
+
+    Raises:
+        ValueError: there is no host, or the port is none.
+    """
+    parts = urlsplit(f"//{server.address}")
+    if not parts.hostname:
+        raise ValueError(f"{server.address!r} is not HOST or HOST:PORT")
+    default = TLS_PORT if server.tls else PORT
+    return parts.hostname, default if parts.port is None else parts.port
 
 
 def _connect(server: MailServer, host: str, port: int) -> smtplib.SMTP:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.listing.moments import parse_moment
 from hpcsched.core.listing.properties import Kind, Property, Value, find
 
 if TYPE_CHECKING:
@@ -206,10 +206,5 @@ def _is_whole(text: str) -> bool:
 
 
 def _time(text: str) -> tuple[Value, ...]:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return ()
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment.timestamp(),)
+    moment = parse_moment(text)
+    return () if moment is None else (moment,)
