@@ -58,6 +58,9 @@ class Books:
     def set_node(self, node: NodeFree, *, ready: bool) -> None:
         """A node is there, has changed, or takes no work now."""
         old = self.nodes.get(node.node_id)
+        was_ready = node.node_id in self.ready
+        if old is not None and _same(old, node) and ready == was_ready:
+            return
         if old is not None:
             self._count(old, -1)
             self.open.pop(_preference(old), None)
@@ -176,6 +179,12 @@ class Books:
             self.open[_preference(node)] = node
         else:
             self.open.pop(_preference(node), None)
+
+
+def _same(old: NodeFree, new: NodeFree) -> bool:
+    """Is a node, apart from what is held there, what it was?"""
+    own = (old.name, old.cores, old.memory_bytes, old.sockets, old.groups)
+    return own == (new.name, new.cores, new.memory_bytes, new.sockets, new.groups)
 
 
 def _preference(node: NodeFree) -> tuple[int, int, int]:

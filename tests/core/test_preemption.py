@@ -341,3 +341,39 @@ def test_a_backfilled_job_that_has_ended_runs_ahead_of_nobody() -> None:
     bench.end_all()
 
     assert not bench.job.is_backfill
+
+
+def test_tasks_of_several_cores_go_together_where_nobody_knows_their_cores() -> None:
+    bench = running(
+        *(plain(min_cores=2) for _ in range(3)),
+        plain(depends_on=("b",), name="c"),
+        plain(name="b"),
+        cores={1: 6, 2: 2},
+        min_cores=2,
+        max_cores=8,
+    )
+    assert {bench.get("node", task) for task in (1, 2, 3)} == {1}
+
+    bench.preempt({1: 2}, immediate=True)
+
+    stopped = [bench.state(task) for task in (1, 2, 3)]
+    assert stopped == [S.CANCELING] * 3, "only their node knows which cores they have"
+    for task in (1, 2, 3):
+        bench.stop(task)
+    assert held(bench)[1] == 4
+
+
+def test_a_node_that_owes_cores_takes_nothing_before_it_is_known_which_are_idle() -> (
+    None
+):
+    tasks = [plain(min_cores=2) for _ in range(6)]
+    bench = running(*tasks, cores={1: 6}, min_cores=2, max_cores=6)
+
+    bench.preempt({1: 2})
+    bench.end(1)
+    bench.end(2)
+
+    assert bench.state(4) is S.QUEUED
+    bench.end(3)
+    assert held(bench) == {1: 4}
+    assert [bench.state(task) for task in (4, 5)] == [S.DISPATCHING] * 2

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.states import UnitType
 from hpcsched.core.views import Inventory
 from hpcsched.runtime.front import WatchQuery
 from hpcsched.runtime.node_calls import BUSY, DRAINING, IDLE, OFFLINE, RESERVED
@@ -210,7 +211,7 @@ async def test_a_forgotten_node_is_gone_for_good_and_a_new_one_has_a_new_number(
     await bench.head.forget_nodes(ROOT, ["n2"], NO_ID)
 
     assert [view.name for view in await bench.nodes()] == ["n1"]
-    assert bench.world.scheduler.cores == 2
+    assert bench.world.scheduler.units[UnitType.CORE] == 2
     del bench.agents["n2"]
     await bench.crash()
     assert [view.name for view in await bench.nodes()] == ["n1"]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         Snapshot,
     )
 
+AT_ONCE: Final = 100
+"""Jobs for which others give something up at any one time; the next ones follow."""
 _PRUNED: Final = 16
 """Victims that are tried to be spared again."""
 
@@ -38,7 +40,7 @@ class Claims:
     """What waiting jobs have been promised of what others hold.
 
     Attributes:
-        promised: (node, core) of those.
+        promised: Node to cores of those.
     """
 
     def __init__(
@@ -52,7 +54,8 @@ class Claims:
         self._takes: dict[int, dict[int, int]] = {}
         self._by: dict[int, int] = {}
         self._now: set[int] = set()
-        self.promised: set[tuple[int, int]] = set()
+        self.promised: dict[int, set[int]] = {}
+        self._surplus_order: list[Holder] | None = None
         first = next(iter(shot.fragile), None)
         self._lowest = None if first is None else first.priority
         self._loose = next(iter(shot.loose), None) is not None
@@ -63,6 +66,8 @@ class Claims:
 
     def possible(self, demand: Demand) -> bool:
         """Could a job get anything in this way? Costs nothing to ask."""
+        if len(self._plan.awaiting) >= AT_ONCE:
+            return False
         if self._loose or self._policy.preemption == "None":
             return self._loose
         if self._policy.balanced:
@@ -84,7 +89,7 @@ class Claims:
         asked = replace(demand, most=demand.least)
         loan = Loan(self._shot, self._room, self.promised)
         loosened(self._shot, loan)
-        grant = loan.fit(asked) if loan.total >= asked.least else {}
+        grant = loan.fit(asked)
         if not grant:
             if self._policy.preemption == "None":
                 return False
@@ -126,7 +131,7 @@ class Claims:
             if grant:
                 break
             tries = len(chosen) + max(1, len(chosen) // 4)
-        if not grant and chosen and loan.total >= asked.least:
+        if not grant and chosen:
             grant = loan.fit(asked)
         if not grant:
             return {}, loan
@@ -146,7 +151,7 @@ class Claims:
             loosened(self._shot, fewer)
             for holder, cores in rest:
                 fewer.add(holder.job_id, cores)
-            found = fewer.fit(asked) if fewer.total >= asked.least else {}
+            found = fewer.fit(asked)
             if found:
                 chosen, grant, loan = rest, found, fewer
         return grant, loan
@@ -179,7 +184,10 @@ class Claims:
 
     def _surplus(self, asked: Demand) -> Iterator[tuple[Holder, Cores]]:
         """Yield what jobs hold beyond their minimum: it is lent, whoever they are."""
-        for holder in sorted(self._shot.holders.values(), key=lambda h: h.fragility):
+        if self._surplus_order is None:
+            holders = self._shot.holders.values()
+            self._surplus_order = sorted(holders, key=lambda one: one.fragility)
+        for holder in self._surplus_order:
             if holder.job_id == asked.job_id or holder.ending or holder.yields:
                 continue
             held = self._firm(holder)
@@ -203,10 +211,10 @@ class Claims:
         """Block what a job is to get, and take down from whom."""
         owners: set[int] = set()
         for node_id, cores in grant.items():
+            lent = loan.owner.get(node_id, {})
+            self.promised.setdefault(node_id, set()).update(cores)
             for core in cores:
-                place = (node_id, core)
-                owner = loan.owner.get(place)
-                self.promised.add(place)
+                owner = lent.get(core)
                 if owner is None:
                     continue
                 owners.add(owner)

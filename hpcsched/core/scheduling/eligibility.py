@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import IntEnum
+from math import inf
 from typing import TYPE_CHECKING
 
 from hpcsched.core.job.states import NodeGroupOp, UnitType
@@ -93,8 +94,19 @@ def units_in(node: NodeFree, unit: UnitType) -> int:
             return node.cores
 
 
-def idle_units(demand: Demand, nodes: Iterable[NodeFree]) -> int:
-    """Return the units that the job could hold at once if the nodes were idle."""
+def idle_units(demand: Demand, nodes: Iterable[NodeFree], enough: float = inf) -> int:
+    """Return the units that the job could hold at once if the nodes were idle.
+
+    Counting may stop at ``enough``: ten thousand nodes would tell nothing.
+    """
+    if enough < inf and not (demand.single or demand.one_group):
+        total = 0
+        for node in nodes:
+            if ruled_out(node, demand) is None:
+                total += capacity_of(node, demand)
+                if total >= enough:
+                    break
+        return total
     able = [node for node in nodes if ruled_out(node, demand) is None]
     if demand.single:
         return max((capacity_of(node, demand) for node in able), default=0)

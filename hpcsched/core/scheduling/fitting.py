@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 def misfit(demand: Demand, nodes: Sequence[NodeFree]) -> PendingReason | None:
     """Return why a job could not start on these nodes if they were idle, or None."""
-    if idle_units(demand, nodes) >= demand.least:
+    least = demand.least
+    if idle_units(demand, nodes, least) >= least:
         return None
-    if demand.groups and idle_units(without_groups(demand), nodes) >= demand.least:
+    if demand.groups and idle_units(without_groups(demand), nodes, least) >= least:
         return PendingReason.NO_AVAILABLE_RESOURCE_IN_REQUESTED_NODE_GROUP
     if demand.requested:
         return PendingReason.REQUIRED_NODES_NOT_AVAILABLE

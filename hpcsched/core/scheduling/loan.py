@@ -6,28 +6,34 @@ could be made to go. Nothing of it is booked anywhere.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.scheduling.fitting import fit
 from hpcsched.core.scheduling.preference import preferred
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from hpcsched.core.scheduling.fitting import Grant
     from hpcsched.core.scheduling.room import Room
     from hpcsched.core.scheduling.snapshot import Cores, Demand, NodeFree, Snapshot
 
-    Promised = Collection[tuple[int, int]]
+    Promised = Mapping[int, set[int]]
+
+_FEW: Final = 256
+"""Free nodes that are looked at first, beside those that are lent."""
 
 
 class Loan:
     """See the module.
 
+    Args:
+        promised: Node to cores that somebody else is to get already.
+
     Attributes:
         total: Free cores, those that are lent included.
+        owner: Node to core to the job that holds it now, for those that are lent.
         lifted: Node to the job that had it alone and would leave it.
-        owner: (node, core) to the job that holds it now, for those that are lent.
     """
 
     def __init__(self, shot: Snapshot, room: Room, promised: Promised) -> None:
@@ -36,7 +42,7 @@ class Loan:
         self._promised = promised
         self._nodes: dict[int, NodeFree] = {}
         self.total = room.free
-        self.owner: dict[tuple[int, int], int] = {}
+        self.owner: dict[int, dict[int, int]] = {}
         self.lifted: dict[int, int] = {}
 
     def add(self, job_id: int, cores: Cores) -> int:
@@ -47,17 +53,19 @@ class Loan:
             node = self._node(node_id)
             if node is None:
                 continue
-            for core in ids:
-                place = (node_id, core)
-                if place not in self._promised and place not in self.owner:
-                    self.owner[place] = job_id
-                    node.free.append(core)
-                    self.total += 1
+            owner = self.owner.setdefault(node_id, {})
+            promised = self._promised.get(node_id, ())
+            new = ids
+            if owner or promised:
+                new = tuple([c for c in ids if c not in owner and c not in promised])
+            owner.update(dict.fromkeys(new, job_id))
+            node.free.extend(new)
+            self.total += len(new)
             own = held.get(node_id, ())
-            left = job_id not in node.jobs
-            if all(self.owner.get((node_id, core)) == job_id for core in own):
-                self._unbook(node, job_id, () if left else own)
-                node.jobs.discard(job_id)
+            if len(new) == len(own) or all(owner.get(c) == job_id for c in own):
+                if job_id in node.jobs:
+                    self._unbook(node, job_id, own)
+                    node.jobs.discard(job_id)
                 if node.exclusive == job_id:
                     node.exclusive = 0
                     self.lifted[node_id] = job_id
@@ -76,10 +84,15 @@ class Loan:
         return self.add(job_id, cores)
 
     def fit(self, demand: Demand) -> Grant:
-        """Return what a job would get here."""
-        others = [n for n in self._room.nodes() if n.node_id not in self._nodes]
+        """Return what a job would get here; nothing if there are too few cores."""
+        if self.total < demand.least:
+            return {}
         lent = [node for node in self._nodes.values() if node.free]
-        return fit(demand, preferred([*others, *lent]), {})
+        others = [n for n in self._room.nodes() if n.node_id not in self._nodes]
+        grant: Grant = {}
+        if len(others) > _FEW:
+            grant = fit(demand, preferred([*others[:_FEW], *lent]), {})
+        return grant or fit(demand, preferred([*others, *lent]), {})
 
     def free(self, node_id: int) -> int:
         """Return how many cores of a node would be free."""
@@ -89,11 +102,12 @@ class Loan:
     def _node(self, node_id: int) -> NodeFree | None:
         node = self._nodes.get(node_id)
         if node is None:
-            known = self._room[node_id] or self._shot.nodes.get(node_id)
+            here = self._room[node_id]
+            known = here or self._shot.nodes.get(node_id)
             if known is None:
                 return None
             node = self._nodes[node_id] = known.copy()
-            if self._room[node_id] is None:
+            if here is None:
                 node.free = []
         return node
 

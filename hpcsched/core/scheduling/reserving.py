@@ -31,33 +31,37 @@ def reserve(
 ) -> Reservation:
     """Return the earliest start of a job that does not fit now."""
     asked = replace(demand, most=demand.least)
-    loan = Loan(shot, room, promised)
-    loosened(shot, loan)
-    grant = loan.fit(asked) if loan.total >= asked.least else {}
+    loan = _after(shot, room, promised, [])
+    grant = loan.fit(asked)
     if grant:
         return _made(asked, shot.now, grant, _free(loan, grant), ())
     ends: list[Holder] = []
-    tries = 1
+    failed, next_try = -1, 0
     for holder in shot.limited:
         ends.append(holder)
         loan.add(holder.job_id, shot.held.get(holder.job_id, {}))
         if loan.total < asked.least:
-            continue
-        if len(ends) < tries:
-            continue
-        if loan.fit(asked):
-            return _narrowed(shot, room, promised, asked, ends)
-        tries = 2 * len(ends)
-    if ends and loan.total >= asked.least and loan.fit(asked):
-        return _narrowed(shot, room, promised, asked, ends)
+            failed = len(ends) - 1  # too few cores: no need to look closer
+        elif len(ends) > next_try:
+            if loan.fit(asked):
+                return _narrowed(shot, room, promised, asked, ends, failed)
+            failed = len(ends) - 1
+            next_try = 2 * len(ends)
+    if ends and failed < len(ends) - 1 and loan.fit(asked):
+        return _narrowed(shot, room, promised, asked, ends, failed)
     return _open_ended(shot, asked)
 
 
-def _narrowed(
-    shot: Snapshot, room: Room, promised: Promised, asked: Demand, ends: list[Holder]
+def _narrowed(  # noqa: PLR0917  each is a different thing
+    shot: Snapshot,
+    room: Room,
+    promised: Promised,
+    asked: Demand,
+    ends: list[Holder],
+    failed: int,
 ) -> Reservation:
-    """Find the first end after which it fits; after the last one it does."""
-    low, high = 0, len(ends) - 1
+    """Find the first end after which it fits: after ``failed`` not, after the last."""
+    low, high = failed + 1, len(ends) - 1
     while low < high:
         middle = (low + high) // 2
         if _after(shot, room, promised, ends[: middle + 1]).fit(asked):
@@ -66,7 +70,11 @@ def _narrowed(
             low = middle + 1
     loan = _after(shot, room, promised, ends[: low + 1])
     grant = loan.fit(asked)
-    used = {loan.owner.get((n, core)) for n, cores in grant.items() for core in cores}
+    used = {
+        loan.owner.get(node_id, {}).get(core)
+        for node_id, cores in grant.items()
+        for core in cores
+    }
     waits = tuple(h.job_id for h in ends[: low + 1] if h.job_id in used)
     start = max(shot.now, ends[low].end)
     return _made(asked, start, grant, _free(loan, grant), waits)
