@@ -139,6 +139,8 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Priority", job.priority),
             ("Cores", f"{job.allocated_cores} of {job.min_cores}-{job.max_cores}"),
             ("Nodes", fold(job.allocated_nodes) if job.allocated_nodes else ""),
+            ("Pool", "" if job.pool == "Default" else job.pool),
+            ("Backfill", "runs ahead of one that waits" if job.is_backfill else ""),
             ("Excluded", fold(job.excluded_nodes) if job.excluded_nodes else ""),
             ("Run time limit", format_duration(limit) if limit else ""),
             ("Created", shown(job, "create_time")),

@@ -101,6 +101,10 @@ JOB_ONLY: Final[Sequence[_Option]] = (
     ),
     (("--exclusive",), {"is_flag": True, "help": "No other job on its nodes."}),
     (
+        ("--can-preempt",),
+        {"is_flag": True, "help": "Jobs of higher priority may take its cores."},
+    ),
+    (
         ("--run-until-canceled",),
         {"is_flag": True, "help": "Keep the cores when no task is left."},
     ),

@@ -41,6 +41,7 @@ class Given(TypedDict, total=False):
     nodelist: Sequence[Sequence[str]]
     exclude: Sequence[Sequence[str]]
     exclusive: bool
+    can_preempt: bool
     run_until_canceled: bool
     fail_on_task_failure: bool
     prep: str | None
@@ -76,6 +77,7 @@ def job_spec(given: Given, *, directory: Path) -> job_pb2.JobSpec:
         run_until_canceled=given.get("run_until_canceled", False),
         fail_on_task_failure=given.get("fail_on_task_failure", False),
         is_exclusive=given.get("exclusive", False),
+        can_preempt=given.get("can_preempt", False),
         requested_nodes=joined(given.get("nodelist") or ()),
         excluded_nodes=joined(given.get("exclude") or ()),
         valid_exit_codes=",".join(joined(given.get("valid_exit") or ())),
