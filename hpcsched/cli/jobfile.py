@@ -64,8 +64,6 @@ def _read_xml(path: str, body: bytes) -> job_pb2.JobSpec:
     file = read_xml(body)
     for warning in file.warnings:
         note(f"{path}: {warning}")
-    if file.hold_until is not None:
-        note(f"{path}: HoldUntil is left out: hold the job when it is queued")
     return file.spec
 
 

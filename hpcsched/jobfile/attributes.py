@@ -113,13 +113,12 @@ class Attributes:
         by_name = fields_of(self._message)
         for name, text in self._left.items():
             of_reference = self._known.get(name)
-            if of_reference is not None:
-                field = by_name[self._fields[of_reference]]
+            field = by_name.get(self._fields.get(of_reference or "", ""))
+            if of_reference is not None and field is not None:
                 self._told(of_reference, partial(read, self._message, field), text)
             elif name not in self._read_only:
-                self._warnings.add(
-                    self._element, f"{name} is not known here and was left out"
-                )
+                what = f"{of_reference or name} is not known here and was left out"
+                self._warnings.add(self._element, what)
         self._left = {}
         self._fill_ours()
 

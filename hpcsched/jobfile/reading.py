@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 COMMAND_LIMIT: Final = 480
 ENVIRONMENT_LIMIT: Final = 2048
+NO_TIME: Final = datetime(1970, 1, 1)  # noqa: DTZ001  UTC, as ``moment`` has it
+"""The reference writes its own beginning of time, 1899, for no time."""
+_UNITS: Final = {"core": "Cores", "socket": "Sockets", "node": "Nodes"}
 _PER_NODE: Final = (task_pb2.TASK_TYPE_NODE_PREP, task_pb2.TASK_TYPE_NODE_RELEASE)
 _OF_SWEEPS: Final = ("StartValue", "EndValue", "IncrementValue")
 _NOT_PER_NODE: Final = (
@@ -71,6 +75,26 @@ def read_xml(text: bytes) -> JobFile:
     return _Reading(root).file()
 
 
+def _other_units(unit: str) -> list[str]:
+    """Return the sizes that mean nothing where the unit is this one."""
+    return [
+        f"{end}{name}"
+        for one, name in _UNITS.items()
+        for end in ("Min", "Max")
+        if one != unit and unit in _UNITS
+    ]
+
+
+def _set_hold(spec: Any, until: Timestamp) -> None:
+    if "hold_until" in spec.DESCRIPTOR.fields_by_name:
+        spec.hold_until.CopyFrom(until)
+
+
+def _set_group(task: Any, group: int) -> None:
+    if "group_id" in task.DESCRIPTOR.fields_by_name and abs(group) < 1 << 31:
+        task.group_id = group
+
+
 class _Reading:
     """One file on its way."""
 
@@ -78,6 +102,8 @@ class _Reading:
         self._root = root
         self._v1 = root.space == names.V1
         self._native = (names.OURS, "Version") in root.foreign
+        found = {name.lower(): value for name, value in root.attributes.items()}
+        self._unit = found.get("unittype", "Core").strip().lower()
         self._warnings = Warnings()
 
     def file(self) -> JobFile:
@@ -87,11 +113,15 @@ class _Reading:
             root, spec, names.JOB, names.JOB_READ_ONLY, names.V1_JOB
         )
         hold = attributes.take("HoldUntil", moment)
+        if hold is not None and hold.year <= NO_TIME.year:
+            hold = None
         self._runtime(attributes, spec)
         priority = priority_of(attributes)
         if priority is not None:
             spec.priority = priority
         self._sizes(attributes, spec)
+        if not self._native:
+            attributes.drop(*_other_units(self._unit))
         self._pairs(root, spec)
         attributes.fill()
         groups, nice_ids = [], []
@@ -108,6 +138,7 @@ class _Reading:
         if hold is not None:
             until = Timestamp()
             until.FromDatetime(hold)
+            _set_hold(spec, until)
         return JobFile(
             spec=spec,
             warnings=self._warnings.texts,
@@ -146,6 +177,8 @@ class _Reading:
 
     def _sizes(self, attributes: Attributes, spec: job_pb2.JobSpec) -> None:
         """Read the sizes: a computed one stays absent (properties.md 3.2 note 1)."""
+        if "auto_calculate_min" in spec.DESCRIPTOR.fields_by_name:
+            return  # the head applies the rule
         automatic = [
             attributes.take(f"AutoCalculate{end}", truth) for end in ("Min", "Max")
         ]
@@ -184,6 +217,8 @@ class _Reading:
             element, task, names.TASK, names.TASK_READ_ONLY, names.V1_TASK
         )
         group = attributes.take("GroupId", whole) or 0
+        if not self._native:
+            _set_group(task, group)
         nice_id = attributes.take("NiceId", whole) or 0
         self._runtime(attributes, task)
         sweep = attributes.take("IsParametric", truth)
@@ -202,6 +237,7 @@ class _Reading:
 
     def _reference_defaults(self, attributes: Attributes, kind: int) -> None:
         """Leave out what the reference writes for every task, and means for few."""
+        attributes.drop(*_other_units(self._unit))
         if kind != task_pb2.TASK_TYPE_PARAMETRIC_SWEEP:
             attributes.drop(*_OF_SWEEPS)
         if kind in _PER_NODE:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.api.v1 import job_pb2, task_pb2
-from hpcsched.jobfile.texts import label
+from hpcsched.jobfile.texts import fields_of, label, written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from google.protobuf.message import Message
 
@@ -19,6 +19,31 @@ _COUNTED: Final = {
         *("configuring", "submitted", "validating", "queued", "dispatching"),
         *("running", "finishing", "finished", "failed", "canceled", "canceling"),
     )
+}
+_OF_JOB: Final = {
+    "is_backfill": "IsBackfill",
+    "pool": "Pool",
+    "wait_time": "WaitTime",
+    "user_cpu_ms": "TotalUserTime",
+    "kernel_cpu_ms": "TotalKernelTime",
+    "current_core_count": "CurrentCoreCount",
+    "has_runtime": "HasRuntime",
+    "current_socket_count": "CurrentSocketCount",
+    "has_grown": "HasGrown",
+    "current_node_count": "CurrentNodeCount",
+    "has_shrunk": "HasShrunk",
+    "can_grow": "CanGrow",
+    "can_shrink": "CanShrink",
+    "child_job_ids": "ChildJobIds",
+    "progress_message": "ProgressMessage",
+}
+_OF_TASK: Final = {
+    "user_cpu_ms": "TotalUserTime",
+    "kernel_cpu_ms": "TotalKernelTime",
+    "allocated_cores": "AllocatedCores",
+    "allocated_sockets": "AllocatedSockets",
+    "allocated_core_ids": "AllocatedCoreIds",
+    "is_service_concluded": "IsServiceConcluded",
 }
 _JOB_STATE: Final = job_pb2.Job.State.DESCRIPTOR
 _TASK_STATE: Final = task_pb2.Task.State.DESCRIPTOR
@@ -45,6 +70,7 @@ def job_standing(job: job_pb2.Job) -> dict[str, str]:
         "FailureReason": job.failure_reason,
         "RequestCancel": job.request_cancel,
         **dict(_times(job)),
+        **dict(_more(job, _OF_JOB)),
         **_error(job),
     }
     for state, name in _COUNTED.items():
@@ -67,6 +93,7 @@ def task_standing(task: task_pb2.Task, job: job_pb2.Job | None) -> dict[str, str
         "RequestCancel": task.request_cancel,
         "Output": task.output,
         **dict(_times(task)),
+        **dict(_more(task, _OF_TASK)),
         **_error(task),
     }
     if task.HasField("element_counts"):
@@ -90,6 +117,15 @@ def _times(message: Message) -> Iterator[tuple[str, str]]:
         if field in message.DESCRIPTOR.fields_by_name and message.HasField(field):
             name = "".join(part.capitalize() for part in field.split("_"))
             yield name, getattr(message, field).ToJsonString()
+
+
+def _more(message: Message, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    fields = fields_of(message)
+    for name, attribute in known.items():
+        field = fields.get(name)
+        text = None if field is None else written(message, field)
+        if text:
+            yield attribute, text
 
 
 def _error(message: Any) -> dict[str, str]:

@@ -61,8 +61,9 @@ def write_xml(
         xml.open("Tasks")
         for place, task in enumerate(spec.tasks):
             head = {"NiceId": str(place + 1)}
-            if groups[place]:
-                head["GroupId"] = str(groups[place])
+            group = groups[place] or getattr(task, "group_id", 0)
+            if group:
+                head["GroupId"] = str(group)
             if place < len(tasks):
                 head["NiceId"] = str(tasks[place].task_id)
                 head |= task_standing(tasks[place], job)
@@ -101,8 +102,9 @@ def _job(spec: job_pb2.JobSpec) -> dict[str, str]:
             attributes["Priority"] = named(spec.priority)
         if attributes.get("Priority") is None or spec.priority % BAND:
             attributes["ExpandedPriority"] = str(spec.priority)
-    sizes = set()
-    for least, most, least_field, most_field in names.SIZES:
+    sizes: set[str] = set()
+    by_head = "auto_calculate_min" in fields_of(spec)
+    for least, most, least_field, most_field in () if by_head else names.SIZES:
         for name, field, switch in (
             (least, least_field, "AutoCalculateMin"),
             (most, most_field, "AutoCalculateMax"),

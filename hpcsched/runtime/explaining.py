@@ -24,7 +24,8 @@ def why_it_waits(world: World, job_id: int) -> list[str]:
     scheduler = world.scheduler
     if not scheduler.waiting.has(job_id):
         return []
-    lines = []
+    said = scheduler.gate.text(job_id)
+    lines = [said] if said else []
     demand = scheduler.waiting[job_id]
     first = scheduler.ahead_of(demand)
     if first is not None:

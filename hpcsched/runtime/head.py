@@ -96,6 +96,7 @@ class Head(
             spawn=self._spawn,
             scene=scene,
         )
+        self._filters = filters
         self._world.submissions = SubmissionFilters(
             self._world, filters, self._check_nodes
         )
@@ -135,6 +136,7 @@ class Head(
         world.tally = Tally(state.counters)
         world.jobs = JobRegistry(world)
         world.scheduler = SchedulerActor(world)
+        world.scheduler.gate.kit = self._filters
         world.nodes = NodeRegistry(world, self._term)
         world.groups = NodeGroups(world)
         world.groups.restore(state.entries)

@@ -12,13 +12,15 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from hpcsched.core.job.commands import EndBackfill, GrantCores, PreemptCores
+from hpcsched.core.job.commands import EndBackfill, PreemptCores
 from hpcsched.core.job.states import PendingReason
 from hpcsched.core.scheduling.plan import propose
 from hpcsched.core.scheduling.policy import policy_of
 from hpcsched.core.scheduling.proposal import Plan, Preemption
 from hpcsched.core.scheduling.snapshot import NodeFree, Snapshot
+from hpcsched.runtime.activation import ActivationGate, Question
 from hpcsched.runtime.books import Books
+from hpcsched.runtime.granting import Granting
 from hpcsched.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -43,15 +45,19 @@ class SchedulerActor:
     Attributes:
         books: Who holds what; read by those who show it.
         waiting: What jobs want.
+        granting: Grants that are under way.
+        gate: Asks the activation filter, if there is one.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.books = Books()
         self.waiting = Waiting(self._passed_over)
-        self._pending: dict[int, Cores] = {}
+        self.granting = Granting(
+            world, self.books, lost=lambda job: self._demand(job, None), wake=self.wake
+        )
+        self.gate = ActivationGate(world, self.granting)
         self._declined: set[int] = set()
-        self._offers: dict[int, tuple[Demand, Cores]] = {}
         self._asked: set[int] = set()
         self._ignored: dict[int, tuple[Holder, Preemption]] = {}
         self._scheduled = False
@@ -109,9 +115,7 @@ class SchedulerActor:
             if holder is not None:
                 holder = replace(holder, pool=world.pool_of(holder.pool))
         before = books.held.get(job_id, {})
-        now = {node_id: cores for node_id, cores in held.items() if cores}
-        for node_id, cores in self._pending.get(job_id, {}).items():
-            now[node_id] = tuple(sorted({*now.get(node_id, ()), *cores}))
+        now = self.granting.merged(job_id, held)
         books.mark_exclusive(job_id, exclusive=exclusive and bool(now or demand))
         books.mark_process(job_id, process if now or demand else None)
         if now != before:
@@ -120,8 +124,7 @@ class SchedulerActor:
         if changed:
             self._ignored.pop(job_id, None)
         news = self._demand(job_id, demand)
-        offer = self._offers.pop(job_id, None)
-        if offer is not None and offer == (demand, now):
+        if self.granting.was_refused(job_id, demand, now):
             # It took nothing of what it was given: it is not offered the same again.
             self._declined.add(job_id)
         elif news or changed or now != before:
@@ -132,10 +135,15 @@ class SchedulerActor:
         """Note what a job wants; return whether that is news."""
         if demand is None:
             self._declined.discard(job_id)
+            self.gate.forget(job_id)
         return self.waiting.put(job_id, demand)
 
     def _passed_over(self, job_id: int) -> bool:
-        return job_id in self._pending or job_id in self._declined
+        return (
+            job_id in self.granting.pending
+            or job_id in self._declined
+            or self.gate.rests(job_id)
+        )
 
     # Passes
 
@@ -160,6 +168,8 @@ class SchedulerActor:
         if self._is_worth_it(policy):
             self._rebalance = False
             self._carry_out(propose(self.snapshot(), policy))
+        else:
+            self.gate.admit(())  # what was reserved needs no plan
         self._end_backfills()
         self._expect_shares(policy)
         took = clock.mono() - began
@@ -216,29 +226,14 @@ class SchedulerActor:
         for job_id, holder in list(self.books.loose.items()):
             if job_id not in plan.preemptions and (holder.owing or holder.yields):
                 self._ask(job_id, _NOTHING)
-        for job_id, grants in plan.grants.items():
-            self._grant(job_id, grants, backfill=job_id in plan.backfilled)
-
-    def _grant(self, job_id: int, grants: Cores, *, backfill: bool) -> None:
-        self._pending[job_id] = grants
-        before = self.books.held.get(job_id, {})
-        demand = self.waiting[job_id]
-        self.books.book(job_id, {**before, **grants})
-
-        def answered(_: Any, error: BaseException | None) -> None:
-            del self._pending[job_id]
-            if error is None:
-                # The job's own word on what it holds follows in the same turn.
-                self._offers[job_id] = (demand, before)
-                return
-            log.warning("job %d: a grant was not taken: %s", job_id, error)
-            self._demand(job_id, None)  # until it has been loaded again
-            self.books.book(job_id, dict(before))
-            self.wake()
-
-        shapes = self.shapes(grants)
-        command = GrantCores(cores=grants, backfill=backfill, shapes=shapes)
-        self._world.jobs.tell(job_id, command, answered)
+        self.gate.admit(
+            Question(
+                demand=self.waiting[job_id],
+                cores=grants,
+                backfill=job_id in plan.backfilled,
+            )
+            for job_id, grants in plan.grants.items()
+        )
 
     def _ask(self, job_id: int, wanted: Preemption) -> None:
         """Tell a job what it is to give up, unless it knows."""
@@ -309,19 +304,19 @@ class SchedulerActor:
         """
         if self._world.resting or self.waiting or not self.books.open:
             return {}
-        if self.books.loose:
-            return {}  # somebody may be about to get it
+        if self.books.loose or self.gate.is_there:
+            return {}  # somebody may be about to get it, or to be asked
         plan = propose(self.snapshot([demand]), self.policy())
         grants = plan.grants.get(demand.job_id, {})
         if grants:
-            self._pending[demand.job_id] = grants
+            self.granting.pending[demand.job_id] = grants
             self.books.mark_process(demand.job_id, demand.process)
             self.books.book(demand.job_id, grants)
         return grants
 
     def given(self, job_id: int, *, kept: bool) -> None:
         """A job that was given cores exists now, or could not be made."""
-        if self._pending.pop(job_id, None) is not None and not kept:
+        if self.granting.pending.pop(job_id, None) is not None and not kept:
             self.books.book(job_id, {})
             self.wake()
 
@@ -331,6 +326,8 @@ class SchedulerActor:
         """Return why a queued job has not started."""
         if not self.waiting.has(job_id):
             return PendingReason.NONE
+        if self.gate.text(job_id):
+            return PendingReason.ACTIVATION_FILTER
         demand = self.waiting[job_id]
         never = self.books.known.misfit(demand, self.books.ready)
         if never is not None:

@@ -257,7 +257,7 @@ def test_every_trigger_of_a_task_is_walked() -> None:
 #: test_parents.
 OTHERS = {
     *(c.TakeReports, c.LoseNode, c.EvictNode, c.SyncNode),
-    *(c.StartCommand, c.EndBackfill),
+    *(c.StartCommand, c.HoldActivation, c.EndBackfill),
     *(c.ModifyTask, c.ReleaseJob, c.NoteParent),
 }
 

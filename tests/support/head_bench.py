@@ -247,7 +247,7 @@ class Bench:
         scheduler = self.world.scheduler
         for node in self.world.nodes:
             assert scheduler.cores_in_use(node.record.node_id) == 0, node.record.name
-        assert not scheduler._pending
+        assert not scheduler.granting.pending
         assert not scheduler.waiting
         for agent in self.agents.values():
             assert not agent.live, "still runs"

@@ -340,6 +340,19 @@ class FailActivation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldActivation:
+    """The activation filter holds a queued job (J9, exit code 3).
+
+    Attributes:
+        until: When it is looked at again.
+        message: What the filter said; may be empty.
+    """
+
+    until: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time has passed; limits may have been reached (J16)."""
 
@@ -371,5 +384,6 @@ Command = (
     | SyncNode
     | TakeVerdict
     | FailActivation
+    | HoldActivation
     | Tick
 )

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_out
 from hpcsched.core.job.commandjob import start_command
-from hpcsched.core.job.filtering import fail_activation, take_verdict
+from hpcsched.core.job.filtering import (
+    fail_activation,
+    hold_activation,
+    take_verdict,
+)
 from hpcsched.core.job.holds import end_hold, hold_job, release_job
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.modifying import modify_job
@@ -135,5 +139,6 @@ HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.SyncNode: sync_node,
     c.TakeVerdict: take_verdict,
     c.FailActivation: fail_activation,
+    c.HoldActivation: hold_activation,
     c.Tick: _tick,
 }

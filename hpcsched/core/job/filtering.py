@@ -9,7 +9,12 @@ from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.filtered import rewrite
 from hpcsched.core.job.holds import hold_at_submit
-from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
+from hpcsched.core.job.states import (
+    CancelRequest,
+    FailureReason,
+    JobState,
+    PendingReason,
+)
 from hpcsched.core.job.stopping import StopOf, cancel_unsubmitted, stop_all
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.verdict import EXTERNAL_TASK, rejection
@@ -18,7 +23,7 @@ from hpcsched.core.task.states import CancelOrigin, TaskState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcsched.core.job.commands import FailActivation, TakeVerdict
+    from hpcsched.core.job.commands import FailActivation, HoldActivation, TakeVerdict
     from hpcsched.core.job.turn import Turn
 
 _WAY = {
@@ -118,4 +123,17 @@ def fail_activation(turn: Turn, command: FailActivation) -> None:
         },
         moves=stop_all(turn, how),
         message=text,
+    )
+
+
+def hold_activation(turn: Turn, command: HoldActivation) -> None:
+    """J9 at exit code 3; a hold of people's stands."""
+    job = turn.job
+    if job.state is not JobState.QUEUED or job.held_by:
+        return
+    by = PendingReason.HELD_BY_ACTIVATION_FILTER
+    turn.emit(
+        EventName.JOB_HELD,
+        patch={"held_by": by, "hold_until": command.until},
+        message=command.message,
     )
