@@ -98,9 +98,6 @@ TASK: Final[Mapping[str, str]] = {
 }
 """Attributes of Task, and the fields of TaskSpec that have the same meaning."""
 
-SIZES: Final = (("MinCores", "MaxCores", "min_cores", "max_cores"),)
-"""Sizes of a job, each with the switch AutoCalculateMin or AutoCalculateMax."""
-
 PAIRS: Final[Mapping[str, tuple[str, str]]] = {
     "environment": ("EnvironmentVariables", "Variable"),
     "custom_properties": ("CustomProperties", "Term"),
@@ -108,7 +105,7 @@ PAIRS: Final[Mapping[str, tuple[str, str]]] = {
 """Maps: the element, and its children with Name and Value."""
 
 JOB_ELSEWHERE: Final = frozenset({"tasks", "priority", *PAIRS})
-"""Fields of JobSpec with rules of their own (the sizes are SIZES)."""
+"""Fields of JobSpec with rules of their own."""
 TASK_ELSEWHERE: Final = frozenset({"arguments", *PAIRS})
 """Fields of TaskSpec with rules of their own."""
 

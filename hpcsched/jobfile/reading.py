@@ -119,7 +119,6 @@ class _Reading:
         priority = priority_of(attributes)
         if priority is not None:
             spec.priority = priority
-        self._sizes(attributes, spec)
         if not self._native:
             attributes.drop(*_other_units(self._unit))
         self._pairs(root, spec)
@@ -174,31 +173,6 @@ class _Reading:
         seconds = attributes.take("Runtime", v1_seconds)
         if seconds:
             message.runtime.seconds = seconds
-
-    def _sizes(self, attributes: Attributes, spec: job_pb2.JobSpec) -> None:
-        """Read the sizes: a computed one stays absent (properties.md 3.2 note 1)."""
-        if "auto_calculate_min" in spec.DESCRIPTOR.fields_by_name:
-            return  # the head applies the rule
-        automatic = [
-            attributes.take(f"AutoCalculate{end}", truth) for end in ("Min", "Max")
-        ]
-        for least, most, least_field, most_field in names.SIZES:
-            for name, field, computed in (
-                (least, least_field, automatic[0]),
-                (most, most_field, automatic[1]),
-            ):
-                value = attributes.take(name, whole)
-                if value is None and computed is False:
-                    value = 1
-                if value is not None and not computed:
-                    self._set(spec, field, name, value)
-
-    def _set(self, message: Any, field: str, name: str, value: int) -> None:
-        try:
-            setattr(message, field, value)
-        except ValueError:
-            problem = f"{name}: {value} is out of range"
-            raise JobFileError(problem, self._root.line) from None
 
     def _pairs(self, element: Element, message: Any) -> None:
         read_pairs(element, message)

@@ -7,7 +7,7 @@ of ours: programs made for the reference pass over it, and we lose nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.api.v1 import task_pb2
 from hpcsched.jobfile import names
@@ -102,20 +102,7 @@ def _job(spec: job_pb2.JobSpec) -> dict[str, str]:
             attributes["Priority"] = named(spec.priority)
         if attributes.get("Priority") is None or spec.priority % BAND:
             attributes["ExpandedPriority"] = str(spec.priority)
-    sizes: set[str] = set()
-    by_head = "auto_calculate_min" in fields_of(spec)
-    for least, most, least_field, most_field in () if by_head else names.SIZES:
-        for name, field, switch in (
-            (least, least_field, "AutoCalculateMin"),
-            (most, most_field, "AutoCalculateMax"),
-        ):
-            sizes.add(field)
-            if cast("Message", spec).HasField(field):
-                attributes[name] = str(getattr(spec, field))
-                attributes[switch] = "false"
-            else:
-                attributes[switch] = "true"
-    attributes |= _fields(spec, names.JOB, names.JOB_ELSEWHERE | sizes)
+    attributes |= _fields(spec, names.JOB, names.JOB_ELSEWHERE)
     return attributes
 
 

@@ -78,7 +78,10 @@ def test_an_exported_job_of_the_reference_comes_with_all_that_an_import_applies(
     spec = file.spec
     assert (spec.name, spec.project, spec.priority) == ("render", "film", 3000)
     assert spec.runtime.seconds == 3600
-    assert (spec.min_cores, spec.HasField("max_cores")) == (2, False)
+    assert (spec.min_cores, spec.max_cores) == (2, 16)
+    assert (spec.auto_calculate_min, spec.auto_calculate_max) == (False, True)
+    assert spec.unit_type == job_pb2.UNIT_TYPE_CORE
+    assert not spec.HasField("min_nodes"), "of another unit"
     assert (spec.is_exclusive, spec.fail_on_task_failure) == (True, True)
     assert (spec.run_until_canceled, spec.can_preempt) == (False, False)
     assert list(spec.requested_nodes) == ["n1", "n2"]
@@ -161,23 +164,35 @@ def test_a_file_of_the_first_generation_reads_the_same() -> None:
     assert list(two.required_nodes) == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("attributes", "least", "most"),
-    [
-        ("", None, None),
-        ('MinCores="2"', 2, None),
-        ('MinCores="2" AutoCalculateMin="true"', None, None),
-        ('MinCores="2" MaxCores="4" AutoCalculateMax="false"', 2, 4),
-        ('AutoCalculateMin="false" AutoCalculateMax="false"', 1, 1),
-    ],
-)
-def test_a_size_holds_unless_the_scheduler_computes_it(
-    attributes: str, least: int | None, most: int | None
-) -> None:
-    spec = job(attributes).spec
+@pytest.mark.parametrize("unit", ["Core", "Socket", "Node"])
+def test_only_sizes_of_the_jobs_unit_are_taken(unit: str) -> None:
+    sizes = " ".join(
+        f'Min{name}="2" Max{name}="4"' for name in ("Cores", "Sockets", "Nodes")
+    )
+    inside = f'<Tasks><Task CommandLine="x" {sizes} /></Tasks>'
 
-    assert (spec.min_cores if spec.HasField("min_cores") else None) == least
-    assert (spec.max_cores if spec.HasField("max_cores") else None) == most
+    spec = job(f'UnitType="{unit}" {sizes}', inside).spec
+
+    field = f"{unit.lower()}s"
+    task = spec.tasks[0]
+    for name in ("cores", "sockets", "nodes"):
+        assert spec.HasField(f"min_{name}") == (name == field)  # type: ignore[arg-type]
+        assert getattr(task, f"max_{name}") == (4 if name == field else 0)
+
+
+def test_resources_and_policy_have_the_references_names() -> None:
+    spec = job(
+        'SingleNode="true" MinMemory="512" MaxMemory="4096" MinCoresPerNode="2" '
+        'MaxCoresPerNode="8" EstimatedProcessMemory="100" OrderBy="-Memory" '
+        'NodeGroups="fast;big" NodeGroupOp="Union" TargetResourceCount="3"'
+    ).spec
+
+    assert (spec.single_node, spec.order_by) == (True, "-Memory")
+    assert (spec.min_memory, spec.max_memory) == (512, 4096)
+    assert (spec.min_cores_per_node, spec.max_cores_per_node) == (2, 8)
+    assert list(spec.node_groups) == ["fast", "big"]
+    assert spec.node_group_op == job_pb2.NODE_GROUP_OP_UNION
+    assert (spec.estimated_process_memory, spec.target_resource_count) == (100, 3)
 
 
 @pytest.mark.parametrize(
