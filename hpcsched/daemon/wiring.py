@@ -67,7 +67,7 @@ def run(config: Config, ready_file: Path | None) -> int:
     try:
         prepare_state_directory(state)
         lock = lock_state_directory(state)
-        prepare_filters(state / FILTERS)
+        prepare_filters(state.absolute() / FILTERS)
     except StateLockedError as error:
         _log.error("%s", error)
         return EX_TAKEN
@@ -132,7 +132,7 @@ class _Daemon:
             files = config.tls
             tls = TlsFiles(cert=files.cert, key=files.key, ca=files.client_ca)
         ids = SystemIds(self._clock)
-        filters = FilterProcesses(self._state / FILTERS, self._clock, loop)
+        filters = FilterProcesses(self._state.absolute() / FILTERS, self._clock, loop)
         store = open_store(self._state, loop=loop, on_broken=broken)
         try:
             head = Head(

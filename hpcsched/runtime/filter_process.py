@@ -17,13 +17,12 @@ import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.runtime.filter_program import FilterOutcome
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hpcsched.common.clock import Clock
     from hpcsched.runtime.filter_program import FilterCall
 
@@ -35,6 +34,7 @@ DOCUMENT_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of the XML that it leaves behind."""
 NAME: Final = "job.xml"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PROC: Final = Path("/proc")
 _SHELL: Final = "/bin/sh"
 _SCRIPT: Final = 'cd "$1" && shift && exec "$@"'
 _CANNOT_RUN: Final = (126, 127)
@@ -44,14 +44,34 @@ _CHUNK: Final = 65536
 
 
 def prepare_filters(directory: Path) -> None:
-    """Make the directory, without what a head that was killed has left there.
+    """Make the directory; what a head that was killed has left there is ended and gone.
 
     Raises:
         OSError: it cannot be made.
     """
     if directory.exists():
+        for pid in _left_running(directory):
+            log.warning("ending process %d of a filter of a head that was killed", pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(directory)
     directory.mkdir(mode=0o700)
+
+
+def _left_running(directory: Path) -> list[int]:
+    """Return the processes whose private place is below a directory.
+
+    Nobody else has such an environment, and what a filter starts inherits it.
+    """
+    mark = f"TMPDIR={directory}/".encode()
+    found = []
+    for process in _PROC.iterdir():
+        if process.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
+                variables = (process / "environ").read_bytes().split(b"\0")
+                if any(one.startswith(mark) for one in variables):
+                    found.append(int(process.name))
+    return found
 
 
 class FilterProcesses:

@@ -202,6 +202,22 @@ async def test_an_xml_that_cannot_be_made_is_a_problem(site: Site) -> None:
     assert "could not be made" in outcome.problem
 
 
+async def test_what_a_head_that_was_killed_has_left_running_is_ended(
+    site: Site,
+) -> None:
+    mark = site.path / "pid"
+    async with asyncio.TaskGroup() as tasks:
+        body = f"sleep 1000 & echo $! > {mark}; wait"
+        call = tasks.create_task(site.run(body, timeout_s=1000))
+        await wait_for_async(lambda: mark.read_text().strip())
+
+        prepare_filters(site.home)
+        outcome = await call
+
+    assert outcome.problem == "it was ended by signal 9"
+    await wait_for_async(lambda: not runs(int(mark.read_text())))
+
+
 def test_what_a_head_that_was_killed_has_left_is_deleted(tmp_path: Path) -> None:
     home = tmp_path / "filters"
     prepare_filters(home)

@@ -37,6 +37,7 @@ COMMANDS = 0.05
 """Share of lives that are those of commands."""
 SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6}
 SELDOM |= {"modify": 5, "hold": 2, "note_parent": 8, "fail_activation": 1}
+SELDOM |= {"hold_activation": 2}
 SELDOM |= {"conclude": 4, "end_backfill": 3, "start_command": 3}
 OFTEN = {
     "take_verdict": 20,
@@ -176,6 +177,9 @@ class Walk:
 
     def step_fail_activation(self) -> None:
         self.bench.do(c.FailActivation(message=self.die.choice(["", "no"])))
+
+    def step_hold_activation(self) -> None:
+        self.bench.do(c.HoldActivation(until=self.bench.now + 5))
 
     def step_note_parent(self) -> None:
         state = self.die.choice([*STANDS, JobState.FINISHED, None])
