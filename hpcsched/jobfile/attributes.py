@@ -104,23 +104,26 @@ class Attributes:
         for name in names:
             self._left.pop(name.lower(), None)
 
-    def fill(self) -> None:
-        """Set every field that an attribute names.
+    def fill(self) -> list[str]:
+        """Set every field that an attribute names; return their names.
 
         Raises:
             JobFileError: one is malformed.
         """
         by_name = fields_of(self._message)
+        given: list[str] = []
         for name, text in self._left.items():
             of_reference = self._known.get(name)
             field = by_name.get(self._fields.get(of_reference or "", ""))
             if of_reference is not None and field is not None:
                 self._told(of_reference, partial(read, self._message, field), text)
+                given.append(field.name)
             elif name not in self._read_only:
                 what = f"{of_reference or name} is not known here and was left out"
                 self._warnings.add(self._element, what)
         self._left = {}
         self._fill_ours()
+        return given
 
     def _fill_ours(self) -> None:
         """Set what only we have names for, and what we can say more exactly."""

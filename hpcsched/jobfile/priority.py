@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hpcsched.jobfile.attributes import Attributes
 
 BAND: Final = 1000
+NORMAL: Final = 2000
 HIGHEST: Final = 4000
 NAMES: Final = ("Lowest", "BelowNormal", "Normal", "AboveNormal", "Highest")
 _FORM: Final = re.compile(r"([A-Za-z]+)\s*([+-]\s*[0-9]{1,4})?", re.ASCII)

@@ -15,13 +15,13 @@ from hpcsched.jobfile.attributes import Attributes, Warnings, read_pairs
 from hpcsched.jobfile.command import shown_command
 from hpcsched.jobfile.elements import Element, parse
 from hpcsched.jobfile.groups import dependencies, resolve
-from hpcsched.jobfile.priority import priority_of
+from hpcsched.jobfile.priority import NORMAL, priority_of
 from hpcsched.jobfile.problems import JobFileError
 from hpcsched.jobfile.runtimes import v1_seconds
-from hpcsched.jobfile.texts import moment, truth, whole
+from hpcsched.jobfile.texts import exact, fields_of, moment, truth, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 COMMAND_LIMIT: Final = 480
 ENVIRONMENT_LIMIT: Final = 2048
@@ -85,6 +85,22 @@ def _other_units(unit: str) -> list[str]:
     ]
 
 
+def _built_in(spec: job_pb2.JobSpec, given: Iterable[str]) -> Iterator[str]:
+    """Yield what a file gives although it is the built-in value.
+
+    Whoever wrote it meant it: a template's default does not take its place.
+    """
+    if spec.priority == NORMAL:
+        yield "priority"
+    fields = fields_of(spec)
+    for name in given:
+        if name in names.NOT_OF_TEMPLATES:
+            continue
+        zero = exact(spec, fields[name]) in {"0", "0s", "false"}
+        if zero or (name, spec.valid_exit_codes) == ("valid_exit_codes", "0"):
+            yield name
+
+
 def _set_hold(spec: Any, until: Timestamp) -> None:
     if "hold_until" in spec.DESCRIPTOR.fields_by_name:
         spec.hold_until.CopyFrom(until)
@@ -122,7 +138,9 @@ class _Reading:
         if not self._native:
             attributes.drop(*_other_units(self._unit))
         self._pairs(root, spec)
-        attributes.fill()
+        given = attributes.fill()
+        if not self._native:
+            spec.explicit.extend(_built_in(spec, given))
         groups, nice_ids = [], []
         elements = [task for tasks in root.all("Tasks") for task in tasks.all("Task")]
         for element in elements:

@@ -180,6 +180,16 @@ def test_only_sizes_of_the_jobs_unit_are_taken(unit: str) -> None:
         assert getattr(task, f"max_{name}") == (4 if name == field else 0)
 
 
+def test_what_a_file_gives_is_given_be_it_the_built_in_value() -> None:
+    spec = job(
+        'Name="n" Priority="Normal" IsExclusive="false" RuntimeSeconds="0" '
+        'JobValidExitCodes="0" RunUntilCanceled="true" Project="" SingleNode="0"'
+    ).spec
+
+    given = {"priority", "is_exclusive", "runtime", "valid_exit_codes", "single_node"}
+    assert set(spec.explicit) == given
+
+
 def test_resources_and_policy_have_the_references_names() -> None:
     spec = job(
         'SingleNode="true" MinMemory="512" MaxMemory="4096" MinCoresPerNode="2" '

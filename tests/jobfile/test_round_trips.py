@@ -14,6 +14,7 @@ from tests.support.job_specs import specs
 OURS_JOB = {
     "progress": "the reference's is what its scheduler has computed",
     "progress_message": "the same",
+    "explicit": "a file gives a property by having it",
     "node_loss": "the reference knows one way to lose a node",
 }
 """Fields of JobSpec that the reference has no name for."""

@@ -15,7 +15,9 @@ from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType, NodeGroupOp, NodeLoss, UnitType
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import EndReason, TaskState, TaskType
+from hpcsched.core.template.properties import KINDS, find
 from hpcsched.core.views import ClusterView
+from hpcsched.jobfile import names
 from hpcsched.services.convert_job import job_message
 from hpcsched.services.convert_job_spec import (
     job_spec,
@@ -305,3 +307,9 @@ def test_a_node_the_cluster_and_a_token_can_be_shown() -> None:
     token = token_message(token_row("ann", "node"))
     assert (token.user, token.role) == ("ann", cluster_service_pb2.ROLE_NODE)
     assert not token.HasField("expire_time")
+
+
+def test_what_job_files_give_explicitly_are_properties_of_templates() -> None:
+    fields = {*names.JOB.values(), "priority"} - names.NOT_OF_TEMPLATES
+
+    assert {find(name) for name in fields} <= KINDS.keys()
