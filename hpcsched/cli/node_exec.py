@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +13,11 @@ from hpcsched.cli.node import nodes_argument
 from hpcsched.cli.verbs import Verb, command_of, pass_app, takes_command
 
 if TYPE_CHECKING:
-    from hpcsched.api.v1 import job_pb2, task_pb2
+    from hpcsched.api.v1 import job_pb2
     from hpcsched.cli.app import App
+    from hpcsched.cli.command_output import CommandOutput
     from hpcsched.client import AsyncClient
+    from hpcsched.client.commands import Follower
 
 
 @click.command("exec", cls=Verb)
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
 @click.option("--workdir", default="", metavar="DIR", help="Where it starts (home).")
 @click.option("--stdin", default="", metavar="FILE", help="A file on each node.")
 @click.option("--runtime", type=DURATION, metavar="DURATION", help="At most so long.")
+@click.option("--no-prefix", is_flag=True, help="Without the node's name: all bytes.")
 @click.option("--no-wait", is_flag=True, help="Print the job's id, and go.")
-@click.option("--cancel-on-interrupt", is_flag=True, help="Ctrl-C cancels it.")
+@click.option("--detach-on-interrupt", is_flag=True, help="Ctrl-C lets it go on.")
+@click.option("--cancel-on-interrupt", is_flag=True, hidden=True, expose_value=False)
 @click.option("--request-id", type=click.UUID, metavar="UUID", help="Of the call.")
 @pass_app
 @click.pass_context
@@ -39,22 +44,32 @@ def execute(
     """Run a command on nodes at once, outside the queue (administrators).
 
     \b
-    Each line of output comes after the node's name; the job's id goes to stderr.
+    Each line of output comes after the node's name, as it is written; the job's id
+    goes to stderr. Nodes that are Offline run it as well; one that cannot be reached
+    is told of at once. Ctrl-C cancels it everywhere, a second one leaves it alone.
       hpc node exec all -- uname -r
       hpc node exec 'n[01-16]' --shell 'df -h /scratch | tail -1'
+      hpc node exec group:gpu --json -- nvidia-smi -L
+
+    \b
+    With --json a line per event: {"job_id", "node", "stream", "text"} for each line,
+    {"job_id", "node", "stream", "eof", "error"} at the end of a stream, {"job_id",
+    "node", "task_id", "state", "exit_code", "error_message"} for each state, and
+    {"job_id", "job"} at the end.
 
     \b
     Exit status: 0 it ended with 0 everywhere, 10 it failed somewhere,
-    11 it was canceled.
+    11 it was canceled, 130 Ctrl-C.
     """
     from hpcsched.cli.job_new import task_command
 
     command = task_command(given, command_of(context))
-    job_ids: list[int] = []
+    known: list[tuple[Follower, CommandOutput]] = []
 
     async def work(client: AsyncClient) -> int:
+        from hpcsched.cli.command_output import CommandOutput
+
         job = await _start(client, nodes, command, given)
-        job_ids.append(job.id)
         if given["no_wait"]:
             if app.as_json:
                 app.print_message(job)
@@ -63,14 +78,14 @@ def execute(
             return 0
         sys.stderr.write(f"{job.id}\n")
         sys.stderr.flush()
-        return await _stay(app, client, job.id)
+        output = CommandOutput(app, job.id, prefix=not given["no_prefix"])
+        known.append((client.follow_command(job.id), output))
+        return await _stay(*known[0])
 
     try:
         return app.call(work)
     except KeyboardInterrupt:
-        from hpcsched.cli.waiting import interrupted
-
-        return interrupted(app, job_ids, cancel=given["cancel_on_interrupt"])
+        return _interrupted(app, known, cancel=not given["detach_on_interrupt"])
 
 
 async def _start(
@@ -101,62 +116,43 @@ async def _start(
     return await client.jobs.command(request)
 
 
-async def _stay(app: App, client: AsyncClient, job_id: int) -> int:
+async def _stay(follower: Follower, output: CommandOutput) -> int:
     """Show what the nodes write, until all have ended; return the exit status."""
-    import asyncio
-
+    from hpcsched.cli.problems import note
     from hpcsched.cli.waiting import status_of_jobs
 
-    page = await client.tasks.list(job_id)
-    if not app.as_json:
-        async with asyncio.TaskGroup() as copies:
-            for task in page.items:
-                for stderr in (False, True):
-                    copies.create_task(_copy(client, task, stderr=stderr))
-    job = await client.jobs.wait(job_id)
-    if app.as_json:
-        from hpcsched.cli.shapes import listing
-        from hpcsched.client.tasks import ref
-
-        tasks = [await client.tasks.get(job_id, ref(t.task_id)) for t in page.items]
-        app.print_json(listing("tasks", tasks))
-    else:
-        await _tell_failures(client, job_id)
-    return status_of_jobs([job])
+    async for message in follower.follow():
+        output.show(message)
+        if message.HasField("job"):
+            for node, problem in sorted(output.failed.items()):
+                note(f"{node}: {problem}")
+            return status_of_jobs([message.job])
+    raise AssertionError("a command that is followed has an end")
 
 
-async def _copy(client: AsyncClient, task: task_pb2.Task, *, stderr: bool) -> None:
-    """Pass on a node's output, line by line, after its name."""
-    from hpcsched.client.tasks import ref
-    from hpcsched.common.errors import HpcError
+def _interrupted(
+    app: App, known: list[tuple[Follower, CommandOutput]], *, cancel: bool
+) -> int:
+    """Answer Ctrl-C: cancel the command and see it end, or leave it alone."""
+    from hpcsched.cli.problems import INTERRUPTED, note
 
-    stream = sys.stderr.buffer if stderr else sys.stdout.buffer
-    name = (task.nodes[0] if task.nodes else f"task {task.task_id}").encode()
-    rest = b""
-    try:
-        async for piece in client.read_output(
-            task.job_id, ref(task.task_id), stderr=stderr, follow=True
-        ):
-            *lines, rest = (rest + piece.data).split(b"\n")
-            for line in lines:
-                stream.write(name + b": " + line + b"\n")
-            stream.flush()
-    except HpcError:
-        # It never ran there; how it ended is told at the end.
-        pass
-    if rest:
-        stream.write(name + b": " + rest + b"\n")
-        stream.flush()
+    if not known:
+        return INTERRUPTED
+    follower, output = known[0]
+    job_id = follower.job_id
+    if not cancel:
+        note(f"detached; job {job_id} goes on")
+        return INTERRUPTED
+    note(f"canceling job {job_id}; Ctrl-C again does not wait for its end")
 
+    async def work(client: AsyncClient) -> None:
+        from hpcsched.common.errors import HpcError
 
-async def _tell_failures(client: AsyncClient, job_id: int) -> None:
-    from hpcsched.api.v1 import task_pb2
-    from hpcsched.cli.problems import note
+        with suppress(HpcError):  # it may have ended already
+            await client.jobs.cancel([job_id], message="Ctrl-C")
+        follower.connection = client.connection
+        await _stay(follower, output)
 
-    page = await client.tasks.list(job_id)
-    for task in page.items:
-        if task.state == task_pb2.Task.STATE_FINISHED:
-            continue
-        where = task.nodes[0] if task.nodes else f"task {task.task_id}"
-        code = f"exit code {task.exit_code}" if task.HasField("exit_code") else ""
-        note(f"{where}: {task.error_message or code or 'it did not run'}")
+    with suppress(KeyboardInterrupt):
+        app.call(work)
+    return INTERRUPTED

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from hpcsched.client.accounting import Accounting
 from hpcsched.client.cluster import Cluster
+from hpcsched.client.commands import Follower
 from hpcsched.client.connection import Connection, Target
 from hpcsched.client.jobs import Jobs
 from hpcsched.client.nodes import Groups, Nodes
@@ -117,6 +118,10 @@ class AsyncClient:
     ) -> AsyncGenerator[watch_service_pb2.WatchJobResponse, None]:
         """See ``hpcsched.client.watching.watch_job``."""
         return watch_job(self.connection, job_id, after=after, jobs_only=jobs_only)
+
+    def follow_command(self, job_id: int) -> Follower:
+        """Return who follows a command on nodes; see ``client.commands.Follower``."""
+        return Follower(self.connection, job_id)
 
     def read_output(
         self,

@@ -6,7 +6,7 @@ method raises ``HpcError`` for a refusal. Mutations return when the change is du
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hpcsched.core.caller import Caller as Caller  # noqa: PLC0414  services get it here
@@ -118,6 +118,39 @@ class WatchItem:
     bookmark: bool = False
     job: JobView | None = None
     counts: Mapping[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandOutput:
+    """A part of what one node of a command wrote.
+
+    Attributes:
+        eof: Nothing follows in this stream of this node.
+        error: Why it ends, if not because the command has ended there.
+    """
+
+    task_id: int
+    node: str
+    stderr: bool
+    offset: int
+    data: bytes = b""
+    eof: bool = False
+    error: str = ""
+
+    def with_piece(
+        self, offset: int, data: bytes, *, eof: bool, error: str = ""
+    ) -> CommandOutput:
+        """Return a part of the same stream."""
+        return replace(self, offset=offset, data=data, eof=eof, error=error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandItem:
+    """One step of following a command; ``job`` is in the last one only."""
+
+    outputs: tuple[CommandOutput, ...] = ()
+    tasks: tuple[TaskView, ...] = ()
+    job: JobView | None = None
 
 
 TaskKey = tuple[int, int]
@@ -243,6 +276,12 @@ class JobFront(Protocol):
         template: TaskSpec,
         request: Request,
     ) -> JobView: ...
+    def follow_command(
+        self,
+        caller: Caller,
+        job_id: int,
+        positions: Mapping[tuple[int, bool], int | None],
+    ) -> AsyncIterator[CommandItem]: ...
     def watch(self, caller: Caller, query: WatchQuery) -> AsyncIterator[WatchItem]: ...
     def watch_job(
         self, caller: Caller, job_id: int, after: int | None, *, jobs_only: bool

@@ -14,13 +14,13 @@ from hpcsched.runtime.cleaning import LAST_CLEANUP, Cleaning
 from hpcsched.runtime.cluster_calls import ClusterCalls
 from hpcsched.runtime.durable import written
 from hpcsched.runtime.feed import Feed
+from hpcsched.runtime.following import Following
 from hpcsched.runtime.group_calls import GroupCalls
 from hpcsched.runtime.job_calls import JobCalls
 from hpcsched.runtime.ledger import Ledgers
 from hpcsched.runtime.mailer import Mailer
 from hpcsched.runtime.node_groups import NodeGroups
 from hpcsched.runtime.node_registry import NodeRegistry
-from hpcsched.runtime.outputs import Outputs
 from hpcsched.runtime.parameter_calls import ParameterCalls
 from hpcsched.runtime.pool_calls import PoolCalls, pools_of
 from hpcsched.runtime.registry import JobRegistry, decode_stored
@@ -52,7 +52,7 @@ class Head(
     JobCalls,
     GroupCalls,
     Watching,
-    Outputs,
+    Following,
     Cleaning,
     ClusterCalls,
     ParameterCalls,

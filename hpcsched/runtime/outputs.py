@@ -59,8 +59,11 @@ class Outputs(JobReads):
         offset: int,
         follow: bool,
         attempt: int,
+        window: int = WINDOW,
     ) -> AsyncIterator[OutputPiece]:
         """Yield a task's output from an offset.
+
+        The node is asked for ``window`` bytes at a time.
 
         With ``follow`` a task that has not started is waited for, and a node that is
         away, as long as what ran there is not known to be lost.
@@ -91,7 +94,7 @@ class Outputs(JobReads):
             stderr=stderr,
             offset=offset,
             follow=follow,
-            limit=WINDOW,
+            limit=window,
         )
         while True:
             node = self._ready_node(place.node_id)
@@ -102,8 +105,8 @@ class Outputs(JobReads):
                     )
                 await self._world.clock.sleep(RETRY_S)
                 continue
-            window = self._window(node, order, name, place.path)
-            async with aclosing(window) as pieces:  # a read must not outlive its reader
+            part = self._window(node, order, name, place.path)
+            async with aclosing(part) as pieces:  # a read must not outlive its reader
                 async for piece in pieces:
                     at = piece.offset + len(piece.data)
                     order = replace(order, offset=at)

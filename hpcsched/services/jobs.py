@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpcsched.api.v1 import job_pb2, job_service_pb2_grpc, task_pb2
+from hpcsched.api.v1 import job_pb2, job_service_pb2_grpc
 from hpcsched.api.v1 import job_service_pb2 as pb
 from hpcsched.common.errors import HpcError
 from hpcsched.core.listing.conditions import Comparison, Condition
 from hpcsched.core.listing.ordering import decode_position, encode_position
 from hpcsched.core.listing.properties import JOB_PROPERTIES
 from hpcsched.runtime.front import Stop
+from hpcsched.services.commands import CommandCalls
 from hpcsched.services.convert_job import is_full, job_message, job_states
 from hpcsched.services.convert_job_spec import new_job, task_spec
 from hpcsched.services.convert_listing import conditions, projection, sort_keys
@@ -29,7 +30,6 @@ from hpcsched.services.requests import (
     request_of,
     some,
     task_key,
-    texts,
 )
 from hpcsched.services.tasks import TaskCalls
 from hpcsched.store.base import JobQuery, JobSearch
@@ -43,7 +43,7 @@ PAGE = 100
 LARGEST_PAGE = 1000
 
 
-class JobService(TaskCalls, job_service_pb2_grpc.JobServiceServicer):
+class JobService(TaskCalls, CommandCalls, job_service_pb2_grpc.JobServiceServicer):
     """See the proto."""
 
     def __init__(self, front: JobFront, clock: Clock) -> None:
@@ -236,27 +236,3 @@ class JobService(TaskCalls, job_service_pb2_grpc.JobServiceServicer):
         task = task_key(request.task, "task") if request.HasField("task") else None
         reason, lines = await self._front.explain(caller(), job_id, task)
         return pb.ExplainJobResponse(pending_reason=reason, reasons=lines)
-
-    async def CreateCommand(
-        self, request: pb.CreateCommandRequest, context: Any
-    ) -> pb.CreateCommandResponse:
-        template = command_template(request)
-        nodes = texts(request.nodes, "nodes")
-        view = await self._front.create_command(
-            caller(), nodes, template, request_of(request)
-        )
-        return pb.CreateCommandResponse(job=job_message(view))
-
-
-def command_template(request: pb.CreateCommandRequest) -> Any:
-    """Return the task that a command runs on each of its nodes."""
-    message = task_pb2.TaskSpec(
-        arguments=request.arguments,
-        command_line=request.command_line,
-        environment=request.environment,
-        work_directory=request.work_directory,
-        stdin_path=request.stdin_path,
-    )
-    if request.HasField("runtime"):
-        message.runtime.CopyFrom(request.runtime)
-    return task_spec(message, "command")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +81,55 @@ def test_a_command_runs_on_each_named_node_beside_the_queue(nodes: Cluster) -> N
     assert sorted(line.split()[-2] for line in done.lines) == ["n1", "n2"]
     failed = nodes.hpc("node", "exec", "n2", "--", "false", status=10)
     assert failed.out == ""
+
+
+def test_output_of_a_command_is_shown_while_it_runs_and_ctrl_c_ends_it(
+    nodes: Cluster,
+) -> None:
+    line = f"cd {nodes.cwd}; echo begun; trap 'echo told; exit 3' TERM; {LOOP}"
+    with nodes.popen("node", "exec", "all", "--json", "--shell", line) as running:
+        assert running.stdout is not None
+        begun = set()
+        try:
+            while begun < set(nodes.nodes):
+                event = json.loads(running.stdout.readline())
+                begun |= {event["node"]} if event.get("text") == "begun" else set()
+        finally:
+            running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=20)
+
+    rest = [json.loads(line) for line in out.splitlines()]
+    told = [one["node"] for one in rest if one.get("text") == "told"]
+    assert sorted(told) == sorted(nodes.nodes)
+    assert rest[-1]["job"]["state"] == "STATE_CANCELED"
+    assert "canceling job" in err
+    assert running.returncode == 130
+
+
+def test_much_output_of_a_command_comes_whole_from_every_node(nodes: Cluster) -> None:
+    line = "seq 1 60000; echo over >&2"
+
+    done = nodes.hpc("node", "exec", "n[1-2]", "--shell", line)
+
+    for name in nodes.nodes:
+        lines = [one for one in done.lines if one.startswith(f"{name}: ")]
+        assert lines == [f"{name}: {n}" for n in range(1, 60001)]
+        assert f"{name}: over" in done.err
+
+
+def test_an_offline_node_runs_commands_and_groups_stand_for_nodes(
+    nodes: Cluster,
+) -> None:
+    nodes.hpc("group", "create", "these", "n1", "n2")
+    nodes.hpc("node", "offline", "n1")
+
+    done = nodes.hpc("node", "exec", "group:these", "--", "echo", "here")
+
+    assert sorted(done.lines) == ["n1: here", "n2: here"]
+    (node,) = nodes.hpc("node", "list", "n1", "--json").json["nodes"]
+    assert node["groups"] == ["ComputeNodes", "these"]
+    assert node["os"]
+    nodes.hpc("group", "delete", "these")
 
 
 def test_unknown_nodes_are_refused_and_none_is_changed(nodes: Cluster) -> None:

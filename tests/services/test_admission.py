@@ -61,6 +61,7 @@ ALLOWED = {
     "JobService.ConcludeService": PEOPLE,
     "JobService.ReadOutput": PEOPLE,
     "JobService.CreateCommand": PEOPLE,
+    "JobService.FollowCommand": PEOPLE,
     "WatchService.Watch": PEOPLE,
     "WatchService.WatchJob": PEOPLE,
     "NodeService.ListNodes": PEOPLE,

@@ -72,6 +72,9 @@ class FakeApi:
         self.drops: dict[str, list[int]] = defaultdict(list)
         #: Called with each job that was submitted, before the answer.
         self.on_submit: Callable[[int], None] = lambda _: None
+        #: The same with commands, once all of their nodes have ended.
+        self.on_command: Callable[[int], None] = lambda _: None
+        self.later: dict[tuple[int, int], bytes] = {}
         self.changed = threading.Condition()
         pool = ThreadPoolExecutor(32)
         options = [("grpc.so_reuseport", 0)]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
 
 FRONTS = (JobFront, ClusterFront, AccountingFront, NodeFront, PoolFront)
-STREAMS = ("watch", "watch_job", "read_output")
+STREAMS = ("watch", "watch_job", "read_output", "follow_command")
 
 #: Secrets of the tokens that there are.
 USER = "user-secret"

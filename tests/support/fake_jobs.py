@@ -186,9 +186,46 @@ class FakeJobs:
                 number = self._api.add_task(job_id, "FINISHED", nodes=[node])
                 self._api.outputs[job_id, number, 0, 1] = f"on {node}\n".encode()
             self._api.end_job(job_id)
+            self._api.on_command(job_id)
             return PB.CreateCommandResponse(job=self._api.jobs[job_id])
 
         return self._api.answer("CreateCommand", request, context, work)
+
+    def FollowCommand(self, request: Any, context: Any) -> Any:
+        self._api.begin("FollowCommand", request, context)
+        at = {(one.task_id, one.stream): one for one in request.positions}
+
+        def messages() -> Iterator[Any]:
+            for task in self._api.tasks[request.job_id]:
+                for stream in (PB.OUTPUT_STREAM_STDOUT, PB.OUTPUT_STREAM_STDERR):
+                    known = at.get((task.task_id, stream), PB.CommandPosition())
+                    data = self._api.outputs.get(
+                        (request.job_id, task.task_id, 0, stream), b""
+                    )
+                    if known.eof:
+                        continue
+                    for offset in range(known.offset, len(data) + 1, 4):
+                        piece = PB.CommandOutput(
+                            node=task.nodes[0],
+                            task_id=task.task_id,
+                            stream=stream,
+                            offset=offset,
+                            data=data[offset : offset + 4],
+                            eof=offset + 4 > len(data),
+                        )
+                        yield PB.FollowCommandResponse(outputs=[piece])
+                end = PB.CommandTask(
+                    node=task.nodes[0],
+                    task_id=task.task_id,
+                    state=task.state,
+                    error_message=task.error_message,
+                )
+                if task.HasField("exit_code"):
+                    end.exit_code = task.exit_code
+                yield PB.FollowCommandResponse(tasks=[end])
+            yield PB.FollowCommandResponse(job=self._api.jobs[request.job_id])
+
+        return self._api.streamed("FollowCommand", context, messages())
 
     # --- Tasks ------------------------------------------------------------------
 
