@@ -89,7 +89,7 @@ def test_output_of_a_command_is_shown_while_it_runs_and_ctrl_c_ends_it(
     line = f"cd {nodes.cwd}; echo begun; trap 'echo told; exit 3' TERM; {LOOP}"
     with nodes.popen("node", "exec", "all", "--json", "--shell", line) as running:
         assert running.stdout is not None
-        begun = set()
+        begun: set[str] = set()
         try:
             while begun < set(nodes.nodes):
                 event = json.loads(running.stdout.readline())

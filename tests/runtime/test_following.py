@@ -172,10 +172,10 @@ async def test_a_reader_that_takes_nothing_is_owed_a_bounded_amount(
     for task_id, agent in enumerate(agents, 1):
         writes(agent, job_id, task_id, bytes(512 * 1024))
     items = bench.head.follow_command(ROOT, job_id, {})
-    await anext(items)  # type: ignore[arg-type]
+    await anext(items)
     await bench.clock.advance(20)
 
-    item = await anext(items)  # type: ignore[arg-type]
+    item = await anext(items)
 
     assert sum(len(o.data) for o in item.outputs) <= 64 * 1024 + 9 * following.WINDOW
     assert max(len(agent.reads) for agent in agents) < 8
