@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,3 +48,40 @@ def commands(guide: Path, section: str) -> list[str]:
                 continue
             continued = line.endswith("\\")
     return lines
+
+
+@dataclass(slots=True)
+class Step:
+    """A command, and what the page shows that it prints."""
+
+    command: str
+    shown: list[str] = field(default_factory=list)
+
+    @property
+    def is_refused(self) -> bool:
+        """Does the page show that it fails?"""
+        return any(line.startswith("hpc: ") for line in self.shown)
+
+
+def session(guide: Path) -> list[Step]:
+    """Return what a page types, in order; here-documents belong to their command."""
+    text = guide.read_text(encoding="utf-8")
+    steps: list[Step] = []
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        until = ""
+        continued = False
+        for line in block.splitlines():
+            if until or continued:
+                steps[-1].command += "\n" + line
+                if until:
+                    until = "" if line == until else until
+                    continue
+            elif line.startswith("$ "):
+                steps.append(Step(line[2:]))
+            else:
+                steps[-1].shown.append(line)
+                continue
+            continued = line.endswith("\\")
+            if found := re.search(r"<<'?(\w+)'?", line):
+                until = found[1]
+    return steps
