@@ -250,3 +250,21 @@ def test_a_sweep_that_keeps_only_ended_elements_has_ended_itself() -> None:
 
     assert bench.states(1) == ["Canceled"]
     assert bench.state(1) is S.CANCELED
+
+
+@pytest.mark.parametrize("kind", [TaskType.NODE_PREP, TaskType.SERVICE])
+def test_what_replaces_a_sweep_that_ran_never_repeats_its_attempts(
+    kind: TaskType,
+) -> None:
+    others = [] if kind is TaskType.SERVICE else [plain()]
+    bench = Bench(sweep(2), *others).start({1: 3})
+    bench.end_all(code=1)
+    bench.configure()
+    assert bench.get("attempt", 1, 1) == 2
+
+    bench.modify_task(1, type=kind, end=0)
+    bench.submit().grant({1: 3})
+
+    assert bench.get("attempt", 1, 1) == 2
+    (start,) = [o for _, o in bench.told(StartTasks) if o.task_id == 1][-1:]
+    assert set(start.attempts) == {2}

@@ -100,13 +100,14 @@ def test_a_follower_is_told_what_happens_while_it_listens(cluster: Cluster) -> N
         job_id = cluster.submit("--", "true")
         for line in follower.stdout:
             event = json.loads(line)
-            last = event.get("changes") or [{}]
-            if event.get("job_id") == job_id and last[-1] == {
+            last = (event.get("changes") or [{}])[-1]
+            ended = {
                 "task_id": 0,
                 "elements": "",
                 "state": "STATE_FINISHED",
                 "previous_state": "STATE_FINISHING",
-            }:
+            }
+            if event.get("job_id") == job_id and ended.items() <= last.items():
                 break
         follower.terminate()
     assert state_of(cluster.job(job_id)) == "FINISHED"

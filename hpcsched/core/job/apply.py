@@ -180,7 +180,9 @@ def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:
     to = int(move.path[-1]) if move.path else was
     if was == 0:
         # Rows that did not exist before: subtasks of per-node tasks and services.
-        table.append(move.count, 0)
+        first = table.append(move.count, 0)
+        if record.floor > 1:  # it was another kind of task, and nodes have seen that
+            table.fill("attempt", first, table.size - 1, record.floor)
         record.count += move.count
     spans = [(record.row(a), record.row(b)) for a, b in move.ranges]
     _check(job, record, move, spans)
