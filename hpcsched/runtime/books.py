@@ -123,6 +123,10 @@ class Books:
         old = self.holders.get(job_id)
         if old == holder:
             return False
+        news = True
+        if old is not None and holder is not None:
+            # What it could use changes with every task; shares ask when it is time.
+            news = replace(old, most=holder.most) != holder
         if old is not None:
             del self.holders[job_id]
             self.fragile.pop(old.fragility, None)
@@ -142,7 +146,7 @@ class Books:
                 self.backfilled[job_id] = holder
             if holder.cap:
                 self.capped[job_id] = holder
-        return True
+        return news
 
     def in_use(self, node_id: int) -> int:
         """Return how many cores of a node jobs hold."""

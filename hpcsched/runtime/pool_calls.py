@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
@@ -15,8 +16,10 @@ from hpcsched.core.pools import (
     check_weight,
 )
 from hpcsched.core.scheduling.shares import guarantees_of
+from hpcsched.core.template.codec import encode_template
 from hpcsched.core.views import PoolView
 from hpcsched.runtime.durable import written
+from hpcsched.runtime.template_calls import KIND as TEMPLATES
 from hpcsched.runtime.turns import request_row
 from hpcsched.store.base import Delta
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpcsched.core.caller import Caller
+    from hpcsched.core.template.template import Template
     from hpcsched.runtime.front import Request
     from hpcsched.runtime.ledger import Ledgers
     from hpcsched.runtime.mail import Ledger
@@ -92,7 +96,10 @@ class PoolCalls:
     async def delete_pool(
         self, caller: Caller, name: str, request: Request, *, force: bool
     ) -> None:
-        """Delete a pool; with ``force`` its jobs count as the Default pool's then."""
+        """Delete a pool; with ``force`` what uses it is in the Default pool then.
+
+        A job that names a pool which is gone counts as the Default pool's.
+        """
         self._may_change(caller)
 
         async def act(ledger: Ledger | None) -> None:
@@ -101,7 +108,12 @@ class PoolCalls:
             users = self._pool_users(name)
             if users and not force:
                 raise HpcError("POOL_IN_USE", name=name, users=users)
-            await self._put(name, None, ledger)
+            moved = {
+                one.name: replace(one, pool="", revision=one.revision + 1)
+                for one in self._world.settings.templates.values()
+                if one.pool == name
+            }
+            await self._put(name, None, ledger, moved)
 
         await self._ledgers.once(caller, request, act)
 
@@ -125,15 +137,26 @@ class PoolCalls:
         if name not in self._world.pools:
             raise HpcError("POOL_NOT_FOUND", name=name)
 
-    async def _put(self, name: str, weight: int | None, ledger: Ledger | None) -> Any:
+    async def _put(
+        self,
+        name: str,
+        weight: int | None,
+        ledger: Ledger | None,
+        templates: Mapping[str, Template] | None = None,
+    ) -> Any:
         """Make a change durable, then let it be in force everywhere."""
-        world = self._world
+        world, moved = self._world, templates or {}
         body = None if weight is None else pack({"weight": weight})
+        entries: dict[tuple[str, str], bytes | None] = {(KIND, name): body}
+        for one in moved.values():
+            entries[TEMPLATES, one.name] = encode_template(one)
         requests = []
         if ledger is not None:
             requests = [request_row(ledger, None, world.clock.wall())]
-        delta = Delta(entries={(KIND, name): body}, requests=requests)
-        await written(world, delta)
+        await written(world, Delta(entries=entries, requests=requests))
+        if moved:
+            both = {**world.settings.templates, **moved}
+            world.settings = replace(world.settings, templates=both)
         pools = {n: w for n, w in world.pools.items() if n != name}
         world.pools = pools if weight is None else {**pools, name: weight}
         world.jobs.refresh()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from hpcsched.api.v1 import task_pb2
+from hpcsched.core.job.codes import failure_of
 from hpcsched.core.task.states import V1_TASK_STATUS, CancelOrigin
 from hpcsched.services.convert_job import CANCEL_REQUESTS, counts_message
 from hpcsched.services.convert_job_spec import task_spec_message
@@ -49,6 +50,7 @@ def task_message(view: TaskView) -> task_pb2.Task:
         element_counts=None if view.counts is None else counts_message(view.counts),
         spec=None if view.spec is None else task_spec_message(view.spec),
         cancel_origin=_ORIGINS[view.cancel_origin],
+        failure_reason=failure_of(view.state, view.error_code).label,
         request_cancel=CANCEL_REQUESTS[view.request_cancel],
         pending_reason=view.pending_reason,
         user_cpu_ms=view.user_ms,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hpcsched.services.convert_task import task_message
 from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_sweep, a_task
 
 LOW, HIGH = 1000, 3000
@@ -194,6 +195,36 @@ async def test_in_balanced_mode_a_second_job_gets_its_share(bench: Bench) -> Non
     for job_id in (first, second):
         await bench.head.cancel_jobs(ANN, [job_id], stop(), NO_ID)
     await bench.until_state(second, "Canceled")
+    bench.check_at_rest()
+
+
+async def test_a_job_holds_no_more_than_its_target(bench: Bench) -> None:
+    agent = await bench.node(cores=4)
+    agent.plan = lambda _: (10.0, 0)
+    job_id = await bench.submit(a_sweep(8), target_resource_count=2)
+    await bench.clock.advance(2)
+
+    assert (await bench.job(job_id)).allocated_cores == 2
+    await bench.until_state(job_id, "Finished")
+    bench.check_at_rest()
+
+
+async def test_a_preempted_task_that_cannot_run_again_says_whose_fault_it_is(
+    bench: Bench,
+) -> None:
+    await with_settings(bench, PreemptionType="Immediate")
+    agent = await bench.node(cores=2)
+    agent.plan = lambda _: (30.0, 0)
+    tasks = [a_task(is_rerunnable=False) for _ in range(2)]
+    low = await bench.submit(*tasks, priority=LOW, can_preempt=True)
+    await bench.clock.advance(2)
+    high = await bench.submit(priority=HIGH)
+    await bench.until_state(high, "Finished", seconds=100)
+    await bench.until_state(low, "Failed", seconds=100)
+
+    found = [await bench.task(low, number) for number in (1, 2)]
+    shown = [task_message(one).failure_reason for one in found]
+    assert sorted(shown) == ["None", "Preempted"]
     bench.check_at_rest()
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import pytest
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.template.template import Template
 from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_sweep, once
 
 
 async def enabled(bench: Bench, **more: str) -> None:
     await bench.head.set_parameters(ROOT, {"EnablePools": "True", **more}, NO_ID)
+
+
+async def with_template(bench: Bench, pool: str) -> None:
+    """Make a pool, and a template of the same name for its jobs."""
+    await bench.head.create_pool(ROOT, pool, 1, NO_ID)
+    template = Template(name=pool, pool=pool)
+    await bench.head.set_template(ROOT, template, NO_ID, create_only=True)
 
 
 async def refusal(call: object) -> HpcError:
@@ -87,15 +95,17 @@ async def test_there_is_a_limit_to_pools(bench: Bench) -> None:
 
 async def test_a_pool_in_use_is_deleted_only_by_force(bench: Bench) -> None:
     await enabled(bench)
-    await bench.head.create_pool(ROOT, "a", 1, NO_ID)
-    job_id = await bench.submit(pool="a")
+    await with_template(bench, "a")
+    job_id = await bench.submit(job_template="a")
     assert (await bench.job(job_id)).pool == "a"
 
     error = await refusal(bench.head.delete_pool(ROOT, "a", NO_ID, force=False))
     assert (error.reason, error.hresult) == ("POOL_IN_USE", -2147220587)
-    assert error.facts["users"] == "1 active job"
+    assert error.facts["users"] == "job template a, 1 active job"
     await bench.head.delete_pool(ROOT, "a", NO_ID, force=True)
+    await bench.crash()
 
+    assert (await bench.head.get_template(ANN, "a")).pool == ""
     assert (await bench.job(job_id)).pool == "Default"
     (pool,) = await bench.head.list_pools(ANN)
     assert (pool.name, pool.jobs) == ("Default", 1)
@@ -105,13 +115,15 @@ async def test_what_a_pool_lent_it_gets_back(bench: Bench) -> None:
     agent = await bench.node(cores=8)
     agent.plan = lambda _: (30.0, 0)
     await enabled(bench, PreemptionType="Immediate")
-    await bench.head.create_pool(ROOT, "a", 1, NO_ID)
+    await with_template(bench, "a")
     lent = await bench.submit(a_sweep(8), can_preempt=True, priority=4000)
     await bench.clock.advance(2)
     assert (await bench.job(lent)).allocated_cores == 8
     assert (await bench.head.get_pool(ANN, "Default")).current_allocation == 8
 
-    own = await bench.submit(a_sweep(4), pool="a", min_cores=4, max_cores=4, priority=0)
+    own = await bench.submit(
+        a_sweep(4), job_template="a", min_cores=4, max_cores=4, priority=0
+    )
     await bench.until_state(own, "Running", seconds=20)
 
     assert (await bench.job(lent)).allocated_cores == 4
@@ -126,11 +138,11 @@ async def test_without_pools_a_job_counts_by_priority_alone(bench: Bench) -> Non
     agent = await bench.node(cores=4)
     agent.plan = lambda _: (30.0, 0)
     await enabled(bench, PreemptionType="Immediate")
-    await bench.head.create_pool(ROOT, "a", 9, NO_ID)
+    await with_template(bench, "a")
     await bench.head.set_parameters(ROOT, {"EnablePools": "False"}, NO_ID)
     first = await bench.submit(a_sweep(4), can_preempt=True)
     await bench.clock.advance(2)
-    second = await bench.submit(pool="a")
+    second = await bench.submit(job_template="a")
     await bench.clock.advance(2)
 
     assert await bench.state(second) == "Queued"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from hpcsched.core.task.states import EndReason
+from hpcsched.core.job.states import FailureReason
+from hpcsched.core.task.states import EndReason, TaskState
 
 CANCELED_BY_USER: Final = -2147220991
 PARENT_JOBS_DELETED: Final = -2147220563
@@ -64,6 +65,14 @@ SYSTEM_ERRORS: Final = {
 }
 """End reasons that are nobody's fault: rerun within TaskRetryCount (5.2)."""
 
+RESOURCE_CODES: Final = frozenset(
+    {
+        *(NODE_ERROR, NODE_UNREACHABLE, PROCESS_DEAD, NODE_NOT_USABLE),
+        *(START_JOB_FAILED_ON_NODE, RESOURCE_FAILURE),
+    }
+)
+"""Errors of a task that are its node's, not its own (FailureReason)."""
+
 SIGNAL_NAMES: Final = {
     1: "SIGHUP",
     2: "SIGINT",
@@ -80,6 +89,17 @@ SIGNAL_NAMES: Final = {
     24: "SIGXCPU",
     25: "SIGXFSZ",
 }
+
+
+def failure_of(state: TaskState, code: int) -> FailureReason:
+    """Return whose fault it is that a task has failed (FailureReason)."""
+    if state is not TaskState.FAILED:
+        return FailureReason.NONE
+    if code == TASKS_PREEMPTED:
+        return FailureReason.PREEMPTED
+    if code in RESOURCE_CODES:
+        return FailureReason.RESOURCE_FAILURE
+    return FailureReason.EXECUTION_FAILURE
 
 
 def end_text(reason: int, exit_code: int, message: str) -> str:
