@@ -204,6 +204,9 @@ REASONS: Final[Mapping[str, Reason]] = {
         -2147219941,
         "{field}: the task's limit of {value} is longer than the job's {limit}",
     ),
+    "TASK_EXCLUSIVE_WHILE_JOB_NOT": Reason(
+        _INVALID, -2147219943, "{field}: the job is not exclusive itself"
+    ),
     "INVALID_EXIT_CODES": Reason(_INVALID, -2147220568, "{field}: {problem}"),
     "PROPERTY_NOT_FOR_TYPE": Reason(
         _INVALID, -2147220908, "{field} cannot be given for a {type} task"

@@ -93,6 +93,11 @@ class TaskView:
             cores can go to another job.
         v1_canceled: A Failed one that its user canceled (reads Cancelled in V1, D2).
         output: First 4 KB; only where it was asked for.
+        nodes: Of the current or last attempt; the first runs the process.
+        cores: Ids on the first of them, as far as they are known.
+        allocated_cores, allocated_sockets: Over all of them; sockets only of a job that
+            is sized in sockets.
+        core_ids: Each node's name and the ids there, separated by blanks.
     """
 
     job_id: int
@@ -128,6 +133,9 @@ class TaskView:
     user_ms: int = 0
     kernel_ms: int = 0
     max_rss_kib: int = 0
+    allocated_cores: int = 0
+    allocated_sockets: int = 0
+    core_ids: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

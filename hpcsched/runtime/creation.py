@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import REASONS, HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.decide import decide, new_job
-from hpcsched.core.job.resourcecheck import check_known
+from hpcsched.core.job.resourcecheck import check_known, check_task_known
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.job.validation import validate_new, validate_together
@@ -25,11 +25,12 @@ from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.mail import Ledger, Mail
 from hpcsched.runtime.node_record import JobTypes
 from hpcsched.runtime.turns import new_job_delta, request_row, turns_views
+from hpcsched.runtime.wide import order_of
 from hpcsched.store.errors import DuplicateRequestError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.decide import Decision
@@ -187,8 +188,15 @@ class JobCreation(JobReads):
             low = max((t.bounds(unit)[0] for t in new.tasks), default=1)
             least = low if spec.least is None else spec.least
             check_known(spec, least, self._world.nodes)
+            self._check_task_nodes(new.tasks)
             check_values(spec, template)
         return replace(new, spec=spec)
+
+    def _check_task_nodes(self, tasks: Iterable[TaskSpec]) -> None:
+        """Refuse nodes and groups of tasks that are not there."""
+        for number, task in enumerate(tasks):
+            if task.is_picky:
+                check_task_known(f"spec.tasks[{number}]", task, self._world.nodes)
 
     def _check_nodes(self, spec: JobSpec) -> None:
         """Refuse nodes and groups that are not there (a filter may have named them)."""
@@ -262,9 +270,8 @@ class JobCreation(JobReads):
         cores = self._world.scheduler.give(demand)
         if not cores:
             return []
-        shapes = self._world.scheduler.shapes(cores)
-        command = c.GrantCores(cores=cores, shapes=shapes)
-        started = decide(job, command, now, self._settings)
+        order = order_of(self._world.scheduler.books, demand, cores)
+        started = decide(job, order, now, self._settings)
         return [(started, Mail(None))]
 
     async def _commit_new(self, deltas: list[Delta], made: Made) -> None:

@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.needs import needs_of
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobState, JobType, UnitType
 from hpcsched.core.job.waiting import held_back
@@ -165,6 +166,8 @@ def _demand(job: Job, least: int, most: int, *, held: int = 0, running: bool) ->
         least=least,
         most=most,
         width=width,
+        widest=width,
+        needs=needs_of(job),
         running=running,
         held=held,
         excluded=frozenset((*job.spec.excluded_nodes, *job.excluded)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from hpcsched.core.job.commands import GrantCores
+from hpcsched.runtime.wide import order_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,10 +89,8 @@ class Granting:
             self._books.book(job_id, dict(before))
             self.wake()
 
-        command = GrantCores(
-            cores=question.cores,
-            backfill=question.backfill,
-            shapes=self._world.scheduler.shapes(question.cores),
+        command = order_of(
+            self._books, demand, question.cores, backfill=question.backfill
         )
         self._world.jobs.tell(job_id, command, answered)
 

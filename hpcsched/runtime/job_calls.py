@@ -46,6 +46,7 @@ class JobCalls(JobCreation):
         self._admit(caller)
         if not tasks:
             raise HpcError("REQUIRED_FIELD", field="tasks")
+        self._check_task_nodes(tasks)
         command = c.AddTasks(caller=caller, tasks=tuple(tasks), submit=submit)
         ids: Sequence[int] = await self._once(caller, job_id, command, request)
         return ids

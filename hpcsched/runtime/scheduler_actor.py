@@ -22,6 +22,7 @@ from hpcsched.runtime.activation import ActivationGate, Question
 from hpcsched.runtime.books import Books
 from hpcsched.runtime.granting import Granting
 from hpcsched.runtime.waiting import Waiting
+from hpcsched.runtime.wide import Wide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,6 +59,7 @@ class SchedulerActor:
         )
         self.gate = ActivationGate(world, self.granting)
         self._declined: set[int] = set()
+        self._wide = Wide(self.books)
         self._asked: set[int] = set()
         self._ignored: dict[int, tuple[Holder, Preemption]] = {}
         self._scheduled = False
@@ -86,6 +88,8 @@ class SchedulerActor:
             groups=groups,
         )
         self.books.set_node(node, ready=ready)
+        for demand in self._wide.again():
+            self.waiting.put(demand.job_id, demand)
         self.wake()
 
     def update(
@@ -109,6 +113,8 @@ class SchedulerActor:
             process: Memory and size of one process, if the job said how much it takes.
         """
         books, world = self.books, self._world
+        if demand is not None:
+            demand = self._wide.eased(demand)
         if world.settings.pools:
             if demand is not None:
                 demand = replace(demand, pool=world.pool_of(demand.pool))
@@ -136,6 +142,7 @@ class SchedulerActor:
         if demand is None:
             self._declined.discard(job_id)
             self.gate.forget(job_id)
+        self._wide.note(job_id, demand)
         return self.waiting.put(job_id, demand)
 
     def _passed_over(self, job_id: int) -> bool:
@@ -306,6 +313,7 @@ class SchedulerActor:
             return {}
         if self.books.loose or self.gate.is_there:
             return {}  # somebody may be about to get it, or to be asked
+        demand = self._wide.eased(demand)
         plan = propose(self.snapshot([demand]), self.policy())
         grants = plan.grants.get(demand.job_id, {})
         if grants:
@@ -352,11 +360,6 @@ class SchedulerActor:
     def units(self) -> Mapping[UnitType, int]:
         """What all nodes that were ever heard of have of each unit."""
         return self.books.units
-
-    def shapes(self, nodes: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """Return the cores and the sockets of nodes."""
-        known = {node_id: self.books.nodes[node_id] for node_id in nodes}
-        return {n: (node.cores, node.sockets) for n, node in known.items()}
 
     def holders(self) -> list[int]:
         """Return the jobs that hold cores now."""

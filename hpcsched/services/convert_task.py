@@ -56,6 +56,9 @@ def task_message(view: TaskView) -> task_pb2.Task:
         user_cpu_ms=view.user_ms,
         kernel_cpu_ms=view.kernel_ms,
         max_memory_bytes=view.max_rss_kib * 1024,
+        allocated_cores=view.allocated_cores,
+        allocated_sockets=view.allocated_sockets,
+        allocated_core_ids=view.core_ids,
         is_service_concluded=view.concluded,
         exit_if_possible=view.exit_if_possible,
     )

@@ -147,20 +147,21 @@ def test_cores_that_are_held_are_not_given_back() -> None:
 
 def test_a_task_gets_cores_on_each_of_its_required_nodes() -> None:
     task = plain(required_nodes=("n3", "n1"), min_cores=4)
-    bench = bench_of(task, largest=0).start({1: 4, 2: 4, 3: 4})
+    bench = bench_of(task, largest=0, min_cores=4).start({1: 4, 2: 4, 3: 4})
 
     assert place(bench, 1) == {3: 2, 1: 2}
 
 
 def test_more_cores_than_required_nodes_have_come_from_others() -> None:
     task = plain(required_nodes=("n2",), min_cores=6, max_cores=8)
-    bench = bench_of(task).start({1: 4, 2: 4})
+    bench = bench_of(task, min_cores=6).start({1: 4, 2: 4})
 
     assert place(bench, 1) == {2: 4, 1: 2}
 
 
 def test_a_task_whose_nodes_the_job_has_not_is_passed_over_by_others() -> None:
-    bench = bench_of(plain(required_nodes=("n2",)), plain(), plain()).start({1: 1})
+    tasks = (plain(required_nodes=("n2",)), plain(), plain())
+    bench = bench_of(*tasks, min_cores=1).start({1: 1})
 
     assert [bench.state(t) for t in (1, 2, 3)] == [S.QUEUED, S.RUNNING, S.QUEUED]
     bench.end(2).end(3)
@@ -196,8 +197,9 @@ def test_an_exclusive_task_shares_its_node_with_no_other_of_its_job() -> None:
 
 
 def test_nothing_is_sent_ahead_to_the_node_of_an_exclusive_task() -> None:
-    bench = bench_of(plain(), plain(is_exclusive=True), sweep(9), is_exclusive=True)
-    bench.start({1: 4})
+    size = {"min_cores": 1, "max_cores": 8}
+    tasks = (plain(), plain(is_exclusive=True), sweep(9))
+    bench = bench_of(*tasks, is_exclusive=True, **size).start({1: 4})
     bench.job.mean_run = 0.001
 
     bench.end(1)
@@ -215,7 +217,8 @@ def test_in_whole_nodes_a_task_gets_all_cores_of_each() -> None:
 
 
 def test_requiring_nodes_and_cores_on_one_of_them_only_is_no_place_beside() -> None:
-    bench = bench_of(plain(required_nodes=("n1",), min_cores=2)).start({1: 4, 2: 4})
+    task = plain(required_nodes=("n1",), min_cores=2)
+    bench = bench_of(task, min_cores=2).start({1: 4, 2: 4})
 
     assert place(bench, 1) == {1: 2}
     assert not bench.job.tables[0].places

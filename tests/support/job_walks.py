@@ -54,13 +54,17 @@ class Walk:
 
     def __init__(self, die: random.Random) -> None:
         self.die = die
-        self.exclusive = die.random() < 0.2
+        self.exclusive = False
+        self.required: list[tuple[str, ...]] = [()]
         if die.random() < COMMANDS:
             self.bench = Bench(*self.command(), job_type=JobType.ADMIN)
             return
         least = self.die.choice([None, None, 3])
         endless = self.die.random() < 0.1
         most = 8 if least or endless else None
+        self.exclusive = most is not None and self.die.random() < 0.4
+        if most is not None:
+            self.required = [()] * 8 + [("n1",), ("n3", "n2")]
         reruns = self.die.randint(0, 2)
         self.bench = Bench(
             *self.tasks(),
@@ -79,6 +83,7 @@ class Walk:
             min_cores=least or (3 if endless else None),
             max_cores=most,
             parent_job_ids=self.die.choice([()] * 5 + [PARENTS]),
+            is_exclusive=self.exclusive,
         )
 
     @property
@@ -100,7 +105,7 @@ class Walk:
                 "name": die.choice(NAMES),
                 "is_rerunnable": die.randint(0, 5) > 0,
                 "min_cores": die.choice([1, 1, 1, 2, 3, 5]),
-                "required_nodes": die.choice([()] * 8 + [("n1",), ("n3", "n2")]),
+                "required_nodes": die.choice(self.required),
                 "requested_node_group": die.choice([""] * 8 + ["odd"]),
                 "critical": die.choice([None] * 5 + [True, False]),
             }

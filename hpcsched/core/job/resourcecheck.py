@@ -14,6 +14,7 @@ from hpcsched.core.scheduling.preference import OrderByError, parse_order_by
 if TYPE_CHECKING:
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.scheduling.inventory import Inventory
+    from hpcsched.core.task.spec import TaskSpec
 
 GROUP_NAME_LIMIT: Final = 80
 UNITS: Final = {
@@ -93,6 +94,21 @@ def _check_reservation(spec: JobSpec) -> None:
     if least or most:
         unit = UNITS[spec.unit_type]
         raise HpcError("RUN_UNTIL_CANCELED_WITHOUT_SIZE", field=field, unit=unit)
+
+
+def check_task_known(field: str, task: TaskSpec, inventory: Inventory) -> None:
+    """Check that the nodes and the group that a task names are there.
+
+    Raises:
+        HpcError: UNKNOWN_NODE, UNKNOWN_NODE_GROUP.
+    """
+    for name in task.required_nodes:
+        if inventory.node(name) is None:
+            raise HpcError("UNKNOWN_NODE", field=f"{field}.required_nodes", node=name)
+    group = task.requested_node_group
+    if group and not inventory.has_group(group):
+        where = f"{field}.requested_node_group"
+        raise HpcError("UNKNOWN_NODE_GROUP", field=where, group=group)
 
 
 def check_known(spec: JobSpec, least: int, inventory: Inventory) -> None:

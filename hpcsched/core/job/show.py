@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcsched.common.substitution import compile_template, render
+from hpcsched.core.job.allocation import allocation_of, sockets_of
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import (
@@ -119,14 +120,12 @@ def task_view(
     state = TaskState(table.state[row])
     flags = get("flags", row)
     code, text = job.notes[get("note", row)]
-    node = get("node", row)
-    core = get("core", row)
     origin = CancelOrigin(get("origin", row))
     previous = get("prev", row)
     value: int | str = instance
     if record.spec.is_sweep:
         value = record.spec.value_of(instance)
-    width = get("width", row) or record.spec.min_cores
+    nodes = allocation_of(job, record, row)
     return TaskView(
         job_id=job.job_id,
         task_id=record.task_id,
@@ -143,8 +142,13 @@ def task_view(
         execution_retry_count=get("retries", row),
         error_code=code,
         error_message=text,
-        nodes=(name_of(node),) if node else (),
-        cores=tuple(range(core - 1, core - 1 + width)) if core and width == 1 else (),
+        nodes=tuple(name_of(one.node_id) for one in nodes),
+        cores=nodes[0].cores if nodes else (),
+        allocated_cores=sum(one.count for one in nodes),
+        allocated_sockets=sockets_of(job, nodes),
+        core_ids=" ".join(
+            " ".join((name_of(one.node_id), *map(str, one.cores))) for one in nodes
+        ),
         submit_time=submitted(job, record, state),
         start_time=get("start", row) or None,
         end_time=get("end", row) or None if state.terminal else None,

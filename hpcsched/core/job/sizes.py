@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
+    from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.task.spec import TaskSpec
 
 INT32: Final = 2147483647
@@ -44,10 +45,56 @@ def check_task_size(field: str, task: TaskSpec) -> None:
     Raises:
         HpcError: OUT_OF_RANGE, MIN_GREATER_THAN_MAX, INVALID_FIELD.
     """
+    if len(set(task.required_nodes)) < len(task.required_nodes):
+        problem = "a node is named twice"
+        raise HpcError(
+            "INVALID_FIELD", field=f"{field}.required_nodes", problem=problem
+        )
     check_size(field, "cores", task.min_cores, task.max_cores or None)
     check_size(field, "sockets", task.min_sockets, task.max_sockets or None)
     check_size(field, "nodes", task.min_nodes, task.max_nodes or None)
-    for name in ("required_nodes", "requested_node_group", "is_exclusive"):
-        if getattr(task, name):
-            problem = "not supported by this version"
-            raise HpcError("INVALID_FIELD", field=f"{field}.{name}", problem=problem)
+
+
+def given_sizes(task: TaskSpec) -> dict[str, bool]:
+    """Return which properties are given that a task of a node's own cannot have."""
+    return {
+        "min_cores": task.min_cores > 1 or task.max_cores > 1,
+        "min_sockets": task.min_sockets > 1 or task.max_sockets > 1,
+        "min_nodes": task.min_nodes > 1 or task.max_nodes > 1,
+        "required_nodes": bool(task.required_nodes),
+        "requested_node_group": bool(task.requested_node_group),
+        "is_exclusive": task.is_exclusive,
+    }
+
+
+def check_task_nodes(field: str, spec: JobSpec, task: TaskSpec) -> None:
+    """Check what a task asks of its nodes against its job (properties.md 4.1).
+
+    Raises:
+        HpcError: TASK_EXCLUSIVE_WHILE_JOB_NOT, INVALID_FIELD, OUT_OF_RANGE.
+    """
+    computed = spec.least is None, spec.most is None
+    if task.is_exclusive:
+        name = f"{field}.is_exclusive"
+        if not spec.is_exclusive:
+            raise HpcError("TASK_EXCLUSIVE_WHILE_JOB_NOT", field=name)
+        if any(computed):
+            problem = "the job needs a minimum and a maximum that are not computed"
+            raise HpcError("INVALID_FIELD", field=name, problem=problem)
+    if not task.required_nodes:
+        return
+    name = f"{field}.required_nodes"
+    if all(computed):
+        problem = "the job needs a minimum or a maximum that is not computed"
+        raise HpcError("INVALID_FIELD", field=name, problem=problem)
+    for node in task.required_nodes:
+        if spec.requested_nodes and node not in spec.requested_nodes:
+            problem = f"node {node} is none of the job's requested_nodes"
+            raise HpcError("INVALID_FIELD", field=name, problem=problem)
+        if node in spec.excluded_nodes:
+            problem = f"node {node} is one of the job's excluded_nodes"
+            raise HpcError("INVALID_FIELD", field=name, problem=problem)
+    count, most = len(task.required_nodes), spec.most
+    if most is not None and count > most:
+        limit = f"at most the job's maximum, {most}"
+        raise HpcError("OUT_OF_RANGE", field=name, value=f"{count} nodes", limit=limit)

@@ -13,7 +13,7 @@ from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
 from hpcsched.core.job.dependencies import check_dependencies
 from hpcsched.core.job.details import check_details
 from hpcsched.core.job.resourcecheck import UNITS, check_resources
-from hpcsched.core.job.sizes import check_task_size
+from hpcsched.core.job.sizes import check_task_nodes, check_task_size, given_sizes
 from hpcsched.core.job.states import JobType, NodeLoss
 from hpcsched.core.job.target import check_target
 from hpcsched.core.task.states import TaskType
@@ -169,6 +169,7 @@ def validate_together(
         field = f"spec.tasks[{number}]"
         if task.type in _PER_NODE:
             continue
+        check_task_nodes(field, spec, task)
         _within(field, spec, task)
     if TaskType.NODE_RELEASE in kinds and settings.release_s == 0:
         raise HpcError("RELEASE_TASKS_DISABLED", field="spec.tasks")
@@ -316,7 +317,7 @@ def _sweep(field: str, task: TaskSpec, settings: Settings) -> None:
 def _per_node(field: str, task: TaskSpec, settings: Settings) -> None:
     forbidden = {
         "depends_on": bool(task.depends_on),
-        "min_cores": task.min_cores > 1 or task.max_cores > 1,
+        **given_sizes(task),
         "is_rerunnable": not task.is_rerunnable,
         "fail_job_on_failure": bool(task.critical or task.critical_count),
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import codes
 from hpcsched.core.job.parents import check_parents
-from hpcsched.core.job.resourcecheck import check_known
+from hpcsched.core.job.resourcecheck import check_known, check_task_known
 from hpcsched.core.job.states import FailureReason, JobState
 from hpcsched.core.job.validation import validate_together
 from hpcsched.core.task.elements import EARLIER, STARTED
@@ -49,6 +49,8 @@ def verdict_on(
             check_parents(job, kin)
         if turn.inventory is not None:
             check_known(job.spec, job.least(), turn.inventory)
+            for number, spec in enumerate(specs if job.picky else ()):
+                check_task_known(f"spec.tasks[{number}]", spec, turn.inventory)
     except HpcError as refusal:
         return refusal
     if resubmitted:

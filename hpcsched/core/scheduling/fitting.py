@@ -18,6 +18,7 @@ from hpcsched.core.scheduling.eligibility import (
     idle_units,
     without_groups,
 )
+from hpcsched.core.scheduling.needing import fit_needs, unmet
 from hpcsched.core.scheduling.preference import preferred
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 def misfit(demand: Demand, nodes: Sequence[NodeFree]) -> PendingReason | None:
     """Return why a job could not start on these nodes if they were idle, or None."""
+    if demand.needs and (reason := unmet(demand, nodes)) is not None:
+        return reason
     least = demand.least
     if idle_units(demand, nodes, least) >= least:
         return None
@@ -52,6 +55,8 @@ def fit(demand: Demand, nodes: Sequence[NodeFree], have: Cores) -> Grant:
     Returns:
         Node to cores; empty if nothing fits, or less than it needs to start.
     """
+    if demand.needs:
+        return fit_needs(fit, demand, nodes, have)
     wanted = missing(demand, have)
     if wanted <= 0:
         return {}

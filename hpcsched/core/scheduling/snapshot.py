@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hpcsched.core.scheduling.known import Known
+    from hpcsched.core.scheduling.needing import Need
     from hpcsched.core.scheduling.preference import OrderKey
 
     Cores = Mapping[int, tuple[int, ...]]
@@ -89,6 +90,9 @@ class Demand:
         least: Units without which a queued job does not start.
         most: Units that it can use now, those it holds included.
         width: Units of its widest waiting process: a node with fewer is of no use.
+        widest: The same, but never eased: where no node has so many units, a process
+            has those of several, and ``width`` is 1 (``needing.spread``).
+        needs: Units that must be on certain nodes.
         closed: Nodes on which it starts nothing more; it is about to leave them.
         running: It has started and wants more.
         requested: The only nodes it may use; empty: any.
@@ -112,6 +116,8 @@ class Demand:
     least: int
     most: int
     width: int = 1
+    widest: int = 1
+    needs: tuple[Need, ...] = ()
     running: bool = False
     exclusive: bool = False
     requested: frozenset[str] = frozenset()
