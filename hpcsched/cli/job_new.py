@@ -11,6 +11,7 @@ from hpcsched.cli.choosing import job_id_of
 from hpcsched.cli.file_options import FILE, refuse_spec_options
 from hpcsched.cli.selectors import JOB
 from hpcsched.cli.spec_options import (
+    ADD_ONLY,
     BOTH,
     DRY_RUN,
     JOB_ONLY,
@@ -145,7 +146,7 @@ def check_ranges(given: Mapping[str, Any]) -> None:
 
 @click.command("add", cls=Verb)
 @click.argument("job", type=JOB, metavar="JOB")
-@options(BOTH, TASK_ONLY, REQUEST_ID)
+@options(BOTH, ADD_ONLY, TASK_ONLY, REQUEST_ID)
 @pass_app
 @click.pass_context
 @takes_command
@@ -162,9 +163,11 @@ def add(
     """
     command = task_command(given, command_of(context))
     check_ranges(given)
-    cores = given.get("cores")
-    if cores is not None and 0 in (cores.minimum, cores.maximum):
-        raise click.UsageError("a task has at least one core: --cores 1 or more")
+    for unit in ("core", "socket", "node"):
+        size = given.get(f"{unit}s")
+        if size is not None and 0 in (size.minimum, size.maximum):
+            text = f"a task has at least one {unit}: --{unit}s 1 or more"
+            raise click.UsageError(text)
     from hpcsched.cli.specs import given_options, task_spec
 
     spec = task_spec(

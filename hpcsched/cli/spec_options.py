@@ -40,6 +40,22 @@ BOTH: Final[Sequence[_Option]] = (
         },
     ),
     (
+        ("--sockets",),
+        {
+            "type": CORES,
+            "metavar": "MIN[-MAX]",
+            "help": "The same in whole sockets. With add, in a job sized in sockets.",
+        },
+    ),
+    (
+        ("--nodes",),
+        {
+            "type": CORES,
+            "metavar": "MIN[-MAX]",
+            "help": "The same in whole nodes. With add, in a job sized in nodes.",
+        },
+    ),
+    (
         ("--runtime",),
         {
             "type": DURATION,
@@ -129,6 +145,30 @@ JOB_ONLY: Final[Sequence[_Option]] = (
         },
     ),
 )
+
+ADD_ONLY: Final[Sequence[_Option]] = (
+    (
+        ("--nodelist",),
+        {
+            "type": NODES,
+            "multiple": True,
+            "metavar": "NODES",
+            "help": "It gets cores on each of these nodes, and starts on the first.",
+        },
+    ),
+    (
+        ("--group",),
+        {"metavar": "GROUP", "help": "It runs on nodes of this group only."},
+    ),
+    (
+        ("--exclusive",),
+        {
+            "is_flag": True,
+            "help": "No other task of the job on its nodes; the job is exclusive too.",
+        },
+    ),
+)
+"""What is the job's with ``new`` and ``submit``, and the task's with ``add``."""
 
 TASK_ONLY: Final[Sequence[_Option]] = (
     (

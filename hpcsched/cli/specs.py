@@ -24,6 +24,12 @@ KINDS: Final = {
     "service": task_pb2.TASK_TYPE_SERVICE,
 }
 
+UNITS: Final = {
+    "cores": job_pb2.UNIT_TYPE_CORE,
+    "sockets": job_pb2.UNIT_TYPE_SOCKET,
+    "nodes": job_pb2.UNIT_TYPE_NODE,
+}
+
 CLIENT_SOURCE: Final = "hpc"
 
 
@@ -32,6 +38,8 @@ class Given(TypedDict, total=False):
 
     name: str | None
     cores: Cores | None
+    sockets: Cores | None
+    nodes: Cores | None
     runtime: float | None
     valid_exit: Sequence[Sequence[str]]
     env: Sequence[tuple[str, str]]
@@ -42,6 +50,7 @@ class Given(TypedDict, total=False):
     exclude: Sequence[Sequence[str]]
     exclusive: bool
     can_preempt: bool
+    group: str | None
     run_until_canceled: bool
     fail_on_task_failure: bool
     prep: str | None
@@ -87,11 +96,13 @@ def job_spec(given: Given, *, directory: Path) -> job_pb2.JobSpec:
     priority = given.get("priority")
     if priority is not None:
         spec.priority = priority
-    cores = given.get("cores")
-    if cores is not None:
-        spec.min_cores = cores.minimum
-        if cores.maximum is not None:
-            spec.max_cores = cores.maximum
+    size = _size_of(given)
+    if size is not None:
+        unit, bounds = size
+        spec.unit_type = UNITS[unit]
+        setattr(spec, f"min_{unit}", bounds.minimum)
+        if bounds.maximum is not None:
+            setattr(spec, f"max_{unit}", bounds.maximum)
     for kind in ("prep", "release"):
         line = given.get(kind)
         if isinstance(line, str):
@@ -127,7 +138,7 @@ def task_spec(
     if kind is not None:
         spec.type = KINDS[kind]
     is_many = _set_range(spec, given)
-    _set_cores(spec, given.get("cores"), each_gets_minimum=of_submit and is_many)
+    _set_size(spec, given, each_gets_minimum=of_submit and is_many)
     rerunnable = given.get("rerunnable")
     if rerunnable is not None:
         spec.is_rerunnable = rerunnable
@@ -137,6 +148,9 @@ def task_spec(
         spec.fail_job_on_failure_count = critical
     if not of_submit:
         spec.name = given.get("name") or ""
+        spec.required_nodes.extend(joined(given.get("nodelist") or ()))
+        spec.requested_node_group = given.get("group") or ""
+        spec.is_exclusive = given.get("exclusive", False)
         spec.valid_exit_codes = ",".join(joined(given.get("valid_exit") or ()))
         spec.environment.update(dict(given.get("env") or ()))
         spec.custom_properties.update(dict(given.get("label") or ()))
@@ -162,14 +176,33 @@ def _set_range(spec: task_pb2.TaskSpec, given: Given) -> bool:
     return array is not None or lines is not None or many
 
 
-def _set_cores(
-    spec: task_pb2.TaskSpec, cores: Cores | None, *, each_gets_minimum: bool
+def _size_of(given: Given) -> tuple[str, Cores] | None:
+    """Return the unit and how many, if a size is given.
+
+    Raises:
+        click.UsageError: in more than one unit.
+    """
+    sizes = {
+        "cores": given.get("cores"),
+        "sockets": given.get("sockets"),
+        "nodes": given.get("nodes"),
+    }
+    found = [(unit, size) for unit, size in sizes.items() if size is not None]
+    if len(found) > 1:
+        raise click.UsageError("give one of --cores, --sockets and --nodes")
+    return found[0] if found else None
+
+
+def _set_size(
+    spec: task_pb2.TaskSpec, given: Given, *, each_gets_minimum: bool
 ) -> None:
-    if cores is None or given_to_no_process(spec):
+    size = _size_of(given)
+    if size is None or given_to_no_process(spec):
         return
-    spec.min_cores = cores.minimum
-    if cores.maximum is not None and not each_gets_minimum:
-        spec.max_cores = cores.maximum
+    unit, bounds = size
+    setattr(spec, f"min_{unit}", bounds.minimum)
+    if bounds.maximum is not None and not each_gets_minimum:
+        setattr(spec, f"max_{unit}", bounds.maximum)
 
 
 def given_to_no_process(spec: task_pb2.TaskSpec) -> bool:

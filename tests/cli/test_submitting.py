@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from hpcsched.api.v1 import task_pb2
+from hpcsched.api.v1 import job_pb2, task_pb2
 from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
@@ -174,8 +174,6 @@ def test_each_line_makes_an_element_of_every_line_that_is_not_blank(
             for option in (
                 ("--mem", "4G"),
                 ("--gpus", "1"),
-                ("--sockets", "1"),
-                ("--nodes", "2"),
                 ("--resource", "a=1"),
                 ("--group", "g"),
                 ("--hold-until", "2030"),
@@ -358,3 +356,40 @@ def test_run_shows_the_output_of_every_element(hpc: CommandLine, api: FakeApi) -
 
     wanted = {f"element {element}" for element in range(1, 41)}
     assert set(result.out.splitlines()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("unit", "number"),
+    [("sockets", job_pb2.UNIT_TYPE_SOCKET), ("nodes", job_pb2.UNIT_TYPE_NODE)],
+)
+def test_a_size_in_another_unit_is_the_jobs_and_its_tasks(
+    hpc: CommandLine, api: FakeApi, unit: str, number: int
+) -> None:
+    hpc("submit", f"--{unit}", "2-4", "--", "mpirun", "./sim")
+
+    (spec,) = api.specs
+    assert spec.unit_type == number
+    for sized in (spec, spec.tasks[0]):
+        assert getattr(sized, f"min_{unit}") == 2
+        assert getattr(sized, f"max_{unit}") == 4
+    assert not spec.HasField("min_cores")
+
+
+def test_what_is_the_jobs_elsewhere_is_the_tasks_with_add(
+    hpc: CommandLine, api: FakeApi
+) -> None:
+    job_id = api.add_job("CONFIGURING")
+    asked = ("--nodelist", "n[1-2]", "--group", "gpu", "--exclusive", "--nodes", "2")
+    hpc("job", "add", job_id, *asked, "--", "x")
+
+    task = api.asked("AddTasks")[-1].tasks[0]
+    assert list(task.required_nodes) == ["n1", "n2"]
+    assert task.requested_node_group == "gpu"
+    assert task.is_exclusive
+    assert task.min_nodes == 2
+
+
+def test_a_size_in_two_units_is_a_usage_error(hpc: CommandLine) -> None:
+    refused = hpc("submit", "--cores", "2", "--nodes", "1", "--", "x", status=2)
+
+    assert "give one of --cores, --sockets and --nodes" in refused.err
