@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 WAIT_LIMIT_S: Final = 55.0
 SHOWN_TASKS: Final = 20
 """Waiting tasks of which the reason is told."""
+BEFORE_QUEUE: Final = {
+    JobState.CONFIGURING: "it has not been submitted: hpc job submit",
+    JobState.EXTERNAL_VALIDATION: "the submission filter is deciding on it",
+}
 RESTORE_MODE: Final = (
     "nothing is started: the cluster is in restore mode, until an administrator "
     "sets RestoreMode to False"
@@ -149,8 +153,8 @@ class JobReads:
                 reason = self._world.scheduler.why(job.job_id)
                 lines.append(self._why_queued(job, reason))
                 lines.extend(why_it_waits(self._world, job.job_id))
-            case JobState.CONFIGURING:
-                lines.append("it has not been submitted: hpc job submit")
+            case JobState.CONFIGURING | JobState.EXTERNAL_VALIDATION:
+                lines.append(BEFORE_QUEUE[job.state])
             case JobState.RUNNING:
                 waiting = job.counts[TaskState.QUEUED]
                 running = job.counts[TaskState.RUNNING]

@@ -13,6 +13,7 @@ from hpcsched.runtime.front import Stop
 from tests.support.fake_filters import FakePrograms, exits, kit, rewrites
 from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_sweep, a_task
 from tests.support.manual_clock import settle
+from tests.support.polling import wait_for_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -202,9 +203,11 @@ async def test_exit_code_3_holds_the_job_for_a_time(
         mark = '<Job HoldUntil="2027-01-15T08:30:00Z"'
         programs.answers = [rewrites(3, "<Job", mark), exits(0)]
     job_id = await bench.submit()
-    await settle()
+    actor = bench.world.jobs.get(job_id)
+    # Its XML is read in a thread.
+    await wait_for_async(lambda: actor.job.held_by)
 
-    job = bench.world.jobs.get(job_id).job
+    job = actor.job
     assert job.held_by is PendingReason.HELD_BY_ACTIVATION_FILTER
     assert job.hold_until == now + (1800 if said else 900)
     await bench.crash()

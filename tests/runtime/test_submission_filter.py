@@ -83,6 +83,8 @@ async def test_while_the_filter_runs_the_job_and_its_tasks_wait(
     assert (await bench.task(1, 2)).state.label == "Validating"
     assert not call.done()
     assert not agent.starts
+    _, (line, *_) = await bench.head.explain(ANN, 1, None)
+    assert line == "the submission filter is deciding on it"
     programs.open.set()
     await bench.until_state(1, "Finished")
     assert call.result() == 1
