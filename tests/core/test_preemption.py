@@ -10,7 +10,7 @@ from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.states import CancelRequest, JobState
 from hpcsched.core.orders import StartTasks, StopTasks
 from hpcsched.core.task.states import CancelOrigin, TaskState
-from tests.support.job_bench import Bench, plain, prep, release, sweep
+from tests.support.job_bench import ANN, Bench, plain, prep, release, sweep
 
 S, J = TaskState, JobState
 FOR = "preempted by job 9"
@@ -377,3 +377,22 @@ def test_a_node_that_owes_cores_takes_nothing_before_it_is_known_which_are_idle(
     bench.end(3)
     assert held(bench) == {1: 4}
     assert [bench.state(task) for task in (4, 5)] == [S.DISPATCHING] * 2
+
+
+@pytest.mark.parametrize(
+    ("target", "fits"), [(0, True), (2, True), (1, False), (9, False)]
+)
+def test_a_target_outside_of_the_jobs_limits_is_refused_and_changes_nothing(
+    target: int, fits: bool
+) -> None:
+    bench = running(sweep(8), min_cores=2, max_cores=8)
+    command = c.ModifyJob(caller=ANN, changes={"target_resource_count": target})
+
+    if fits:
+        bench.do(command)
+        assert bench.job.spec.target_resource_count == target
+        return
+    error = bench.refused(command)
+    assert error.reason == "OUT_OF_RANGE"
+    assert error.facts["field"] == "spec.target_resource_count"
+    assert bench.job.spec.target_resource_count == 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hpcsched.core.job.commands import ModifyJob
 from hpcsched.services.convert_task import task_message
 from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_sweep, a_task
 
@@ -207,6 +208,29 @@ async def test_a_job_holds_no_more_than_its_target(bench: Bench) -> None:
     assert (await bench.job(job_id)).allocated_cores == 2
     await bench.until_state(job_id, "Finished")
     bench.check_at_rest()
+
+
+async def test_a_target_that_is_lowered_takes_cores_back_as_tasks_end(
+    bench: Bench,
+) -> None:
+    agent = await bench.node(cores=4)
+    agent.plan = lambda p: (5.0 + p.key[2], 0)
+    job_id = await bench.submit(a_sweep(40), min_cores=1, max_cores=4)
+    await bench.clock.advance(2)
+    assert (await bench.job(job_id)).allocated_cores == 4
+
+    change = {"target_resource_count": 2}
+    bench.world.jobs.post(job_id, ModifyJob(caller=ANN, changes=change))
+    await bench.clock.advance(1)
+    assert (await states(bench, job_id, 4)) == ["Running"] * 4
+    await bench.clock.advance(10)
+    assert (await bench.job(job_id)).allocated_cores == 2
+
+    change = {"target_resource_count": 0}
+    bench.world.jobs.post(job_id, ModifyJob(caller=ANN, changes=change))
+    await bench.clock.advance(1)
+    assert (await bench.job(job_id)).allocated_cores == 4
+    await bench.head.cancel_jobs(ANN, [job_id], stop(), NO_ID)
 
 
 async def test_a_preempted_task_that_cannot_run_again_says_whose_fault_it_is(
