@@ -41,3 +41,17 @@ def test_the_grace_of_a_cancel_is_the_one_of_its_time() -> None:
 
     assert [o.grace_ms for _, o in bench.told(StopTasks)] == [3000]
     assert bench.state(1) is TaskState.CANCELING
+
+
+def test_names_of_the_schedulers_are_ignored_but_for_those_that_nodes_read() -> None:
+    given = {"CCP_JOBID": "9", "ccp_mine": "x", "CCP_ISADMIN": "1", "A": "b"}
+    ours = {"CCP_MPI_HOSTFILE_FORMAT": "2", "CCP_DISABLE_CGROUP": "1"}
+
+    bench = Bench(plain(environment={**given, **ours})).start()
+
+    ((_, definition),) = bench.told(DefineTask)
+    found = definition.environment
+    assert found["CCP_JOBID"] == "7"
+    assert ours.items() <= found.items()
+    assert not {"ccp_mine", "CCP_ISADMIN"} & found.keys()
+    assert found["CCP_ENVLIST"] == "A,CCP_DISABLE_CGROUP,CCP_MPI_HOSTFILE_FORMAT"

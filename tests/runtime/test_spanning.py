@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.states import PendingReason
+from hpcsched.core.job.states import PendingReason, UnitType
 from tests.support.head_bench import Bench, a_sweep, a_task
 
 
@@ -135,3 +135,28 @@ async def test_what_is_held_is_known_after_a_restart_of_the_head(bench: Bench) -
     assert (await bench.task(job_id)).nodes == (own, beside)
     await bench.until_state(job_id, "Finished", 400)
     assert bench.world.scheduler.books.held == {}
+
+
+async def test_a_task_of_two_whole_nodes_gets_them_whole(bench: Bench) -> None:
+    for name, cores in (("n1", 2), ("n2", 4), ("n3", 1)):
+        await bench.node(name, cores=cores)
+
+    unit = UnitType.NODE
+    job_id = await bench.submit(a_task(min_nodes=2), a_task(), unit_type=unit)
+    await bench.until_state(job_id, "Finished")
+
+    assert sorted((await bench.task(job_id)).nodes) == ["n1", "n2"]
+    assert (await bench.task(job_id)).allocated_cores == 6
+
+
+async def test_a_task_of_three_sockets_spans_nodes_of_two(bench: Bench) -> None:
+    for name in ("n1", "n2"):
+        await bench.node(name, cores=4, sockets=2)
+
+    unit = UnitType.SOCKET
+    job_id = await bench.submit(a_task(min_sockets=3), unit_type=unit)
+    await bench.until_state(job_id, "Finished")
+
+    task = await bench.task(job_id)
+    assert len(task.nodes) == 2
+    assert task.allocated_cores == 6

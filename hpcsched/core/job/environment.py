@@ -133,7 +133,7 @@ def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]
         "CCP_JOBID": str(job.job_id),
         "CCP_JOBNAME": job.spec.name,
         "CCP_JOBTYPE": "Admin" if job.spec.job_type is JobType.ADMIN else "Batch",
-        "CCP_JOBTEMPLATE": "Default",
+        "CCP_JOBTEMPLATE": job.spec.job_template or "Default",
         "CCP_TASKID": str(record.task_id),
         "CCP_TASKINSTANCEID": "0",
         "CCP_TASKSYSTEMID": str(record.task_id),
