@@ -235,6 +235,23 @@ class ListType(click.ParamType[tuple[str, ...]]):
         return found
 
 
+class JobsListType(click.ParamType[tuple[int, ...]]):
+    """Numbers of jobs, comma-separated."""
+
+    name = "jobs"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [one.strip() for one in value.split(",")]
+        for one in parts:
+            if re.fullmatch(r"[1-9][0-9]{0,9}", one, re.ASCII) is None:
+                self.fail(f"{one!r} is no number of a job", param, ctx)
+        return tuple(int(one) for one in parts)
+
+
 class NodesType(click.ParamType[tuple[str, ...]]):
     """Names of nodes, also written short: ``n[01-16,20]``; ``group:NAME`` if asked."""
 
@@ -269,6 +286,7 @@ TASK_STATE: Final = StatesType(TASK_STATES)
 LIST: Final = ListType()
 NODES: Final = NodesType()
 NODES_OR_GROUP: Final = NodesType(groups=True)
+JOBS_LIST: Final = JobsListType()
 
 
 def joined(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:

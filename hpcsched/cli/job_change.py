@@ -1,4 +1,4 @@
-"""Verbs that change jobs: cancel, finish, requeue, configure, clone, forget.
+"""Verbs that change jobs: cancel, finish, requeue, hold, release, clone, forget.
 
 States in which each can act on a job: lifecycle.md section 3.
 """
@@ -11,6 +11,7 @@ import click
 
 from hpcsched.cli.arguments import JOB_STATES
 from hpcsched.cli.choosing import StoppedError, act_on_jobs, pick_jobs
+from hpcsched.cli.moments import MOMENT
 from hpcsched.cli.selectors import SELECTOR
 from hpcsched.cli.verbs import Verb, pass_app
 
@@ -38,6 +39,8 @@ _FORCIBLE: Final = _CANCELABLE | _states("canceling")
 _FINISHABLE: Final = _states("queued", "running")
 _REQUEUEABLE: Final = _states("running", "failed", "canceled")
 _CONFIGURABLE: Final = _states("canceled", "failed", "queued", "submitted")
+
+_HOLDABLE: Final = _states("queued")
 
 _jobs = click.argument(
     "jobs", type=SELECTOR, nargs=-1, required=True, metavar="SELECTOR…"
@@ -153,6 +156,35 @@ def requeue(app: App, jobs: Jobs) -> int:
 def configure(app: App, jobs: Jobs) -> int:
     """Take jobs back to Configuring; stop at the first refusal."""
     return _run(app, jobs, _CONFIGURABLE, lambda c, job_ids: c.jobs.configure(job_ids))
+
+
+@click.command("hold", cls=Verb)
+@_jobs
+@click.option(
+    "--until",
+    type=MOMENT,
+    metavar="TIME",
+    help="It ends by itself then: 2026-01-31T18:00Z, 18:00 or +2h. Without: release.",
+)
+@pass_app
+def hold(app: App, jobs: Jobs, *, until: float | None) -> int:
+    """Hold queued jobs back; stop at the first refusal.
+
+    \b
+    A held job starts no sooner, and holds back nobody. When its time has come
+    it competes like any other.
+      hpc job hold 42
+      hpc job hold state=queued --until 18:00
+    """
+    return _run(app, jobs, _HOLDABLE, lambda c, ids: c.jobs.hold(ids, until=until))
+
+
+@click.command("release", cls=Verb)
+@_jobs
+@pass_app
+def release(app: App, jobs: Jobs) -> int:
+    """Let held jobs go; stop at the first refusal."""
+    return _run(app, jobs, _HOLDABLE, lambda c, ids: c.jobs.release(ids))
 
 
 @click.command("clone", cls=Verb)

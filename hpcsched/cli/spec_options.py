@@ -15,11 +15,13 @@ from hpcsched.cli.arguments import (
     CORES,
     CRITICAL,
     DURATION,
+    JOBS_LIST,
     LIST,
     NODES,
     PAIR,
     PRIORITY,
 )
+from hpcsched.cli.moments import MOMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,6 +125,23 @@ JOB_ONLY: Final[Sequence[_Option]] = (
     (
         ("--run-until-canceled",),
         {"is_flag": True, "help": "Keep the cores when no task is left."},
+    ),
+    (
+        ("--hold-until",),
+        {
+            "type": MOMENT,
+            "metavar": "TIME",
+            "help": "Start no sooner: 2026-01-31T18:00Z, 18:00 (local) or +2h.",
+        },
+    ),
+    (
+        ("--parent",),
+        {
+            "type": JOBS_LIST,
+            "multiple": True,
+            "metavar": "JOB,…",
+            "help": "Start when these jobs have Finished.",
+        },
     ),
     (
         ("--fail-on-task-failure",),

@@ -51,6 +51,8 @@ class Given(TypedDict, total=False):
     exclusive: bool
     can_preempt: bool
     group: str | None
+    hold_until: float | None
+    parent: Sequence[Sequence[int]]
     run_until_canceled: bool
     fail_on_task_failure: bool
     prep: str | None
@@ -92,7 +94,16 @@ def job_spec(given: Given, *, directory: Path) -> job_pb2.JobSpec:
         valid_exit_codes=",".join(joined(given.get("valid_exit") or ())),
         task_execution_failure_retry_limit=given.get("retries") or 0,
         client_source=CLIENT_SOURCE,
+        parent_job_ids=dict.fromkeys(
+            one for part in given.get("parent") or () for one in part
+        ),
     )
+    until = given.get("hold_until")
+    if until is not None:
+        try:
+            spec.hold_until.FromMilliseconds(round(until * 1000))
+        except ValueError:
+            raise click.UsageError("--hold-until is too far ahead") from None
     priority = given.get("priority")
     if priority is not None:
         spec.priority = priority

@@ -37,6 +37,7 @@ _VERBS: Final = {
     "finish": (_HERE, "finish", "End running tasks as Finished."),
     "requeue": (_HERE, "requeue", "Queue tasks again."),
     "conclude": (_HERE, "conclude", "Let services start no more instances."),
+    "modify": ("hpcsched.cli.modify", "modify_task", "Change a task's properties."),
     "why": (_HERE, "why", "Why a task waits, or ended so."),
 }
 

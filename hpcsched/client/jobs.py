@@ -219,6 +219,64 @@ class Jobs:
         answer = await self._connection.call(lambda s: s.jobs.ConfigureJobs, request)
         return answer.jobs
 
+    async def modify(
+        self,
+        job_id: int,
+        spec: job_pb2.JobSpec,
+        *,
+        fields: Iterable[str] = (),
+        expected_revision: int = 0,
+        request_id: str = "",
+    ) -> job_pb2.Job:
+        """Change properties of a job, all or none; return it as it is then.
+
+        Args:
+            job_id: The job.
+            spec: The new values.
+            fields: What to change: names of fields, ``environment.NAME`` or
+                ``custom_properties.NAME``; what ``spec`` has not is cleared. Without
+                any: every field that ``spec`` has.
+            expected_revision: Refuse if the job has changed since; 0: do not.
+            request_id: See the class.
+        """
+        request = job_service_pb2.ModifyJobRequest(
+            job_id=job_id,
+            spec=spec,
+            fields=fields,
+            expected_revision=expected_revision,
+            request_id=self._id(request_id),
+        )
+        answer = await self._connection.call(lambda s: s.jobs.ModifyJob, request)
+        return answer.job
+
+    async def hold(
+        self,
+        job_ids: Iterable[int],
+        *,
+        until: float | None = None,
+        request_id: str = "",
+    ) -> Sequence[job_pb2.Job]:
+        """Hold queued jobs until a Unix time, or until they are released."""
+        stamp = None
+        if until is not None:
+            stamp = timestamp_pb2.Timestamp()
+            stamp.FromMilliseconds(round(until * 1000))
+        request = job_service_pb2.HoldJobsRequest(
+            job_ids=job_ids, until=stamp, request_id=self._id(request_id)
+        )
+        answer = await self._connection.call(lambda s: s.jobs.HoldJobs, request)
+        return answer.jobs
+
+    async def release(
+        self, job_ids: Iterable[int], *, request_id: str = ""
+    ) -> Sequence[job_pb2.Job]:
+        """Let held jobs go; stops at the first refusal."""
+        request = job_service_pb2.ReleaseJobsRequest(
+            job_ids=job_ids, request_id=self._id(request_id)
+        )
+        answer = await self._connection.call(lambda s: s.jobs.ReleaseJobs, request)
+        return answer.jobs
+
     async def clone(self, job_id: int, *, request_id: str = "") -> job_pb2.Job:
         """Copy a job; the copy is Configuring."""
         request = job_service_pb2.CloneJobRequest(

@@ -121,6 +121,37 @@ class Tasks:
             fetch, limit=limit, page_token=page_token, page_size=LARGEST_PAGE
         )
 
+    async def modify(
+        self,
+        job_id: int,
+        task_id: int,
+        spec: task_pb2.TaskSpec,
+        *,
+        fields: Iterable[str] = (),
+        expected_revision: int = 0,
+        request_id: str = "",
+    ) -> task_pb2.Task:
+        """Change properties of a task that is Configuring, all or none.
+
+        Args:
+            job_id: Its job, Configuring as well.
+            task_id: The task; elements cannot be changed by themselves.
+            spec: The new values.
+            fields: As of ``Jobs.modify``.
+            expected_revision: Of the job; refuse if it has changed since; 0: do not.
+            request_id: See the class.
+        """
+        request = job_service_pb2.ModifyTaskRequest(
+            job_id=job_id,
+            task_id=task_id,
+            spec=spec,
+            fields=fields,
+            expected_revision=expected_revision,
+            request_id=self._id(request_id),
+        )
+        answer = await self._connection.call(lambda s: s.jobs.ModifyTask, request)
+        return answer.task
+
     async def cancel(
         self,
         job_id: int,

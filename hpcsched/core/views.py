@@ -32,6 +32,9 @@ class JobView:
         can_grow, can_shrink: The cluster lets running jobs do so.
         counts: Elements per TaskState number (absent: none).
         spec: Only in the full view.
+        wait_s: From its submission to its start or end, or until now.
+        hold_until: Only while it is held.
+        child_job_ids: Only where one job was asked for, and the lowest ones.
     """
 
     job_id: int
@@ -77,6 +80,13 @@ class JobView:
     can_grow: bool = True
     can_shrink: bool = True
     spec: JobSpec | None = None
+    job_template: str = "Default"
+    progress_message: str = ""
+    has_runtime: bool = False
+    wait_s: float | None = None
+    hold_until: float | None = None
+    parent_job_ids: tuple[int, ...] = ()
+    child_job_ids: tuple[int, ...] = ()
     user_ms: int = 0
     kernel_ms: int = 0
 

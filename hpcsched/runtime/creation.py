@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import REASONS, HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.decide import decide, new_job
+from hpcsched.core.job.details import check_hold
 from hpcsched.core.job.resourcecheck import check_known, check_task_known
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType
@@ -93,7 +94,11 @@ class JobCreation(JobReads):
             return []
 
         async def act(ledger: Ledger | None) -> Any:
-            return await self._create(caller, checked, ledger, submit=True)
+            parents = {n for one in checked for n in one.spec.parent_job_ids}
+            kin = c.NO_KIN
+            if parents:
+                kin = c.Kin(states=await self._world.families.states_of(parents))
+            return await self._create(caller, checked, ledger, submit=True, kin=kin)
 
         ids: Sequence[int] = await self._ledgers.once(
             caller, request, act, likely_new=True
@@ -106,16 +111,16 @@ class JobCreation(JobReads):
         """Copy a job into a new draft (api.md 3.1)."""
         self._admit(caller)
 
-        def copy(job: Job) -> NewJob:
+        def copy(job: Job) -> tuple[str, NewJob]:
             caller.require_owner(job.owner, f"clone job {job_id}")
             if job.spec.job_type is JobType.ADMIN:
                 raise HpcError("COMMAND_NOT_RERUNNABLE", job_id=job_id)
-            spec = replace(job.spec, excluded_nodes=(), can_preempt=False)
-            return NewJob(spec=spec, tasks=tuple(record.spec for record in job.tasks))
+            tasks = tuple(record.spec for record in job.tasks)
+            return job.owner, NewJob(spec=cloned(job.spec), tasks=tasks)
 
         async def act(ledger: Ledger | None) -> Any:
-            new = await self._world.jobs.look(job_id, copy)
-            return await self._create(caller, [new], ledger, submit=False)
+            owner, new = await self._world.jobs.look(job_id, copy)
+            return await self._create(caller, [new], ledger, submit=False, owner=owner)
 
         (new_id,) = await self._ledgers.once(caller, request, act)
         return await self.get_job(caller, new_id, full=False)
@@ -180,6 +185,7 @@ class JobCreation(JobReads):
         check_user(template, caller)
         spec = apply_template(new.spec, template)
         validate_new(spec, new.tasks, self._settings)
+        check_hold("spec.hold_until", spec.hold_until, self._now())
         if spec.user_name and spec.user_name != caller.user:
             caller.require_job_administrator(f"run tasks as {spec.user_name}")
         if submit:
@@ -209,10 +215,13 @@ class JobCreation(JobReads):
         ledger: Ledger | None,
         *,
         submit: bool,
+        owner: str = "",
+        kin: c.Kin = c.NO_KIN,
     ) -> list[int]:
         """Make jobs durable together, then let them live.
 
-        A refusal leaves no trace, not even used numbers.
+        A refusal leaves no trace, not even used numbers. The owner is the caller, if it
+        is nobody else; ``kin`` is of the parents of all of them.
         """
         deltas: list[Delta] = []
         made: Made = []
@@ -220,11 +229,16 @@ class JobCreation(JobReads):
         ids = list(range(self._next_job, self._next_job + len(new)))
         for job_id, one in zip(ids, new, strict=True):
             job, decision = new_job(
-                job_id, caller.user, one.spec, one.tasks, now, self._settings
+                job_id,
+                owner or caller.user,
+                one.spec,
+                one.tasks,
+                now,
+                self._settings,
             )
             decided = [(decision, Mail(None))]
             if submit:
-                command = self._submission(caller, job)
+                command = self._submission(caller, job, kin)
                 nodes = self._world.nodes
                 submitted = decide(job, command, now, self._settings, nodes)
                 if submitted.refusal is not None:
@@ -246,9 +260,10 @@ class JobCreation(JobReads):
             raise
         return ids
 
-    def _submission(self, caller: Caller, job: Job) -> c.Command:
+    def _submission(self, caller: Caller, job: Job, kin: c.Kin) -> c.Command:
         if job.spec.job_type is not JobType.ADMIN:
-            return c.SubmitJob(caller=caller, submit_order=self._next_order())
+            order = self._next_order()
+            return c.SubmitJob(caller=caller, submit_order=order, kin=kin)
         nodes: dict[int, int | None] = {}
         refused: dict[int, str] = {}
         for record in job.tasks:
@@ -308,6 +323,21 @@ class JobCreation(JobReads):
         self._world.feed.publish(views)
         for job, decided in made:
             self._world.jobs.adopt(job).act(decided)
+
+
+def cloned(spec: JobSpec) -> JobSpec:
+    """Return what a clone takes over; the rest starts from defaults (api.md 3.1)."""
+    return replace(
+        spec,
+        excluded_nodes=(),
+        can_preempt=False,
+        progress=None,
+        progress_message="",
+        hold_until=None,
+        email_address="",
+        notify_on_start=False,
+        notify_on_completion=False,
+    )
 
 
 def _numbered(refusal: HpcError, number: int, total: int) -> HpcError:

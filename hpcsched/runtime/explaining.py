@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.scheduling.plan import propose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from hpcsched.core.job.model import Job
     from hpcsched.core.scheduling.proposal import Reservation
     from hpcsched.runtime.world import World
 
@@ -50,6 +52,33 @@ def why_it_waits(world: World, job_id: int) -> list[str]:
             f"expected start of job {first.job_id}: {_start(world, reservation)}"
         )
     return lines
+
+
+_HOLDERS: Final = {
+    PendingReason.HELD_BY_USER: "its owner holds it",
+    PendingReason.HELD_BY_ADMIN: "an administrator holds it",
+    PendingReason.HELD_BY_ACTIVATION_FILTER: "the activation filter holds it",
+}
+
+
+def why_held_back(job: Job) -> list[str]:
+    """Return sentences about a hold, or about the parents that a job waits for."""
+    held = _HOLDERS.get(job.held_by)
+    if held is not None:
+        if job.hold_until is None:
+            return [f"{held} until it is released: hpc job release {job.job_id}"]
+        at = datetime.fromtimestamp(job.hold_until, UTC)
+        return [f"{held} until {at:%Y-%m-%d %H:%M:%S} UTC"]
+    waits: dict[str, list[int]] = {}
+    for number in job.spec.parent_job_ids:
+        state = job.parents.get(number)
+        if state != JobState.FINISHED:
+            lost = state in {JobState.FAILED, JobState.CANCELED}
+            kind = JobState(state).label if lost and state else "not Finished yet"
+            waits.setdefault(kind, []).append(number)
+    return [
+        f"it waits for {_named(numbers)}, {kind}" for kind, numbers in waits.items()
+    ]
 
 
 def _start(world: World, reservation: Reservation) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hpcsched.core.caller import Caller as Caller  # noqa: PLC0414  services get it here
+from hpcsched.runtime.edit_front import Edit as Edit  # noqa: PLC0414  the same
+from hpcsched.runtime.edit_front import EditFront
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -157,7 +159,7 @@ TaskKey = tuple[int, int]
 """(task number, instance number; 0: the task itself)."""
 
 
-class JobFront(Protocol):
+class JobFront(EditFront, Protocol):
     """Use cases of jobs and tasks."""
 
     async def create_job(

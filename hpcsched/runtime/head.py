@@ -13,10 +13,11 @@ from hpcsched.runtime.accounting_calls import AccountingCalls
 from hpcsched.runtime.cleaning import LAST_CLEANUP, Cleaning
 from hpcsched.runtime.cluster_calls import ClusterCalls
 from hpcsched.runtime.durable import written
+from hpcsched.runtime.edit_calls import EditCalls
+from hpcsched.runtime.families import Families
 from hpcsched.runtime.feed import Feed
 from hpcsched.runtime.following import Following
 from hpcsched.runtime.group_calls import GroupCalls
-from hpcsched.runtime.job_calls import JobCalls
 from hpcsched.runtime.ledger import Ledgers
 from hpcsched.runtime.mailer import Mailer
 from hpcsched.runtime.node_groups import NodeGroups
@@ -49,7 +50,7 @@ GOODBYE_MS: Final = 500
 
 class Head(
     TemplateCalls,
-    JobCalls,
+    EditCalls,
     GroupCalls,
     Watching,
     Following,
@@ -135,6 +136,7 @@ class Head(
         world.feed = Feed(world.store, world.clock, state.last_seq, state.floor_seq)
         world.tally = Tally(state.counters)
         world.jobs = JobRegistry(world)
+        world.families = Families(world, known=await world.store.has_families())
         world.scheduler = SchedulerActor(world)
         world.scheduler.gate.kit = self._filters
         world.nodes = NodeRegistry(world, self._term)

@@ -269,6 +269,7 @@ class JobActor:
             world.submissions.note(job)
         batch = job.spec.job_type is not JobType.ADMIN
         world.tally.note(job)
+        world.families.note(job)
         world.nodes.note_uses(self.job_id, frozenset(job.uses), evictable=batch)
         world.scheduler.update(
             self.job_id,
@@ -325,6 +326,7 @@ class JobActor:
                 return
             self._world.tally.committed(delta.sums)
             mail.answer(job.last_nodes, None)
+            self._world.families.gone(self.job_id)
             self.job = None
             self._dismiss(HpcError("JOB_NOT_FOUND", job_id=self.job_id))
 

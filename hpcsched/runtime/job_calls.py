@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.model import Job
+    from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.views import JobView, TaskView
     from hpcsched.runtime.front import Request, Stop, TaskKey
@@ -28,7 +29,9 @@ class JobCalls(JobCreation):
     ) -> JobView:
         """Submit a draft; the verdict of the validation is the answer (J3 to J7)."""
         self._admit(caller)
-        command = c.SubmitJob(caller=caller, submit_order=self._next_order())
+        kin = await self._kin(job_id)
+        order = self._next_order()
+        command = c.SubmitJob(caller=caller, submit_order=order, kin=kin)
         await self._once(caller, job_id, command, request)
         await self._verdict(job_id)
         return await self.get_job(caller, job_id, full=False)
@@ -175,6 +178,13 @@ class JobCalls(JobCreation):
                 raise _counted(refusal, done) from None
 
     # How it is done
+
+    async def _kin(self, job_id: int) -> c.Kin:
+        """Return what a draft must know of other jobs when it is submitted."""
+        spec: JobSpec = await self._world.jobs.look(job_id, lambda job: job.spec)
+        if not spec.parent_job_ids:
+            return c.NO_KIN
+        return await self._world.families.kin_of(job_id, spec.parent_job_ids)
 
     async def _once(
         self, caller: Caller, job_id: int, command: c.Command, request: Request

@@ -12,11 +12,13 @@ from hpcsched.core.job.searching import TaskSearch, search_tasks
 from hpcsched.core.job.show import job_view, master_view, task_view, waiting_for
 from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.job.states import JobState, PendingReason
+from hpcsched.core.job.waiting import held_back
 from hpcsched.core.orders import PurgeJob
 from hpcsched.core.task.elements import HAS_OUTPUT
 from hpcsched.core.task.states import TaskState
 from hpcsched.runtime.demand import demand_of
-from hpcsched.runtime.explaining import why_it_waits
+from hpcsched.runtime.explaining import why_held_back, why_it_waits
+from hpcsched.runtime.families import CHILDREN_SHOWN
 from hpcsched.runtime.stored import stored_view
 
 if TYPE_CHECKING:
@@ -67,11 +69,20 @@ class JobReads:
         return self._order
 
     def _view(self, job: Job, *, full: bool = False) -> JobView:
-        view = job_view(job, self._world.name_of, self._settings, full=full)
+        name_of, settings = self._world.name_of, self._settings
+        return self._now_seen(job_view(job, name_of, settings, full=full))
+
+    def _now_seen(self, view: JobView) -> JobView:
+        """Add what follows from the rest of the cluster, and from the time."""
         view = self._within(view)
-        if job.state is JobState.QUEUED:
-            view = replace(view, pending_reason=self._world.scheduler.why(job.job_id))
-        return view
+        if view.submit_time is None:
+            return view
+        until = view.start_time or view.end_time or self._now()
+        wait_s = max(0.0, until - view.submit_time)
+        reason = view.pending_reason
+        if view.state is JobState.QUEUED and not reason:
+            reason = self._world.scheduler.why(view.job_id)
+        return replace(view, wait_s=wait_s, pending_reason=reason)
 
     def _within(self, view: JobView) -> JobView:
         """Show what a job names that has no bounds, or is gone, as what there is.
@@ -100,6 +111,9 @@ class JobReads:
             return self._view(job, full=full)
 
         view: JobView = await self._world.jobs.look(job_id, look)
+        if self._world.families.known:
+            found = await self._world.store.children(job_id, CHILDREN_SHOWN)
+            view = replace(view, child_job_ids=tuple(found))
         return view
 
     async def list_jobs(self, caller: Caller, query: JobQuery) -> Sequence[JobView]:
@@ -117,12 +131,8 @@ class JobReads:
         return [(self._stored(row), position) for row, position in found]
 
     def _stored(self, row: JobRow) -> JobView:
-        view = stored_view(row, self._world.name_of, self._settings)
-        view = self._within(view)
-        if view.state is JobState.QUEUED:
-            reason = self._world.scheduler.why(view.job_id)
-            view = replace(view, pending_reason=reason)
-        return view
+        name_of, settings = self._world.name_of, self._settings
+        return self._now_seen(stored_view(row, name_of, settings))
 
     async def wait_job(self, caller: Caller, job_id: int, timeout_s: float) -> JobView:
         """Return the job when it is terminal, or as it is when the time is over."""
@@ -150,9 +160,8 @@ class JobReads:
         reason = PendingReason.NONE
         match job.state:
             case JobState.QUEUED:
-                reason = self._world.scheduler.why(job.job_id)
-                lines.append(self._why_queued(job, reason))
-                lines.extend(why_it_waits(self._world, job.job_id))
+                reason = held_back(job) or self._world.scheduler.why(job.job_id)
+                lines.extend(self._why_queued(job, reason))
             case JobState.CONFIGURING | JobState.EXTERNAL_VALIDATION:
                 lines.append(BEFORE_QUEUE[job.state])
             case JobState.RUNNING:
@@ -177,7 +186,13 @@ class JobReads:
             lines.append(job.error_message)
         return reason.label, lines
 
-    def _why_queued(self, job: Job, reason: PendingReason) -> str:
+    def _why_queued(self, job: Job, reason: PendingReason) -> list[str]:
+        if held_back(job):
+            return why_held_back(job)
+        first = self._what_it_lacks(job, reason)
+        return [first, *why_it_waits(self._world, job.job_id)]
+
+    def _what_it_lacks(self, job: Job, reason: PendingReason) -> str:
         demand = demand_of(job, self._settings, {})
         if demand is None:
             return "it waits for its nodes"

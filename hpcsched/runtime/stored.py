@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.codec import unpack
 from hpcsched.core.job.nodeuse import NodeUse
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from hpcsched.store.base import JobRow
 
 
+NOTHING_TOLD: Final = (0, None, False, None, "", "Default", ())
+"""Of rows that an earlier version has written."""
+
+
 def stored_view(
     row: JobRow, name_of: Callable[[int], str], settings: Settings
 ) -> JobView:
@@ -35,6 +39,9 @@ def stored_view(
     pool, can_preempt = body.get("policy", (DEFAULT_POOL, False))
     unit, auto_min, auto_max = body.get("unit", (UnitType.CORE, False, False))
     uses = [NodeUse.decode(n, encoded) for n, encoded in body["uses"].items()]
+    held, until, limited, progress, message, template, parents = body.get(
+        "told", NOTHING_TOLD
+    )
     previous = body["previous_state"]
     return JobView(
         job_id=row.job_id,
@@ -50,7 +57,7 @@ def stored_view(
         error_message=body["error_message"],
         failure_reason=FailureReason(body["failure_reason"]),
         request_cancel=CancelRequest(body["request_cancel"]),
-        pending_reason=PendingReason(body["pending_reason"]),
+        pending_reason=PendingReason(held or body["pending_reason"]),
         create_time=body["create_time"],
         submit_time=body["submit_time"],
         start_time=body["start_time"],
@@ -72,7 +79,12 @@ def stored_view(
         has_shrunk=body.get("has_shrunk", False),
         revision=body["revision"],
         project=project,
-        progress=progress_of(counts),
+        progress=progress_of(counts) if progress is None else progress,
+        progress_message=message,
+        job_template=template,
+        has_runtime=limited,
+        hold_until=until,
+        parent_job_ids=tuple(parents),
         custom_properties=row.labels,
         excluded_nodes=tuple(body["excluded"]),
         user_name=user_name or row.owner,

@@ -30,6 +30,7 @@ def new_job_delta(job: Job, decided: Decided, now: float) -> Delta:
     delta = turns_delta(job, 0, decided, now)
     delta.specs = {**delta.specs, 0: codec.encode_spec(job.spec)}
     delta.terms = terms_of(job)
+    delta.parents = job.spec.parent_job_ids or None
     return delta
 
 
@@ -75,6 +76,9 @@ def turns_delta(job: Job, first: int, decided: Decided, now: float) -> Delta:
         notes=notes,
         requests=requests,
     )
+    if 0 in edited:
+        delta.terms = terms_of(job)
+        delta.parents = job.spec.parent_job_ids
     add_accounting(delta, job, [decision.turn for decision, _ in decided])
     return delta
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
+    from hpcsched.runtime.families import Families
     from hpcsched.runtime.feed import Feed
     from hpcsched.runtime.mailer import Mailer
     from hpcsched.runtime.node_groups import NodeGroups
@@ -53,6 +54,7 @@ class World:
     mailer: Mailer = field(init=False)
     pools: Mapping[str, int] = field(default_factory=lambda: {DEFAULT_POOL: 1})
     submissions: SubmissionFilters = field(init=False)
+    families: Families = field(init=False)
     stopping: bool = False
 
     @property

@@ -16,7 +16,7 @@ from hpcsched.core.job.states import (
 )
 from hpcsched.core.task.states import TaskState
 from hpcsched.services.convert_job_spec import UNIT_TYPES, job_spec_message
-from hpcsched.services.convert_time import timestamp
+from hpcsched.services.convert_time import duration, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,6 +81,13 @@ def job_message(view: JobView) -> job_pb2.Job:
         progress=view.progress,
         custom_properties=view.custom_properties,
         task_count=view.task_count,
+        hold_until=timestamp(view.hold_until),
+        progress_message=view.progress_message,
+        parent_job_ids=view.parent_job_ids,
+        child_job_ids=view.child_job_ids,
+        wait_time=None if view.wait_s is None else duration(view.wait_s),
+        has_runtime=view.has_runtime,
+        job_template=view.job_template,
         spec=None if view.spec is None else job_spec_message(view.spec),
         excluded_nodes=view.excluded_nodes,
         user_name=view.user_name,

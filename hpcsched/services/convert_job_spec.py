@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from hpcsched.api.v1 import job_pb2, task_pb2
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.spec import NORMAL_PRIORITY, ORDER_BY, JobSpec
+from hpcsched.core.job.spec import (
+    DEFAULT_TEMPLATE,
+    NORMAL_PRIORITY,
+    ORDER_BY,
+    JobSpec,
+)
 from hpcsched.core.job.states import NodeGroupOp, NodeLoss, UnitType
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskType
 from hpcsched.core.template.properties import find, shown
 from hpcsched.runtime.front import NewJob
-from hpcsched.services.convert_time import duration, seconds_of
+from hpcsched.services.convert_time import (
+    duration,
+    seconds_of,
+    seconds_since_epoch,
+    timestamp,
+)
 from hpcsched.services.limits import MAX_SPEC_BYTES
 
 if TYPE_CHECKING:
@@ -105,6 +115,7 @@ def job_spec(message: job_pb2.JobSpec, field: str) -> JobSpec:
         node_loss=_node_loss(message.node_loss, f"{field}.node_loss"),
         user_name=message.user_name,
         client_source=message.client_source,
+        **_more(message, field),
         target_resource_count=message.target_resource_count,
         explicit=tuple(sorted({find(name) for name in message.explicit})),
     )
@@ -172,7 +183,28 @@ def task_spec(message: task_pb2.TaskSpec, field: str) -> TaskSpec:
             else None
         ),
         custom_properties=dict(message.custom_properties),
+        group_id=message.group_id,
     )
+
+
+def _more(message: job_pb2.JobSpec, field: str) -> dict[str, Any]:
+    """Return what describes the job, and whom and what it waits for."""
+    has = message.HasField
+    until = None
+    if has("hold_until"):
+        until = seconds_since_epoch(message.hold_until, f"{field}.hold_until")
+    return {
+        "job_template": message.job_template or DEFAULT_TEMPLATE,
+        "email_address": message.email_address,
+        "notify_on_start": message.notify_on_start,
+        "notify_on_completion": message.notify_on_completion,
+        "progress": message.progress if has("progress") else None,
+        "progress_message": message.progress_message,
+        "software_license": message.software_license,
+        "service_name": message.service_name,
+        "hold_until": until,
+        "parent_job_ids": tuple(dict.fromkeys(message.parent_job_ids)),
+    }
 
 
 def job_spec_message(spec: JobSpec) -> job_pb2.JobSpec:
@@ -214,6 +246,16 @@ def job_spec_message(spec: JobSpec) -> job_pb2.JobSpec:
         client_source=spec.client_source,
         fail_dependent_tasks=spec.fail_dependent_tasks,
         can_preempt=spec.can_preempt,
+        job_template=spec.job_template,
+        email_address=spec.email_address,
+        notify_on_start=spec.notify_on_start,
+        notify_on_completion=spec.notify_on_completion,
+        progress=spec.progress,
+        progress_message=spec.progress_message,
+        software_license=spec.software_license,
+        service_name=spec.service_name,
+        hold_until=timestamp(spec.hold_until),
+        parent_job_ids=spec.parent_job_ids,
         target_resource_count=spec.target_resource_count,
         explicit=map(shown, spec.explicit),
     )
@@ -250,6 +292,7 @@ def task_spec_message(spec: TaskSpec) -> task_pb2.TaskSpec:
         fail_job_on_failure_count=spec.critical_count,
         grace_period=None if spec.grace is None else duration(spec.grace),
         custom_properties=spec.custom_properties,
+        group_id=spec.group_id,
     )
     if spec.is_sweep and not spec.lines:
         message.start_value = spec.start

@@ -18,6 +18,7 @@ from hpcsched.services.convert_job_spec import new_job, task_spec
 from hpcsched.services.convert_listing import conditions, projection, sort_keys
 from hpcsched.services.convert_time import seconds_of, seconds_since_epoch
 from hpcsched.services.cursors import Pages
+from hpcsched.services.edits import EditCalls
 from hpcsched.services.fitting import fitting
 from hpcsched.services.gate import caller
 from hpcsched.services.limits import MAX_BATCH, MAX_SPEC_BYTES, MAX_WAIT_S
@@ -43,7 +44,12 @@ PAGE = 100
 LARGEST_PAGE = 1000
 
 
-class JobService(TaskCalls, CommandCalls, job_service_pb2_grpc.JobServiceServicer):
+class JobService(
+    EditCalls,
+    TaskCalls,
+    CommandCalls,
+    job_service_pb2_grpc.JobServiceServicer,
+):
     """See the proto."""
 
     def __init__(self, front: JobFront, clock: Clock) -> None:

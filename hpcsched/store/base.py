@@ -143,6 +143,8 @@ class Delta:
         specs: Encoded job and task specifications by task number (0: the job's own),
             written once and after an edit.
         terms: What lists choose and sort the job by; goes with ``specs[0]``.
+        parents: Jobs that it waits for, in place of those before; goes with
+            ``specs[0]``, and is None where neither was nor is one.
         chunks: Packed element columns: (table, chunk number) to bytes.
         drop_tables: Element tables whose chunks go before `chunks` are written.
         outputs: Of elements that ended.
@@ -167,6 +169,7 @@ class Delta:
     job: JobRow | None = None
     specs: Mapping[int, bytes] = field(default_factory=dict)
     terms: Terms | None = None
+    parents: Sequence[int] | None = None
     chunks: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
     drop_tables: Sequence[int] = ()
     outputs: Sequence[TaskOutput] = ()
@@ -294,6 +297,12 @@ class Store(Protocol):
 
     async def search_jobs(self, search: JobSearch) -> Sequence[tuple[JobRow, Position]]:
         """Return rows of jobs in the order asked for, each with its position."""
+
+    async def children(self, parent: int, limit: int) -> Sequence[int]:
+        """Return ids of jobs that name a job as their parent, lowest first."""
+
+    async def has_families(self) -> bool:
+        """Does any job name a parent?"""
 
     async def read_events(
         self, after: int, limit: int, job_id: int = 0

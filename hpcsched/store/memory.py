@@ -178,6 +178,13 @@ class MemoryStore:
             found = [one for one in found if last < one[0]]
         return [(row, position) for _, row, position in found[: query.limit]]
 
+    async def children(self, parent: int, limit: int) -> Sequence[int]:
+        jobs = self._state.jobs
+        return sorted(n for n, job in jobs.items() if parent in job.parents)[:limit]
+
+    async def has_families(self) -> bool:
+        return any(job.parents for job in self._state.jobs.values())
+
     async def read_events(
         self, after: int, limit: int, job_id: int = 0
     ) -> Sequence[StoredEvent]:

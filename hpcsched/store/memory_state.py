@@ -37,6 +37,7 @@ class MemoryJob:
     notes: Mapping[int, bytes] = field(default_factory=dict)
     outputs: Mapping[tuple[int, int], TaskOutput] = field(default_factory=dict)
     terms: Terms = field(default_factory=dict)
+    parents: Sequence[int] = ()
 
     def stored(self) -> StoredJob:
         """Return it as a head loads it."""
@@ -153,6 +154,8 @@ class MemoryState:
             job.revision = step.revision
         if delta.terms is not None:
             job.terms = dict(delta.terms)
+        if delta.parents is not None:
+            job.parents = tuple(delta.parents)
         job.specs = {**job.specs, **delta.specs}
         kept = {k: v for k, v in job.chunks.items() if k[0] not in delta.drop_tables}
         job.chunks = {**kept, **delta.chunks}

@@ -174,9 +174,6 @@ def test_plain_text_beyond_loopback_is_not_spoken(hpc: CommandLine) -> None:
     "arguments",
     [
         ("nonsense",),
-        ("job", "hold", "1"),
-        ("job", "release", "1"),
-        ("job", "modify", "1"),
         ("herd", "list"),
         ("cluster", "doctor"),
         ("cluster", "backup"),

@@ -80,7 +80,7 @@ def test_a_task_that_is_kept_is_not_to_be_changed() -> None:
     [
         ({"name": "a,b"}, -2147220565),
         ({"arguments": ()}, -2147219952),
-        ({"command_line": "x"}, -2147220987),
+        ({"command_line": "x", "arguments": ("y",)}, -2147220987),
         ({"type": SWEEP}, -2147219898),
         ({"critical_count": 2}, -2147220908),
         ({"valid_exit_codes": "x"}, -2147220568),
@@ -140,6 +140,16 @@ def test_another_range_rewrites_the_elements(
     assert bench.states(2) == ["Running"] * size
     bench.end_all()
     assert bench.stands(JobState.FINISHED)
+
+
+def test_a_shell_line_takes_the_place_of_arguments_and_the_reverse() -> None:
+    bench = Bench(plain())
+
+    bench.modify_task(1, command_line="echo")
+    assert bench.job.tasks[0].spec.arguments == ()
+    bench.modify_task(1, arguments=("/bin/true",))
+
+    assert bench.job.tasks[0].spec.command_line == ""
 
 
 @pytest.mark.parametrize("task", [1, 2, 3])

@@ -83,6 +83,16 @@ JOB_SPECS = st.builds(
     order_by=text.filter(bool),
     node_groups=texts,
     node_group_op=st.sampled_from(NodeGroupOp),
+    job_template=text.filter(bool),
+    email_address=text,
+    notify_on_start=st.booleans(),
+    notify_on_completion=st.booleans(),
+    progress=st.none() | count,
+    progress_message=text,
+    software_license=text,
+    service_name=text,
+    hold_until=st.none() | seconds,
+    parent_job_ids=st.lists(count, max_size=3, unique=True).map(tuple),
 )
 TASK_SPECS = st.builds(
     TaskSpec,
@@ -107,6 +117,7 @@ TASK_SPECS = st.builds(
     critical_count=count,
     grace=st.none() | seconds,
     custom_properties=pairs,
+    group_id=count,
 )
 RANGES = st.builds(
     lambda spec, start, end, step: replace(

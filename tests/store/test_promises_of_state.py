@@ -239,3 +239,21 @@ async def test_jobs_are_counted_by_state(kit: StoreKit) -> None:
         await kit.commit(a_delta(job_id, job=a_row(job_id, state=state)))
 
     assert dict(await kit.store.job_counts()) == {5: 2, 7: 1}
+
+
+async def test_children_are_found_by_their_parent_and_follow_every_edit(
+    kit: StoreKit,
+) -> None:
+    assert not await kit.store.has_families()
+    await kit.commit(a_delta(1, 1))
+    await kit.commit(a_delta(3, 1, parents=(1,)))
+    await kit.commit(a_delta(2, 1, parents=(1, 1)))
+    assert await kit.store.has_families()
+    assert list(await kit.store.children(1, 10)) == [2, 3]
+    assert list(await kit.store.children(1, 1)) == [2]
+
+    await kit.commit(a_delta(3, 2, parents=(2,)))
+    await kit.commit(Delta(purge_job=2))
+
+    assert list(await kit.store.children(1, 10)) == []
+    assert list(await kit.store.children(2, 10)) == [3]

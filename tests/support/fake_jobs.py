@@ -132,6 +132,32 @@ class FakeJobs:
 
         return self._plural("ConfigureJobs", request, context, configure)
 
+    def HoldJobs(self, request: Any, context: Any) -> Any:
+        def hold(job: job_pb2.Job) -> None:
+            job.pending_reason = "HeldByUser"
+
+        return self._plural("HoldJobs", request, context, hold)
+
+    def ReleaseJobs(self, request: Any, context: Any) -> Any:
+        def release(job: job_pb2.Job) -> None:
+            job.pending_reason = "None"
+
+        return self._plural("ReleaseJobs", request, context, release)
+
+    def ModifyJob(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            return PB.ModifyJobResponse(job=self._api.job(request.job_id))
+
+        return self._api.answer("ModifyJob", request, context, work)
+
+    def ModifyTask(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            tasks = self._api.tasks[self._api.job(request.job_id).id]
+            found = [one for one in tasks if one.task_id == request.task_id]
+            return PB.ModifyTaskResponse(task=found[0])
+
+        return self._api.answer("ModifyTask", request, context, work)
+
     def ForgetJobs(self, request: Any, context: Any) -> Any:
         def work() -> Any:
             for job_id in request.job_ids:

@@ -28,6 +28,7 @@ from hpcsched.core.job.states import (
     PendingReason,
     UnitType,
 )
+from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskState, TaskType
@@ -123,6 +124,7 @@ def encode_job(job: Job) -> bytes:
         task_id: (job.tasks[task_id - 1].submit_time, job.tasks[task_id - 1].forgiven)
         for task_id in sorted(job.marked)
     }
+    spec = job.spec
     # Not read back, but by those who look at a job without loading it:
     body["size"] = len(job.tasks)
     body["counts"] = job.counts
@@ -130,6 +132,12 @@ def encode_job(job: Job) -> bytes:
     body["policy"] = (job.spec.pool, job.spec.can_preempt)
     auto = (job.spec.least is None, job.spec.most is None)
     body["unit"] = (int(job.spec.unit_type), *auto)
+    held = held_back(job)
+    body["told"] = (
+        *(int(held), job.hold_until if held else None, spec.runtime > 0),
+        *(spec.progress, spec.progress_message, spec.job_template),
+        spec.parent_job_ids,
+    )
     body["spec"] = (job.spec.user_name, job.spec.project, int(job.spec.job_type))
     return pack(body)
 

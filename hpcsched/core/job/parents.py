@@ -49,8 +49,8 @@ def check_parents(job: Job, kin: Kin) -> None:
 
 def known_parents(job: Job, kin: Kin) -> dict[int, int]:
     """Return what the job knows of its parents when it is submitted."""
-    known = {n: s for n, s in job.parents.items() if s == JobState.FINISHED}
-    known |= {n: int(told_as(state)) for n, state in kin.states.items()}
+    known = {n: int(told_as(state)) for n, state in kin.states.items()}
+    known |= {n: s for n, s in job.parents.items() if s == JobState.FINISHED}
     return {n: s for n, s in known.items() if n in job.spec.parent_job_ids}
 
 

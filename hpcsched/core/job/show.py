@@ -14,6 +14,7 @@ from hpcsched.core.job.states import (
     JobType,
     UnitType,
 )
+from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.elements import HAS_EXIT
 from hpcsched.core.task.states import (
     TASK_TERMINAL,
@@ -40,6 +41,7 @@ def job_view(
 ) -> JobView:
     """Return the job as it is; without settings as if it may grow and shrink."""
     counts = {n: count for n, count in enumerate(job.counts) if count and n}
+    spec = job.spec
     return JobView(
         job_id=job.job_id,
         name=job.spec.name,
@@ -54,7 +56,7 @@ def job_view(
         error_message=job.error_message,
         failure_reason=job.failure_reason,
         request_cancel=job.request_cancel,
-        pending_reason=job.pending_reason,
+        pending_reason=held_back(job) or job.pending_reason,
         create_time=job.create_time,
         submit_time=job.submit_time,
         start_time=job.start_time,
@@ -76,7 +78,12 @@ def job_view(
         has_shrunk=job.has_shrunk,
         revision=job.revision,
         project=job.spec.project,
-        progress=progress_of(counts),
+        progress=progress_of(counts) if spec.progress is None else spec.progress,
+        progress_message=spec.progress_message,
+        job_template=spec.job_template,
+        has_runtime=spec.runtime > 0,
+        hold_until=job.hold_until if held_back(job) else None,
+        parent_job_ids=spec.parent_job_ids,
         custom_properties=job.spec.custom_properties,
         excluded_nodes=tuple(dict.fromkeys((*job.spec.excluded_nodes, *job.excluded))),
         user_name=job.spec.user_name or job.owner,

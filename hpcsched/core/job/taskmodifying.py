@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commandjob import refuse_command
@@ -15,10 +15,20 @@ from hpcsched.core.job.validation import validate_changed
 from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcsched.core.job.commands import ModifyTask
     from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.job.turn import Turn
     from hpcsched.core.task.spec import TaskSpec
+
+_INSTEAD: Final = (
+    ("arguments", "command_line", ""),
+    ("command_line", "arguments", ()),
+    ("end", "lines", ()),
+    ("lines", "end", 0),
+)
+"""Properties of which a task has one: giving it clears the other."""
 
 
 def modify_task(turn: Turn, command: ModifyTask) -> None:
@@ -40,7 +50,7 @@ def modify_task(turn: Turn, command: ModifyTask) -> None:
     if record is None:
         raise HpcError("TASK_NOT_FOUND", job_id=job.job_id, task=name)
     _check_states(job, record, name)
-    new = changed(record.spec, command.changes, command.entries)
+    new = changed(record.spec, _in_place_of(command.changes), command.entries)
     if new == record.spec:
         return
     specs = [one.spec for one in job.tasks]
@@ -48,6 +58,16 @@ def modify_task(turn: Turn, command: ModifyTask) -> None:
     validate_changed(job.spec, specs, record.task_id - 1, turn.settings)
     tables = _tables(job, record, new, name)
     turn.emit(EventName.TASK_MODIFIED, respecs={record.task_id: new}, tables=tables)
+
+
+def _in_place_of(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the changes, with what each of them takes the place of."""
+    also = {
+        other: empty
+        for name, other, empty in _INSTEAD
+        if changes.get(name) and other not in changes
+    }
+    return {**changes, **also}
 
 
 def _check_states(job: Job, record: TaskRecord, name: str) -> None:

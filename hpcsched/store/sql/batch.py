@@ -16,7 +16,7 @@ from hpcsched.store.sql.books import Books
 from hpcsched.store.step import Step, begins, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from hpcsched.store.base import Delta, EventRow, JobRow, Terms
     from hpcsched.store.sql.query import Query
@@ -62,6 +62,7 @@ class Batch:
         self._labels: dict[int, Mapping[str, str]] = {}
         self._relabelled: list[Row] = []
         self._terms: dict[int, Row] = {}
+        self._parents: dict[int, Sequence[int]] = {}
         self._specs: dict[tuple[int, int], Row] = {}
         self._dropped: set[tuple[int, int]] = set()
         self._chunks: dict[tuple[int, int, int], Row] = {}
@@ -149,6 +150,8 @@ class Batch:
     def _add_parts(self, job_id: int, delta: Delta) -> None:
         if delta.terms is not None:
             self._terms[job_id] = _terms(job_id, delta.terms)
+        if delta.parents is not None:
+            self._parents[job_id] = delta.parents
         for task_id, body in delta.specs.items():
             self._specs[job_id, task_id] = (job_id, task_id, body)
         if delta.drop_tables:
@@ -191,6 +194,7 @@ class Batch:
         self._jobs.pop(job_id, None)
         self._labels.pop(job_id, None)
         self._terms.pop(job_id, None)
+        self._parents.pop(job_id, None)
         _drop_rows_of(job_id, self._specs)
         _drop_rows_of(job_id, self._chunks)
         _drop_rows_of(job_id, self._notes)
@@ -211,6 +215,16 @@ class Batch:
             self._write_labels(run, s)
         s.drop_chunks.run(run, sorted(self._dropped))
         s.put_terms.run(run, list(self._terms.values()))
+        if self._parents:
+            s.delete_parents.run(run, [(job_id,) for job_id in self._parents])
+            s.add_parents.run(
+                run,
+                [
+                    (job_id, parent)
+                    for job_id, parents in self._parents.items()
+                    for parent in dict.fromkeys(parents)
+                ],
+            )
         s.put_specs.run(run, list(self._specs.values()))
         s.put_chunks.run(run, list(self._chunks.values()))
         s.put_notes.run(run, list(self._notes.values()))

@@ -48,6 +48,7 @@ _OF_JOBS: Final = (
     schema.job_spec,
     schema.job_label,
     schema.job_terms,
+    schema.job_parent,
 )
 
 

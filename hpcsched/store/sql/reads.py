@@ -73,6 +73,18 @@ class Reads:
             .limit(room),
             dialect,
         )
+        kin = schema.job_parent
+        self._children = Query(
+            sa.select(kin.c.job_id)
+            .where(
+                kin.c.parent_id == sa.bindparam("parent", type_=sa.Integer),
+                sa.exists().where(job.c.id == kin.c.job_id),
+            )
+            .order_by(kin.c.job_id)
+            .limit(room),
+            dialect,
+        )
+        self._families = Query(sa.select(kin.c.job_id).limit(1), dialect)
         counts = sa.select(job.c.state, sa.func.count()).group_by(job.c.state)
         self._counts = Query(counts, dialect)
         self._counters = Query(sa.select(schema.counter), dialect)
@@ -180,6 +192,17 @@ class Reads:
         return [
             row[0] for row in _all(connection, self._expired, before=before, room=room)
         ]
+
+    def children(
+        self, connection: sqlite3.Connection, parent: int, room: int
+    ) -> Sequence[int]:
+        """Return ids of the jobs that name a parent, lowest first."""
+        rows = _all(connection, self._children, parent=parent, room=room)
+        return [row[0] for row in rows]
+
+    def has_families(self, connection: sqlite3.Connection) -> bool:
+        """Does any job name a parent?"""
+        return bool(_all(connection, self._families))
 
     def counts(self, connection: sqlite3.Connection) -> Mapping[int, int]:
         """Return the number of jobs by state."""

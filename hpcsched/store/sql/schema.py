@@ -15,7 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 #: The newest migration (migrations/versions); a new file is made at it directly.
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 
 #: "HPCS": the application id in the header of our SQLite files.
 APPLICATION_ID: Final = 0x48504353
@@ -100,6 +100,15 @@ job_terms: Final = sa.Table(
             *("can_grow", "can_shrink"),
         )
     ),
+)
+
+job_parent: Final = sa.Table(
+    "job_parent",
+    metadata,
+    sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("parent_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Index("job_parent_by_parent", "parent_id", "job_id"),
+    sqlite_with_rowid=False,
 )
 
 job_spec: Final = sa.Table(

@@ -113,6 +113,8 @@ class Statements:
         self.delete_labels = self._delete(schema.job_label.c.job_id)
         self.add_labels = self._insert(schema.job_label)
         self.put_terms = self._upsert(schema.job_terms)
+        self.delete_parents = self._delete(schema.job_parent.c.job_id)
+        self.add_parents = self._insert(schema.job_parent)
         self.put_specs = self._upsert(schema.job_spec)
         self.drop_chunks = self._delete(schema.chunk.c.job_id, schema.chunk.c.tbl)
         self.put_chunks = self._upsert(schema.chunk)

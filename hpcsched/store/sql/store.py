@@ -141,6 +141,12 @@ class SqlStore:
     ) -> Sequence[tuple[JobRow, Position]]:
         return search_jobs(connection, self._dialect, search)
 
+    async def children(self, parent: int, limit: int) -> Sequence[int]:
+        return await self._readers.read(self._reads.children, parent, limit)
+
+    async def has_families(self) -> bool:
+        return await self._readers.read(self._reads.has_families)
+
     async def read_events(
         self, after: int, limit: int, job_id: int = 0
     ) -> Sequence[StoredEvent]:

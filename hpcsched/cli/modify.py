@@ -1,0 +1,134 @@
+"""``hpc job modify`` and ``hpc task modify``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpcsched.cli.choosing import job_id_of
+from hpcsched.cli.job_new import id_text
+from hpcsched.cli.selectors import JOB, TASK
+from hpcsched.cli.spec_options import REQUEST_ID, options
+from hpcsched.cli.verbs import Verb, pass_app
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from hpcsched.api.v1 import job_pb2, task_pb2
+    from hpcsched.cli.app import App
+    from hpcsched.cli.selectors import TaskName
+    from hpcsched.client import AsyncClient
+
+_words = click.argument("words", nargs=-1, required=True, metavar="KEY=VALUE…")
+_revision = click.option(
+    "--if-revision",
+    "revision",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Only if the job is still at this revision (hpc job show).",
+)
+
+
+@click.command("modify", cls=Verb)
+@click.argument("job", type=JOB, metavar="JOB")
+@_words
+@_revision
+@options(REQUEST_ID)
+@pass_app
+def modify(
+    app: App,
+    job: int,
+    words: tuple[str, ...],
+    *,
+    revision: int | None,
+    request_id: UUID | None,
+) -> None:
+    """Change properties of a job, all or none.
+
+    \b
+    Names are those of the job's specification: name, project, priority,
+    runtime, … (hpc job show --json); lists are separated by commas, an empty
+    value clears, environment.NAME and custom_properties.NAME are one entry.
+      hpc job modify 42 priority=abovenormal runtime=2h
+      hpc job modify 42 environment.MODE=fast custom_properties.run=
+      hpc job modify 42 progress=40 progress_message='step 2 of 5'
+
+    \b
+    Configuring: everything. Failed and Canceled: everything, and the job goes
+    back to Configuring. Queued: user_name and custom_properties (it keeps its
+    place). Running: project, runtime, run_until_canceled, custom_properties,
+    target_resource_count. progress and progress_message: always. The priority
+    of a queued or running job: administrators.
+    """
+    from hpcsched.api.v1 import job_pb2 as pb
+    from hpcsched.cli.assignments import assign
+
+    spec = pb.JobSpec()
+    fields = assign(spec, words)
+
+    async def work(client: AsyncClient) -> job_pb2.Job:
+        return await client.jobs.modify(
+            await job_id_of(client, job),
+            spec,
+            fields=fields,
+            expected_revision=revision or 0,
+            request_id=id_text(request_id),
+        )
+
+    found: Any = app.call(work)
+    if app.as_json:
+        app.print_message(found)
+    else:
+        app.print(found.id if app.quiet else f"job {found.id} modified")
+
+
+@click.command("modify", cls=Verb)
+@click.argument("name", type=TASK, metavar="ID")
+@_words
+@_revision
+@options(REQUEST_ID)
+@pass_app
+def modify_task(
+    app: App,
+    name: TaskName,
+    words: tuple[str, ...],
+    *,
+    revision: int | None,
+    request_id: UUID | None,
+) -> None:
+    """Change properties of a task while it and its job are Configuring.
+
+    \b
+    Names are those of the task's specification: name, arguments (as a shell
+    would split them), command_line, end_value, min_cores, runtime, …
+      hpc task modify 42.1 arguments='./sim --seed *' end_value=200
+      hpc task modify 42.2 depends_on=prepare,load runtime=10m
+    """
+    if name.instance_id:
+        raise click.UsageError("elements cannot be changed by themselves")
+    from hpcsched.api.v1 import task_pb2 as pb
+    from hpcsched.cli.assignments import assign
+
+    spec = pb.TaskSpec()
+    fields = assign(spec, words)
+
+    async def work(client: AsyncClient) -> task_pb2.Task:
+        return await client.tasks.modify(
+            await job_id_of(client, name.job_id),
+            name.task_id,
+            spec,
+            fields=fields,
+            expected_revision=revision or 0,
+            request_id=id_text(request_id),
+        )
+
+    found: Any = app.call(work)
+    from hpcsched.cli.job_tables import task_name
+
+    if app.as_json:
+        app.print_message(found)
+    else:
+        short = task_name(found)
+        app.print(short if app.quiet else f"task {short} modified")

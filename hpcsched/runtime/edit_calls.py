@@ -1,0 +1,73 @@
+"""Use cases that change properties of jobs and tasks, and hold jobs back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job import commands as c
+from hpcsched.runtime.job_calls import JobCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpcsched.core.caller import Caller
+    from hpcsched.core.views import JobView, TaskView
+    from hpcsched.runtime.front import Edit, Request
+
+
+class EditCalls(JobCalls):
+    """The part of ``runtime.front.JobFront`` that edits."""
+
+    async def modify_job(
+        self, caller: Caller, job_id: int, edit: Edit, request: Request
+    ) -> JobView:
+        """Change properties of a job, all or none (J28 to J30)."""
+        _check(edit)
+        command = c.ModifyJob(
+            caller=caller,
+            changes=edit.changes,
+            entries=edit.entries,
+            expected_revision=edit.expected_revision,
+        )
+        await self._once(caller, job_id, command, request)
+        return await self.get_job(caller, job_id, full=False)
+
+    async def modify_task(
+        self, caller: Caller, job_id: int, task_id: int, edit: Edit, request: Request
+    ) -> TaskView:
+        """Change properties of a task that is Configuring, all or none."""
+        _check(edit)
+        command = c.ModifyTask(
+            caller=caller,
+            task_id=task_id,
+            changes=edit.changes,
+            entries=edit.entries,
+            expected_revision=edit.expected_revision,
+        )
+        await self._once(caller, job_id, command, request)
+        (view,) = await self._tasks(caller, job_id, [(task_id, 0)])
+        return view
+
+    async def hold_jobs(
+        self,
+        caller: Caller,
+        job_ids: Sequence[int],
+        until: float | None,
+        request: Request,
+    ) -> Sequence[JobView]:
+        """Hold queued jobs, in order; stop at the first refusal (J31)."""
+        command = c.HoldJob(caller=caller, until=until)
+        return await self._each(caller, job_ids, lambda: command, request)
+
+    async def release_jobs(
+        self, caller: Caller, job_ids: Sequence[int], request: Request
+    ) -> Sequence[JobView]:
+        """Let held jobs go, in order; stop at the first refusal (J31)."""
+        command = c.ReleaseJob(caller=caller)
+        return await self._each(caller, job_ids, lambda: command, request)
+
+
+def _check(edit: Edit) -> None:
+    if not edit.changes and not edit.entries:
+        raise HpcError("REQUIRED_FIELD", field="fields")
