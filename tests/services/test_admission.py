@@ -17,6 +17,7 @@ from hpcsched.api.v1 import (
     job_service_pb2,
     node_service_pb2,
     pool_service_pb2,
+    template_service_pb2,
     watch_service_pb2,
 )
 from hpcsched.api.v1 import job_service_pb2 as pb
@@ -94,6 +95,10 @@ ALLOWED = {
     "AccountingService.ListAllocations": PEOPLE,
     "AccountingService.ListNodeHistory": PEOPLE,
     "AccountingService.ListUsage": PEOPLE,
+    "TemplateService.ListTemplates": PEOPLE,
+    "TemplateService.GetTemplate": PEOPLE,
+    "TemplateService.SetTemplate": PEOPLE,
+    "TemplateService.DeleteTemplate": PEOPLE,
     "PoolService.ListPools": PEOPLE,
     "PoolService.GetPool": PEOPLE,
     "PoolService.CreatePool": PEOPLE,
@@ -106,6 +111,7 @@ MODULES = (
     watch_service_pb2,
     node_service_pb2,
     pool_service_pb2,
+    template_service_pb2,
     cluster_service_pb2,
     accounting_service_pb2,
     agent_service_pb2,

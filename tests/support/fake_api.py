@@ -25,6 +25,8 @@ from hpcsched.api.v1 import (
     node_pb2,
     node_service_pb2_grpc,
     task_pb2,
+    template_service_pb2,
+    template_service_pb2_grpc,
     watch_service_pb2,
     watch_service_pb2_grpc,
 )
@@ -34,6 +36,7 @@ from hpcsched.rpc.metadata import STATUS_DETAILS, bearer_token
 from tests.support.fake_cluster import FakeAccounting, FakeCluster
 from tests.support.fake_jobs import FakeJobs
 from tests.support.fake_nodes import FakeNodes
+from tests.support.fake_templates import FakeTemplates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +69,7 @@ class FakeApi:
         self.variables: dict[str, str] = {}
         self.accounts: dict[str, Any] = {}
         self.tokens: dict[str, cluster_service_pb2.Token] = {}
+        self.templates: dict[str, template_service_pb2.JobTemplate] = {}
         self.requests: list[tuple[str, Any]] = []
         self.secrets: set[str] = set()
         self.faults: dict[str, list[Exception | grpc.StatusCode]] = defaultdict(list)
@@ -89,6 +93,8 @@ class FakeApi:
         add_accounts(cast("Any", FakeAccounting(self)), self._server)
         add_cluster = cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server
         add_cluster(cast("Any", FakeCluster(self)), self._server)
+        add_templates = template_service_pb2_grpc.add_TemplateServiceServicer_to_server
+        add_templates(cast("Any", FakeTemplates(self)), self._server)
         add_watches = watch_service_pb2_grpc.add_WatchServiceServicer_to_server
         add_watches(cast("Any", FakeWatches(self)), self._server)
         self.port = self._server.add_insecure_port("127.0.0.1:0")
