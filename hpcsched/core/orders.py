@@ -28,6 +28,8 @@ class DefineTask:
         environment: Cluster's, job's and task's variables merged, and what the
             scheduler provides.
         runtime_ms: Wall-clock limit of a process; 0: none.
+        exclusive: The job shares its nodes with nobody; for a node's own word on
+            ``pin``, not sent.
         substitute: Replace ``*`` by the element's value.
     """
 
@@ -47,6 +49,7 @@ class DefineTask:
     signal: int = 15
     role: Role = Role.MAIN
     pin: bool = True
+    exclusive: bool = False
     output_limit: int = 4096
     substitute: bool = False
 

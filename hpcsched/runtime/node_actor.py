@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
@@ -158,7 +159,7 @@ class NodeActor:
         if self.known_lost:
             self._lose(job_id)
         elif evictable and self.record.state is not NodeState.ONLINE:
-            self._evict(job_id)
+            self.evict(job_id)
 
     def closed(self, session: Session) -> None:
         """A stream has ended. The node may be back before anybody needs to know."""
@@ -320,6 +321,7 @@ class NodeActor:
             if key in session.defined:
                 return
             session.defined.add(key)
+            order = replace(order, pin=self.record.pins(order))
         elif isinstance(order, EndJob):
             session.defined = {key for key in session.defined if key[0] != order.job_id}
         self._outbox.append(order)
@@ -367,22 +369,24 @@ class NodeActor:
     def changed(self, before: NodeRecord) -> None:
         """The record is another one now: what does not belong there goes."""
         self._tell_scheduler()
+        if before.affinity is not self.record.affinity and self.session is not None:
+            self.session.defined.clear()  # what starts from now on is defined anew
         if not set(before.groups) <= set(self.record.groups):
             for job_id in sorted(self.jobs):
                 self._world.jobs.refresh_one(job_id)
         if self.record.state is not NodeState.ONLINE:
             for job_id, evictable in sorted(self.jobs.items()):
                 if evictable:
-                    self._evict(job_id)
+                    self.evict(job_id)
 
     def _lose(self, job_id: int) -> None:
         command = LoseNode(node_id=self.record.node_id, node=self.record.name)
         self._world.jobs.post(job_id, command)
 
-    def _evict(self, job_id: int) -> None:
+    def evict(self, job_id: int, why: str = "") -> None:
         """Stop what runs there (T24, T25); draining, only what has not started."""
-        drain = self.record.state is NodeState.DRAINING
+        drain = self.record.state is NodeState.DRAINING and not why
         command = EvictNode(
-            node_id=self.record.node_id, node=self.record.name, drain=drain
+            node_id=self.record.node_id, node=self.record.name, drain=drain, why=why
         )
         self._world.jobs.post(job_id, command)

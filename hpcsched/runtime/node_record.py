@@ -14,6 +14,7 @@ from hpcsched.store.base import NodeRow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hpcsched.core.orders import DefineTask
     from hpcsched.runtime.frames import Hello
 
 COMPUTE_NODES: Final = "ComputeNodes"
@@ -175,6 +176,16 @@ class NodeRecord:
             joined=tuple(name for name in self.joined if name != group),
             left=_with(self.left, group) if group in self.declared else self.left,
         )
+
+    def pins(self, order: DefineTask) -> bool:
+        """Are processes of a task bound to their cores on this node?"""
+        match self.affinity:
+            case Affinity.CLUSTER:
+                return order.pin
+            case Affinity.NON_EXCLUSIVE_JOBS:
+                return not order.exclusive
+            case _:
+                return self.affinity is Affinity.ALL_JOBS
 
     def view(
         self,

@@ -138,6 +138,13 @@ class NodeRegistry:
             actor.jobs.pop(job_id, None)
             self.look_at_drain(actor)
 
+    def outgrown(self, node_id: int, job_id: int) -> None:
+        """A job holds cores that the node has no longer: it leaves the node."""
+        actor = self._by_id[node_id]
+        unit = "core" if actor.record.cores == 1 else "cores"
+        why = f"node {actor.record.name} came back with {actor.record.cores} {unit}"
+        actor.evict(job_id, why)
+
     async def connect(
         self, hello: Hello, link: AgentLink, *, token_node: str
     ) -> Session:

@@ -90,6 +90,9 @@ class SchedulerActor:
         self.books.set_node(node, ready=ready)
         for demand in self._wide.again():
             self.waiting.put(demand.job_id, demand)
+        for job_id, held in self.books.held_on(node_id).items():
+            if max(held, default=-1) >= cores:
+                self._world.nodes.outgrown(node_id, job_id)
         self.wake()
 
     def update(
@@ -126,6 +129,10 @@ class SchedulerActor:
         books.mark_process(job_id, process if now or demand else None)
         if now != before:
             books.book(job_id, now)
+            for node_id, cores in now.items():
+                # It was given them before the node came back with fewer.
+                if node_id in books.nodes and max(cores) >= books.nodes[node_id].cores:
+                    self._world.nodes.outgrown(node_id, job_id)
         changed = books.note(job_id, holder if now else None)
         if changed:
             self._ignored.pop(job_id, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from node_agent.probes.cpulist import parse_cpu_list
+from node_agent.probes.hardware import addresses_v6, gpus, probe_hardware, processors
 from node_agent.probes.machine import (
     memory_bytes,
     os_name,
@@ -92,3 +93,50 @@ def test_this_machine_can_be_probed() -> None:
     assert machine.cores == len(os.sched_getaffinity(0))
     assert machine.memory_bytes > 1 << 20
     assert machine.load() >= 0
+
+
+def test_processors_are_known_by_model_and_highest_clock(tmp_path: Path) -> None:
+    put(tmp_path, "proc/cpuinfo", "model name\t: Fast  CPU\ncpu MHz\t: 1200.6\n")
+    assert processors(tmp_path) == ("Fast CPU", 1201)
+    path = "sys/devices/system/cpu/cpu3/cpufreq/cpuinfo_max_freq"
+    put(tmp_path, path, "3500000\n")
+    assert processors(tmp_path) == ("Fast CPU", 3500)
+    put(tmp_path, path, "garbage")
+    put(tmp_path, "proc/cpuinfo", "cpu MHz: nan\ncpu MHz: inf\n")
+
+    assert processors(tmp_path) == ("", 0)
+    assert processors(tmp_path / "none") == ("", 0)
+
+
+def test_gpus_are_found_by_their_drivers(tmp_path: Path) -> None:
+    assert gpus(tmp_path) == ()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        put(tmp_path, f"dev/{name}", "")
+    assert gpus(tmp_path) == ("NVIDIA GPU", "NVIDIA GPU")
+    put(tmp_path, "proc/driver/nvidia/gpus/0000:01/information", "Model:  A100\nX: 1")
+    put(tmp_path, "sys/class/kfd/kfd/topology/nodes/0/gpu_id", "0\n")
+    put(tmp_path, "sys/class/kfd/kfd/topology/nodes/1/gpu_id", "4711\n")
+    put(tmp_path, "sys/class/kfd/kfd/topology/nodes/1/name", "MI300\n")
+
+    assert gpus(tmp_path) == ("A100", "AMD MI300")
+
+
+def test_addresses_that_lead_nowhere_are_left_out(tmp_path: Path) -> None:
+    lines = (
+        "00000000000000000000000000000001 01 80 10 80       lo",
+        "fe800000000000000000000000000001 02 40 20 80     eth0",
+        "20010db8000000000000000000000007 02 40 00 80     eth0",
+        "garbage",
+        "zz 1 2 3 4 eth1",
+    )
+    put(tmp_path, "proc/net/if_inet6", "\n".join(lines))
+
+    assert addresses_v6(tmp_path) == ("eth0 2001:db8::7",)
+
+
+def test_this_machine_has_an_architecture_and_a_kernel() -> None:
+    found = probe_hardware()
+
+    assert found.architecture == os.uname().machine
+    assert found.kernel == os.uname().release
+    assert all(len(address.split()) == 2 for address in found.addresses)

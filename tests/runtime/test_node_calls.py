@@ -8,6 +8,7 @@ import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.states import UnitType
+from hpcsched.core.orders import DefineTask
 from hpcsched.core.views import Inventory
 from hpcsched.runtime.front import WatchQuery
 from hpcsched.runtime.node_calls import BUSY, DRAINING, IDLE, OFFLINE, RESERVED
@@ -277,3 +278,51 @@ async def test_offline_is_forced_where_nobody_waited_for_what_ran(bench: Bench) 
     assert [view.forced_offline for view in views] == [True, False]
     (view,) = await bench.head.online_nodes(ROOT, ["n1"], NO_ID)
     assert not view.forced_offline
+
+
+@pytest.mark.parametrize(
+    ("affinity", "shared", "exclusive"),
+    [(0, True, False), (1, True, True), (2, True, False), (3, False, False)],
+)
+async def test_a_nodes_own_word_on_affinity_counts_there(
+    bench: Bench, affinity: int, shared: bool, exclusive: bool
+) -> None:
+    agent = await bench.node("n1")
+    await update(bench, "n1", affinity=affinity) if affinity else None
+    await bench.until_state(await bench.submit(), "Finished")
+    await bench.until_state(await bench.submit(is_exclusive=True), "Finished")
+
+    found = [order.pin for order in agent.orders if isinstance(order, DefineTask)]
+    assert found == [shared, exclusive]
+
+
+async def test_a_changed_affinity_counts_for_what_starts_from_then_on(
+    bench: Bench,
+) -> None:
+    agent = await bench.node("n1", 1)
+    agent.plan = lambda _: (1.0, 0)
+    job_id = await bench.submit(a_sweep(4))
+    await bench.until_state(job_id, "Running")
+
+    await update(bench, "n1", affinity=3)
+    await bench.until_state(job_id, "Finished")
+
+    found = [order.pin for order in agent.orders if isinstance(order, DefineTask)]
+    assert found == [True, False]
+
+
+async def test_commands_neither_hold_up_a_drain_nor_end_with_offline(
+    bench: Bench,
+) -> None:
+    agent = await lasting(bench)
+    job = await bench.head.create_command(ROOT, ["n1"], a_task(), NO_ID)
+    await bench.clock.advance(1)
+    for drain in (True, False):
+        (view,) = await bench.head.offline_nodes(
+            ROOT, ["n1"], NO_ID, drain=drain, reason=""
+        )
+        assert view.state == 1  # Offline at once
+        assert len(agent.live) == 1
+    await bench.head.online_nodes(ROOT, ["n1"], NO_ID)
+
+    assert await bench.state(job.job_id) == "Running"

@@ -12,7 +12,12 @@ from hpcsched.agent.v1 import agent_service_pb2, order_pb2, report_pb2
 from hpcsched.core import orders
 from hpcsched.runtime.frames import HeadFrame, Welcome
 from hpcsched.services.convert_order import head_message
-from hpcsched.services.convert_report import agent_value
+from hpcsched.services.convert_report import (
+    LONGEST_FACT,
+    MOST_FACTS,
+    agent_value,
+    hello_value,
+)
 
 count = st.integers(-(1 << 31), (1 << 31) - 1)
 
@@ -124,3 +129,24 @@ def test_whatever_can_be_parsed_can_be_read(data: bytes) -> None:
         return
 
     agent_value(message)
+
+
+def test_what_a_node_says_about_itself_is_cut_to_what_is_bearable() -> None:
+    resources = report_pb2.Resources(
+        cores=4,
+        os="x" * 1000,
+        cpu_mhz=-5,
+        gpus=2,
+        gpu_info=["A100"] * 100,
+        addresses=["eth0 " + "1" * 500],
+        dns_suffix="example.org",
+    )
+
+    found = hello_value([report_pb2.Hello(node="n1", resources=resources)]).resources
+
+    assert found.cores == 4
+    assert found.inventory.os == "x" * LONGEST_FACT
+    assert (found.inventory.cpu_mhz, found.inventory.gpus) == (0, 2)
+    assert found.inventory.gpu_info == ("A100",) * MOST_FACTS
+    assert [len(text) for text in found.inventory.addresses] == [LONGEST_FACT]
+    assert found.inventory.dns_suffix == "example.org"

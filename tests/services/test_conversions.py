@@ -16,7 +16,7 @@ from hpcsched.core.job.states import JobState, JobType, NodeGroupOp, NodeLoss, U
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import EndReason, TaskState, TaskType
 from hpcsched.core.template.properties import KINDS, find
-from hpcsched.core.views import ClusterView
+from hpcsched.core.views import ClusterView, Inventory
 from hpcsched.jobfile import names
 from hpcsched.services.convert_job import job_message
 from hpcsched.services.convert_job_spec import (
@@ -324,3 +324,25 @@ def test_what_job_files_give_explicitly_are_properties_of_templates() -> None:
     fields = {*names.JOB.values(), "priority"} - names.NOT_OF_TEMPLATES
 
     assert {find(name) for name in fields} <= KINDS.keys()
+
+
+def test_what_is_said_of_a_node_can_be_shown() -> None:
+    inventory = Inventory(os="Linux", gpus=1, gpu_info=("A100",), cpu_mhz=3000)
+    node = node_message(
+        node_view(
+            state=2,
+            labels={"rack": "7"},
+            job_types=3,
+            affinity=3,
+            forced_offline=True,
+            inventory=inventory,
+        )
+    )
+
+    assert node.move_to_offline
+    assert node.forced_offline
+    assert dict(node.labels) == {"rack": "7"}
+    assert list(node.job_types) == [1, 2]
+    assert (node.os, node.gpus, node.cpu_mhz) == ("Linux", 1, 3000)
+    assert node.affinity == node_pb2.Node.AFFINITY_NO_JOBS
+    assert node.availability == node_pb2.Node.AVAILABILITY_ALWAYS_ON

@@ -277,11 +277,13 @@ class EvictNode:
 
     Attributes:
         drain: Let what runs there end; only what has not started is queued again.
+        why: For tasks that end because of it; empty: the node was taken offline.
     """
 
     node_id: int
     node: str
     drain: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,7 @@ def _definition(
         signal=settings.signal,
         role=Role.COMMAND if spec.node else _ROLES.get(spec.type, Role.MAIN),
         pin=pins(job, settings),
+        exclusive=job.spec.is_exclusive,
         output_limit=settings.output_limit,
         substitute=spec.type is not TaskType.BASIC,
     )

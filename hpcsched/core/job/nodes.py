@@ -171,7 +171,7 @@ def _evictions(turn: Turn, command: EvictNode) -> list[TaskMove]:
             key = (record.task_id, state, again)
             groups.setdefault(key, []).append(record.instance(row))
     end = S.FINISHED if job.pending_end is JobState.FINISHED else S.FAILED
-    text = f"node {command.node} was taken offline"
+    text = command.why or f"node {command.node} was taken offline"
     moves = []
     for (task_id, state, again), instances in groups.items():
         record = job.tasks[task_id - 1]

@@ -92,9 +92,10 @@ TASK_PROPERTIES: Final = _table(
 )
 NODE_PROPERTIES: Final = _table(
     *_of(Kind.NUMBER, "id", "cores", "sockets", "memory_bytes", "cores_in_use"),
-    *_of(Kind.TEXT, "name"),
-    *_of(Kind.TIME, "online_time", "offline_time"),
-    *_of(Kind.FLAG, "reachable"),
+    *_of(Kind.NUMBER, "running_tasks"),
+    *_of(Kind.TEXT, "name", "guid", "reason", "agent_version"),
+    *_of(Kind.TIME, "online_time", "offline_time", "join_time"),
+    *_of(Kind.FLAG, "reachable", "forced_offline"),
     Property(name="state", kind=Kind.NAME, numbers=_NODE_STATES, flags=True),
 )
 
