@@ -128,11 +128,7 @@ class SchedulerActor:
         books.mark_exclusive(job_id, exclusive=exclusive and bool(now or demand))
         books.mark_process(job_id, process if now or demand else None)
         if now != before:
-            books.book(job_id, now)
-            for node_id, cores in now.items():
-                # It was given them before the node came back with fewer.
-                if node_id in books.nodes and max(cores) >= books.nodes[node_id].cores:
-                    self._world.nodes.outgrown(node_id, job_id)
+            self._book(job_id, now)
         changed = books.note(job_id, holder if now else None)
         if changed:
             self._ignored.pop(job_id, None)
@@ -143,6 +139,15 @@ class SchedulerActor:
         elif news or changed or now != before:
             self._declined.discard(job_id)
             self.wake()
+
+    def _book(self, job_id: int, now: Cores) -> None:
+        """Note what a job holds now."""
+        self.books.book(job_id, now)
+        for node_id, cores in now.items():
+            node = self.books.nodes.get(node_id)
+            if node is not None and max(cores) >= node.cores:
+                # It was given them before the node came back with fewer.
+                self._world.nodes.outgrown(node_id, job_id)
 
     def _demand(self, job_id: int, demand: Demand | None) -> bool:
         """Note what a job wants; return whether that is news."""
