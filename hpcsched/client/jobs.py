@@ -285,6 +285,40 @@ class Jobs:
         answer = await self._connection.call(lambda s: s.jobs.CloneJob, request)
         return answer.job
 
+    async def exclude_nodes(
+        self, job_id: int, nodes: Iterable[str], *, request_id: str = ""
+    ) -> job_pb2.Job:
+        """Forbid nodes to a job; what runs there is stopped and queued again."""
+        request = job_service_pb2.AddExcludedNodesRequest(
+            job_id=job_id, nodes=nodes, request_id=self._id(request_id)
+        )
+        answer = await self._connection.call(lambda s: s.jobs.AddExcludedNodes, request)
+        return answer.job
+
+    async def allow_nodes(
+        self, job_id: int, nodes: Iterable[str], *, request_id: str = ""
+    ) -> job_pb2.Job:
+        """Allow excluded nodes again."""
+        request = job_service_pb2.RemoveExcludedNodesRequest(
+            job_id=job_id, nodes=nodes, request_id=self._id(request_id)
+        )
+        answer = await self._connection.call(
+            lambda s: s.jobs.RemoveExcludedNodes, request
+        )
+        return answer.job
+
+    async def allow_all_nodes(
+        self, job_id: int, *, request_id: str = ""
+    ) -> job_pb2.Job:
+        """Allow all excluded nodes again."""
+        request = job_service_pb2.ClearExcludedNodesRequest(
+            job_id=job_id, request_id=self._id(request_id)
+        )
+        answer = await self._connection.call(
+            lambda s: s.jobs.ClearExcludedNodes, request
+        )
+        return answer.job
+
     async def forget(self, job_ids: Iterable[int], *, request_id: str = "") -> None:
         """Delete the records of jobs that have ended."""
         request = job_service_pb2.ForgetJobsRequest(

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.scheduling.plan import propose
+from hpcsched.core.scheduling.words import what_rules_out
+from hpcsched.runtime.node_record import NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hpcsched.core.job.model import Job
     from hpcsched.core.scheduling.proposal import Reservation
+    from hpcsched.runtime.node_actor import NodeActor
     from hpcsched.runtime.world import World
 
 _SHOWN: Final = 8
@@ -79,6 +82,24 @@ def why_held_back(job: Job) -> list[str]:
     return [
         f"it waits for {_named(numbers)}, {kind}" for kind, numbers in waits.items()
     ]
+
+
+def why_not_these_nodes(world: World, job_id: int) -> list[str]:
+    """Return a sentence on nodes that a queued job cannot use, if there are any."""
+    if not world.scheduler.waiting.has(job_id):
+        return []
+    demand = world.scheduler.waiting[job_id]
+    known = ((actor.record.idle(), _why_not_ready(actor)) for actor in world.nodes)
+    text = what_rules_out(demand, known)
+    return [text] if text else []
+
+
+def _why_not_ready(actor: NodeActor) -> str:
+    if actor.ready:
+        return ""
+    if actor.record.state is not NodeState.ONLINE:
+        return actor.record.state.name.lower()
+    return "not ready" if actor.reachable else "unreachable"
 
 
 def _start(world: World, reservation: Reservation) -> str:

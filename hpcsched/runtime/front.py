@@ -79,6 +79,15 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """How to change the nodes that a job may not use, by name."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    clear: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPage:
     """Which tasks of a job to list; ``token`` is opaque text of the page before."""
 
@@ -211,6 +220,9 @@ class JobFront(EditFront, Protocol):
     async def configure_jobs(
         self, caller: Caller, job_ids: Sequence[int], request: Request
     ) -> Sequence[JobView]: ...
+    async def exclude_nodes(
+        self, caller: Caller, job_id: int, change: Exclusion, request: Request
+    ) -> JobView: ...
     async def clone_job(
         self, caller: Caller, job_id: int, request: Request
     ) -> JobView: ...

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.views import JobView, TaskView
-    from hpcsched.runtime.front import Request, Stop, TaskKey
+    from hpcsched.runtime.front import Exclusion, Request, Stop, TaskKey
     from hpcsched.runtime.mail import Ledger
 
 
@@ -107,6 +107,16 @@ class JobCalls(JobCreation):
         """Take back to Configuring in order; stop at the first refusal (J27)."""
         command = c.ConfigureJob(caller=caller)
         return await self._each(caller, job_ids, lambda: command, request)
+
+    async def exclude_nodes(
+        self, caller: Caller, job_id: int, change: Exclusion, request: Request
+    ) -> JobView:
+        """Forbid nodes to a job, or allow them again, all or none (api.md 4)."""
+        command = c.ExcludeNodes(
+            caller=caller, add=change.add, remove=change.remove, clear=change.clear
+        )
+        await self._once(caller, job_id, command, request)
+        return await self.get_job(caller, job_id, full=False)
 
     async def cancel_tasks(
         self,

@@ -14,10 +14,15 @@ from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.orders import PurgeJob
+from hpcsched.core.scheduling.words import needs
 from hpcsched.core.task.elements import HAS_OUTPUT
 from hpcsched.core.task.states import TaskState
 from hpcsched.runtime.demand import demand_of
-from hpcsched.runtime.explaining import why_held_back, why_it_waits
+from hpcsched.runtime.explaining import (
+    why_held_back,
+    why_it_waits,
+    why_not_these_nodes,
+)
 from hpcsched.runtime.families import CHILDREN_SHOWN
 from hpcsched.runtime.stored import stored_view
 
@@ -190,28 +195,23 @@ class JobReads:
         if held_back(job):
             return why_held_back(job)
         first = self._what_it_lacks(job, reason)
-        return [first, *why_it_waits(self._world, job.job_id)]
+        return [
+            first,
+            *why_not_these_nodes(self._world, job.job_id),
+            *why_it_waits(self._world, job.job_id),
+        ]
 
     def _what_it_lacks(self, job: Job, reason: PendingReason) -> str:
         demand = demand_of(job, self._settings, {})
         if demand is None:
             return "it waits for its nodes"
-        nodes = self._world.scheduler.usable_cores(demand)
-        wanted, there = demand.least, sum(nodes)
         match reason:
             case PendingReason.HIGHER_PRIORITY_JOB:
                 return "a job of higher priority goes first"
             case PendingReason.JOB_SUBMITTED_EARLIER:
                 return "a job that was submitted earlier goes first"
-            case _ if there < wanted:
-                return f"it needs {wanted} cores; the nodes that take work have {there}"
-            case _ if max(nodes, default=0) < demand.width:
-                return (
-                    f"its next task needs {demand.width} cores of one node; "
-                    f"the largest that takes work has {max(nodes, default=0)}"
-                )
             case _:
-                return f"it needs {wanted} cores, and not so many are free now"
+                return needs(demand, list(self._world.scheduler.books.ready.values()))
 
     def _why_task(self, job: Job, key: TaskKey) -> tuple[str, Sequence[str]]:
         view = self._task(job, key, full=False)

@@ -15,7 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.commands import EvictNode, LoseNode, SyncNode, TakeReports
+from hpcsched.core.job.commands import (
+    EvictNode,
+    LoseNode,
+    ReviewNodes,
+    SyncNode,
+    TakeReports,
+)
 from hpcsched.core.orders import DefineTask, EndJob, StopTasks
 from hpcsched.runtime.frames import HeadFrame, frame_parts
 from hpcsched.runtime.node_record import JobTypes, NodeState
@@ -372,8 +378,9 @@ class NodeActor:
         if before.affinity is not self.record.affinity and self.session is not None:
             self.session.defined.clear()  # what starts from now on is defined anew
         if not set(before.groups) <= set(self.record.groups):
+            review = ReviewNodes(node_id=self.record.node_id, node=self.record.name)
             for job_id in sorted(self.jobs):
-                self._world.jobs.refresh_one(job_id)
+                self._world.jobs.post(job_id, review)
         if self.record.state is not NodeState.ONLINE:
             for job_id, evictable in sorted(self.jobs.items()):
                 if evictable:

@@ -388,12 +388,3 @@ class SchedulerActor:
     def forget_node(self, node_id: int) -> None:
         """There is no such node any more; nobody holds anything there."""
         self.books.forget_node(node_id)
-
-    def usable_cores(self, demand: Demand) -> Sequence[int]:
-        """Return the cores of each node that takes work and that a job may use."""
-        return [
-            node.cores
-            for node in self.books.ready.values()
-            if node.name not in demand.excluded
-            if not demand.requested or node.name in demand.requested
-        ]

@@ -19,6 +19,7 @@ from hpcsched.services.convert_listing import conditions, projection, sort_keys
 from hpcsched.services.convert_time import seconds_of, seconds_since_epoch
 from hpcsched.services.cursors import Pages
 from hpcsched.services.edits import EditCalls
+from hpcsched.services.exclusions import ExclusionCalls
 from hpcsched.services.fitting import fitting
 from hpcsched.services.gate import caller
 from hpcsched.services.limits import MAX_BATCH, MAX_SPEC_BYTES, MAX_WAIT_S
@@ -46,6 +47,7 @@ LARGEST_PAGE = 1000
 
 class JobService(
     EditCalls,
+    ExclusionCalls,
     TaskCalls,
     CommandCalls,
     job_service_pb2_grpc.JobServiceServicer,

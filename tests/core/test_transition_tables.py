@@ -99,6 +99,11 @@ JOB_CALLS: dict[JobTrigger, tuple[Callable[[], c.Command], set[JobState], int]] 
         {J.CONFIGURING, J.QUEUED, J.RUNNING, *ENDED},
         -2147220961,
     ),
+    JobTrigger.EXCLUDE_NODES: (
+        lambda: c.ExcludeNodes(caller=ANN, add=("n1",)),
+        set(J) - {J.FINISHED, *ENDED},
+        -2147220884,
+    ),
     JobTrigger.HOLD: (
         lambda: c.HoldJob(caller=ANN),
         {J.QUEUED},
@@ -254,11 +259,11 @@ def test_every_trigger_of_a_task_is_walked() -> None:
 
 #: Commands that are no trigger of their own: test_inner_triggers, test_node_events,
 #: test_commands_on_nodes, test_preemption, test_modifying_tasks, test_holding,
-#: test_parents.
+#: test_parents, test_excluded_nodes.
 OTHERS = {
     *(c.TakeReports, c.LoseNode, c.EvictNode, c.SyncNode),
     *(c.StartCommand, c.HoldActivation, c.EndBackfill),
-    *(c.ModifyTask, c.ReleaseJob, c.NoteParent),
+    *(c.ModifyTask, c.ReleaseJob, c.NoteParent, c.ReviewNodes),
 }
 
 

@@ -55,6 +55,22 @@ REFUSED: list[tuple[str, Any, tuple[str, str]]] = [
     ("RequeueJobs", pb.RequeueJobsRequest(), ("REQUIRED_FIELD", "job_ids")),
     ("ConfigureJobs", pb.ConfigureJobsRequest(), ("REQUIRED_FIELD", "job_ids")),
     ("CloneJob", pb.CloneJobRequest(), ("REQUIRED_FIELD", "job_id")),
+    ("AddExcludedNodes", pb.AddExcludedNodesRequest(), ("REQUIRED_FIELD", "nodes")),
+    (
+        "AddExcludedNodes",
+        pb.AddExcludedNodesRequest(nodes=["n1"]),
+        ("REQUIRED_FIELD", "job_id"),
+    ),
+    (
+        "RemoveExcludedNodes",
+        pb.RemoveExcludedNodesRequest(job_id=1, nodes=["n1", ""]),
+        ("REQUIRED_FIELD", "nodes[1]"),
+    ),
+    (
+        "ClearExcludedNodes",
+        pb.ClearExcludedNodesRequest(),
+        ("REQUIRED_FIELD", "job_id"),
+    ),
     ("ForgetJobs", pb.ForgetJobsRequest(), ("REQUIRED_FIELD", "job_ids")),
     ("ExplainJob", pb.ExplainJobRequest(), ("REQUIRED_FIELD", "job_id")),
     (

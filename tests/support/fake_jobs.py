@@ -166,6 +166,31 @@ class FakeJobs:
 
         return self._api.answer("ForgetJobs", request, context, work)
 
+    def AddExcludedNodes(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            job = self._api.job(request.job_id)
+            job.excluded_nodes.extend(request.nodes)
+            return PB.AddExcludedNodesResponse(job=job)
+
+        return self._api.answer("AddExcludedNodes", request, context, work)
+
+    def RemoveExcludedNodes(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            job = self._api.job(request.job_id)
+            kept = [one for one in job.excluded_nodes if one not in request.nodes]
+            job.excluded_nodes[:] = kept
+            return PB.RemoveExcludedNodesResponse(job=job)
+
+        return self._api.answer("RemoveExcludedNodes", request, context, work)
+
+    def ClearExcludedNodes(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            job = self._api.job(request.job_id)
+            del job.excluded_nodes[:]
+            return PB.ClearExcludedNodesResponse(job=job)
+
+        return self._api.answer("ClearExcludedNodes", request, context, work)
+
     def CloneJob(self, request: Any, context: Any) -> Any:
         def work() -> Any:
             name = self._api.job(request.job_id).name

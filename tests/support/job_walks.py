@@ -9,8 +9,10 @@ from hpcsched.core.job import commands as c
 from hpcsched.core.job.states import JobState, JobType, NodeLoss
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.reports import EndDetail, LiveAttempt
+from hpcsched.core.scheduling.snapshot import NodeFree
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import EndReason, TaskType
+from tests.support.inventory import Nodes
 from tests.support.job_bench import (
     ANN,
     ROOT,
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 NAMES = ("", "a", "b", "c")
 NODES = (1, 2, 3)
+ODD = frozenset({"odd"})
+CLUSTER = Nodes(
+    *(NodeFree(n, f"n{n}", 4, groups=ODD if n % 2 else frozenset()) for n in NODES)
+)
 PARENTS = (1, 2)
 STANDS = (JobState.QUEUED, JobState.RUNNING, JobState.FAILED, *[JobState.FINISHED] * 3)
 COMMANDS = 0.05
@@ -39,6 +45,7 @@ SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6
 SELDOM |= {"modify": 5, "hold": 2, "note_parent": 8, "fail_activation": 1}
 SELDOM |= {"hold_activation": 2}
 SELDOM |= {"conclude": 4, "end_backfill": 3, "start_command": 3}
+SELDOM |= {"exclude": 3, "review": 3}
 OFTEN = {
     "take_verdict": 20,
     "grant": 60,
@@ -84,6 +91,8 @@ class Walk:
             max_cores=most,
             parent_job_ids=self.die.choice([()] * 5 + [PARENTS]),
             is_exclusive=self.exclusive,
+            node_groups=self.die.choice([()] * 5 + [("odd",)]),
+            inventory=CLUSTER,
         )
 
     @property
@@ -255,6 +264,15 @@ class Walk:
 
     def step_evict(self) -> None:
         self.bench.evict(self.node(), drain=self.flag())
+
+    def step_exclude(self) -> None:
+        some = self.die.sample([f"n{n}" for n in NODES], self.die.randint(0, 2))
+        add, remove = (some, ()) if self.flag() else ((), some)
+        self.ask(c.ExcludeNodes(caller=ANN, add=add, remove=remove, clear=self.flag()))
+
+    def step_review(self) -> None:
+        node = self.node()
+        self.bench.do(c.ReviewNodes(node_id=node, node=f"n{node}"))
 
     def step_sync(self) -> None:
         node, rebooted = self.node(), self.flag()

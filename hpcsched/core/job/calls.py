@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName
+from hpcsched.core.job.excluding import barred_nodes
 from hpcsched.core.job.model import Job, UsePhase
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -244,8 +245,11 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
     """J8, J11: take what is given; a job that no longer wants it keeps nothing."""
     job = turn.job
     uses: dict[int, tuple[Any, ...]] = {}
+    barred = barred_nodes(turn)  # excluded while the grant was under way
     for node_id, cores in command.cores.items():
         use = job.uses.get(node_id)
+        if node_id in barred:
+            continue
         if use is None:
             shape = command.shapes.get(node_id, ())
             uses[node_id] = (cores, int(UsePhase.NEW), False, *shape)
@@ -255,7 +259,7 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
         return
     sites = _known_sites(job, command)
     if job.state is JobState.QUEUED:
-        if held_back(job):
+        if held_back(job) or len(uses) < len(command.cores):
             return
         turn.emit(
             EventName.JOB_STARTED,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.core.job.exclusions import ExcludeNodes as ExcludeNodes  # noqa: PLC0414
+from hpcsched.core.job.exclusions import ReviewNodes as ReviewNodes  # noqa: PLC0414
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -380,6 +383,8 @@ Command = (
     | GrantCores
     | PreemptCores
     | EndBackfill
+    | ExcludeNodes
+    | ReviewNodes
     | TakeReports
     | LoseNode
     | EvictNode

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_out
 from hpcsched.core.job.commandjob import start_command
+from hpcsched.core.job.excluding import exclude_nodes, review_nodes
 from hpcsched.core.job.filtering import (
     fail_activation,
     hold_activation,
@@ -133,6 +134,8 @@ HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.GrantCores: grant_cores,
     c.PreemptCores: preempt_cores,
     c.EndBackfill: end_backfill,
+    c.ExcludeNodes: exclude_nodes,
+    c.ReviewNodes: review_nodes,
     c.TakeReports: take_reports,
     c.LoseNode: lose_node,
     c.EvictNode: evict_node,

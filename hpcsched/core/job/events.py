@@ -68,6 +68,7 @@ class EventName(StrEnum):
     NODE_PREP_FAILED = "NodePrepFailed"
     NODE_RELEASING = "NodeReleasing"
     NODE_DROPPED = "NodeDropped"
+    NODES_EXCLUDED = "NodesExcluded"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -140,10 +140,27 @@ def lost_moves(turn: Turn, rows: _Rows, reason: EndReason) -> list[TaskMove]:
 
 def evict_node(turn: Turn, command: EvictNode) -> None:
     """T24, T25: stop what runs there; rerunnable tasks are queued again."""
-    job = turn.job
-    use = job.uses.get(command.node_id)
+    use = turn.job.uses.get(command.node_id)
     if use is None:
         return
+    text = command.why or f"node {command.node} was taken offline"
+    moves, encoded = leaving(turn, use, text, drain=command.drain)
+    if moves or encoded is not None:
+        uses: _Uses = {} if encoded is None else {use.node_id: encoded}
+        turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
+
+
+def leaving(
+    turn: Turn, use: NodeUse, text: str, *, drain: bool = False
+) -> tuple[list[TaskMove], tuple[Any, ...] | None]:
+    """Return the moves and the change of a node that the job has to leave.
+
+    Args:
+        turn: Of the job.
+        use: What it holds there.
+        text: Why, for tasks that end because of it.
+        drain: What runs there may end.
+    """
     phase = UsePhase.LEAVING
     if use.phase is UsePhase.RELEASING:
         phase = UsePhase.RELEASING
@@ -151,27 +168,24 @@ def evict_node(turn: Turn, command: EvictNode) -> None:
     if use.phase.lost:
         phase = UsePhase.LOST_LEAVING  # what runs there nobody can stop now
     else:
-        moves = _evictions(turn, command)
-    if moves or phase is not use.phase:
-        uses: _Uses = {use.node_id: _phase(use, phase)}
-        turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
+        moves = _evictions(turn, use.node_id, text, drain=drain)
+    return moves, None if phase is use.phase else _phase(use, phase)
 
 
-def _evictions(turn: Turn, command: EvictNode) -> list[TaskMove]:
+def _evictions(turn: Turn, node_id: int, text: str, *, drain: bool) -> list[TaskMove]:
     job = turn.job
     groups: dict[tuple[int, int, bool], list[int]] = {}
-    everything = (rows_on(job, command.node_id), held_rows(job, command.node_id))
+    everything = (rows_on(job, node_id), held_rows(job, node_id))
     for record, row in chain(*everything):
         state = job.table_of(record).state[row]
         again = record.spec.is_rerunnable and record.ordinary
         again = again and job.state is JobState.RUNNING and not record.spec.node
-        spared = command.drain and not (state == S.DISPATCHING and again)
+        spared = drain and not (state == S.DISPATCHING and again)
         release = record.spec.type is TaskType.NODE_RELEASE
         if not (spared or release or state == S.CANCELING):
             key = (record.task_id, state, again)
             groups.setdefault(key, []).append(record.instance(row))
     end = S.FINISHED if job.pending_end is JobState.FINISHED else S.FAILED
-    text = command.why or f"node {command.node} was taken offline"
     moves = []
     for (task_id, state, again), instances in groups.items():
         record = job.tasks[task_id - 1]

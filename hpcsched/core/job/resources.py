@@ -42,6 +42,10 @@ def lack_resources(turn: Turn) -> bool:
     failed = [e for e, _ in turn.events if e.name is EventName.NODE_PREP_FAILED]
     code = codes.NODE_PREP_FAILURE if failed else codes.RESOURCE_FAILURE
     text = failed[-1].message if failed else "the nodes that are left do not suffice"
+    if job.eased and not failed:
+        # People took nodes from it: no error either.
+        _give_back(turn, text)
+        return True
     if job.auto_requeue_count < turn.settings.job_retries:
         turn.emit(
             EventName.JOB_LOST_RESOURCES,
@@ -94,11 +98,16 @@ def _exchange(turn: Turn) -> bool:
         return False
     if not is_stuck(job):
         return False
+    _give_back(turn, "the nodes that the job holds can not run its next task")
+    return True
+
+
+def _give_back(turn: Turn, text: str) -> None:
+    """Queue the job again without holding it against it."""
     turn.emit(
         EventName.JOB_LOST_RESOURCES,
         path=(JobState.QUEUED,),
         patch={"start_time": None},
-        uses=dict.fromkeys(job.uses),
-        message="the nodes that the job holds can not run its next task",
+        uses=dict.fromkeys(turn.job.uses),
+        message=text,
     )
-    return True

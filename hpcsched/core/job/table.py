@@ -44,6 +44,7 @@ class JobTrigger(StrEnum):
     VERDICT = "verdict of the submission filter"
     FAIL_ACTIVATION = "failed by the activation filter"
     ADD_TASKS = "add tasks"
+    EXCLUDE_NODES = "exclude nodes"
     SUBMIT_TASKS = "submit tasks"
     CONCLUDE = "conclude service"
 
@@ -159,6 +160,7 @@ JOB_TABLE: Final[tuple[Row, ...]] = (
         _REJECTED,
     ),
     _row("T1", _ALIVE, _T.ADD_TASKS, ()),
+    _row("excluded nodes", (*_ALIVE, S.FINISHING, S.CANCELING), _T.EXCLUDE_NODES, ()),
     _row("T3", _ALIVE, _T.SUBMIT_TASKS, ()),
     _row(
         "ServiceConclude",
@@ -172,6 +174,7 @@ _REFUSAL: Final[Mapping[JobTrigger, str]] = {
     _T.SUBMIT: "JOB_NOT_CONFIGURING",
     _T.CANCEL: "INVALID_CANCEL_JOB_STATE",
     _T.FORCE_CANCEL: "INVALID_CANCEL_JOB_STATE",
+    _T.EXCLUDE_NODES: "INVALID_EXCLUSION_STATE",
     _T.CONFIGURE: "JOB_NOT_CONFIGURABLE",
     _T.CONCLUDE: "SERVICE_NOT_CONCLUDABLE",
     _T.HOLD: "HOLD_STATE",

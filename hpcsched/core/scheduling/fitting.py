@@ -10,6 +10,7 @@ whole nodes; nothing that somebody else holds a part of.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcsched.core.job.states import PendingReason, UnitType
@@ -98,6 +99,29 @@ def use_up(demand: Demand, grant: Grant, nodes: Mapping[int, NodeFree]) -> int:
             new = [core for core in before if core in taken]
             node.booked += demand.process.booked(node, new)
     return total
+
+
+def where_it_is(
+    demand: Demand, have: Cores, nodes: Mapping[int, NodeFree]
+) -> Demand | None:
+    """Return what a job asks for, narrowed to the node or the groups that it is in.
+
+    Args:
+        demand: Of a job that may be bound by what it holds.
+        have: Node to cores that it holds.
+        nodes: Those that take work, full ones included.
+
+    Returns:
+        The demand; None: it can have nothing more.
+    """
+    if not have or not (demand.single or demand.one_group):
+        return demand
+    mine = [nodes[n] for n, cores in have.items() if cores and n in nodes]
+    if demand.single:
+        names = frozenset(node.name for node in mine)
+        return replace(demand, requested=names) if names else None
+    groups = demand.groups.intersection(*(node.groups for node in mine))
+    return replace(demand, groups=groups) if groups else None
 
 
 def missing(demand: Demand, have: Cores) -> int:

@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.scheduling.claiming import Claims, some
+from hpcsched.core.scheduling.fitting import where_it_is
 from hpcsched.core.scheduling.proposal import Plan
 from hpcsched.core.scheduling.reserving import reserve
 from hpcsched.core.scheduling.room import Room, gained
@@ -121,6 +122,10 @@ class Line:
         if holder is not None and (holder.owing or holder.yields):
             return
         have = self._shot.held.get(job_id, {})
+        bound = where_it_is(demand, have, self._shot.nodes)
+        if bound is None:
+            return
+        demand = bound
         grant = self._more(demand, have)
         waits = self.plan.reservation is not None
         if self._policy.grow_by_preemption and not waits:
@@ -129,7 +134,8 @@ class Line:
 
     def grow(self, demand: Demand, have: Cores) -> int:
         """Let a running job have more; return how many cores."""
-        return gained(self._more(demand, have), have)
+        bound = where_it_is(demand, have, self._shot.nodes)
+        return 0 if bound is None else gained(self._more(bound, have), have)
 
     def _more(self, demand: Demand, have: Cores) -> Grant:
         holder = self._shot.holders.get(demand.job_id)

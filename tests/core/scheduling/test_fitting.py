@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hpcsched.core.job.states import NodeGroupOp, PendingReason, UnitType
 from hpcsched.core.scheduling.eligibility import RuledOut, ruled_out
 from hpcsched.core.scheduling.fitting import fit, misfit, use_up
+from hpcsched.core.scheduling.plan import plan
 from hpcsched.core.scheduling.preference import (
     OrderByError,
     parse_order_by,
@@ -21,6 +22,7 @@ from hpcsched.core.scheduling.snapshot import Demand, NodeFree
 
 SOCKET, NODE = UnitType.SOCKET, UnitType.NODE
 GIB = 1 << 30
+GROUPED: dict[str, Any] = {"groups": "a b", "group_op": NodeGroupOp.UNIFORM}
 
 
 def node(
@@ -336,3 +338,19 @@ def test_a_grant_is_whole_units_of_what_was_free_and_never_too_little(
         assert misfit(wish, nodes) is None
         if wish.one_group:
             assert any(all(g in by_id[n].groups for n in got) for g in wish.groups)
+
+
+def test_a_job_that_is_bound_to_where_it_is_grows_there_though_its_node_is_full() -> (
+    None
+):
+    full, near, far = (
+        node(1, 2, taken=2, groups="b"),
+        node(2, 2, groups="b"),
+        node(3, 9, groups="a"),
+    )
+    have = {1: {1: (0, 1)}}
+    grown = plan([demand(0, 9, running=True, **GROUPED)], [full, near, far], have)
+    single = demand(0, 9, running=True, single=True)
+
+    assert {n: len(cores) for n, cores in grown.grants[1].items()} == {2: 2}
+    assert plan([single], [full, near, far], have).grants == {}
