@@ -135,7 +135,7 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Project", job.project),
             ("State", short(job_state(job.state))),
             ("Tasks", f"{counts.total}: " + (", ".join(states) or "none")),
-            ("Progress", f"{job.progress}%"),
+            ("Progress", f"{job.progress}% {job.progress_message}".rstrip()),
             ("Priority", job.priority),
             ("Cores", f"{job.allocated_cores} of {job.min_cores}-{job.max_cores}"),
             ("Nodes", fold(job.allocated_nodes) if job.allocated_nodes else ""),
@@ -149,6 +149,9 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Ended", shown(job, "end_time")),
             ("Requeued", job.requeue_count or ""),
             ("Waits for", "" if job.pending_reason == "None" else job.pending_reason),
+            ("Held until", shown(job, "hold_until")),
+            ("Parents", " ".join(map(str, job.parent_job_ids))),
+            ("Children", " ".join(map(str, job.child_job_ids))),
             ("Message", job.error_message),
             ("Labels", " ".join(f"{k}={v}" for k, v in job.custom_properties.items())),
         )

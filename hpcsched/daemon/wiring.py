@@ -21,6 +21,7 @@ from hpcsched.common.rng import SystemIds
 from hpcsched.common.sdnotify import Notifier
 from hpcsched.daemon.config import ConfigError
 from hpcsched.rpc.credentials import CredentialsError, TlsFiles
+from hpcsched.runtime.blobs import KEY_BYTES
 from hpcsched.runtime.filter_process import FilterProcesses, prepare_filters
 from hpcsched.runtime.head import Head
 from hpcsched.runtime.submission import FilterKit
@@ -33,7 +34,12 @@ from hpcsched.store.errors import (
     StoreFormatError,
 )
 from hpcsched.store.opener import open_store
-from hpcsched.store.state_directory import lock_state_directory, prepare_state_directory
+from hpcsched.store.state_directory import (
+    BLOB_KEY_FILE,
+    lock_state_directory,
+    prepare_state_directory,
+    secret_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +150,7 @@ class _Daemon:
                 local_address=str(clients),
                 filters=FilterKit(programs=filters, documents=XmlDocuments()),
                 on_log_level=self._log_at,
+                blob_key=secret_file(self._state / BLOB_KEY_FILE, KEY_BYTES, ids),
             )
             servers = Servers(head, self._clock, ids)
             bound = servers.bind(clients, agents, tls)

@@ -196,7 +196,7 @@ class JobCreation(JobReads):
             check_known(spec, least, self._world.nodes)
             self._check_task_nodes(new.tasks)
             check_values(spec, template)
-        return replace(new, spec=spec)
+        return NewJob(spec=spec, tasks=self._world.blobs.sealed(new.tasks))
 
     def _check_task_nodes(self, tasks: Iterable[TaskSpec]) -> None:
         """Refuse nodes and groups of tasks that are not there."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.runtime.job_calls import JobCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.views import JobView, TaskView
@@ -41,13 +41,21 @@ class EditCalls(JobCalls):
         command = c.ModifyTask(
             caller=caller,
             task_id=task_id,
-            changes=edit.changes,
+            changes=self._sealed(edit),
             entries=edit.entries,
             expected_revision=edit.expected_revision,
         )
         await self._once(caller, job_id, command, request)
         (view,) = await self._tasks(caller, job_id, [(task_id, 0)])
         return view
+
+    def _sealed(self, edit: Edit) -> Mapping[str, Any]:
+        """Return the changes as they are stored."""
+        blob = edit.changes.get("user_blob")
+        if not blob:
+            return edit.changes
+        sealed = self._world.blobs.seal(blob, "spec")
+        return {**edit.changes, "user_blob": sealed}
 
     async def hold_jobs(
         self,

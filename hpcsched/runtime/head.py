@@ -10,6 +10,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.accounting_calls import AccountingCalls
+from hpcsched.runtime.blobs import Blobs
 from hpcsched.runtime.cleaning import LAST_CLEANUP, Cleaning
 from hpcsched.runtime.cluster_calls import ClusterCalls
 from hpcsched.runtime.durable import written
@@ -86,6 +87,7 @@ class Head(
         local_address: str = "",
         filters: FilterKit | None = None,
         on_log_level: Callable[[str], None] = lambda _: None,
+        blob_key: bytes | None = None,
     ) -> None:
         self._spawned: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         scene = Scene(cluster=name, head=local_address, node_names={})
@@ -97,6 +99,7 @@ class Head(
             spawn=self._spawn,
             scene=scene,
         )
+        self._world.blobs = Blobs(blob_key, ids)
         self._filters = filters
         self._world.submissions = SubmissionFilters(
             self._world, filters, self._check_nodes

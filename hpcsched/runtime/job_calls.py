@@ -50,7 +50,8 @@ class JobCalls(JobCreation):
         if not tasks:
             raise HpcError("REQUIRED_FIELD", field="tasks")
         self._check_task_nodes(tasks)
-        command = c.AddTasks(caller=caller, tasks=tuple(tasks), submit=submit)
+        sealed = self._world.blobs.sealed(tasks)
+        command = c.AddTasks(caller=caller, tasks=sealed, submit=submit)
         ids: Sequence[int] = await self._once(caller, job_id, command, request)
         return ids
 

@@ -242,7 +242,7 @@ class JobReads:
 
         def look(job: Job) -> tuple[TaskView, bool]:
             caller.require_operator(job.owner, f"read the tasks of job {job_id}")
-            view = self._task(job, task, full=full)
+            view = self._read_by(caller, job, self._task(job, task, full=full))
             record = job.tasks[task[0] - 1]
             if record.has_elements and not task[1]:
                 return view, False
@@ -267,6 +267,14 @@ class JobReads:
         if record.has_elements and not instance:
             return master_view(job, record, self._world.name_of, full=full)
         return task_view(job, record, instance, self._world.name_of, full=full)
+
+    def _read_by(self, caller: Caller, job: Job, view: TaskView) -> TaskView:
+        """Open the submitter's blob for the submitter, and for nobody else."""
+        if view.spec is None or not view.spec.user_blob:
+            return view
+        if caller.user != job.owner:
+            return replace(view, spec=replace(view.spec, user_blob=b""))
+        return replace(view, spec=self._world.blobs.opened(view.spec))
 
     async def _tasks(
         self, caller: Caller, job_id: int, keys: Sequence[TaskKey]
@@ -304,7 +312,9 @@ class JobReads:
                 raise HpcError("TASK_NOT_FOUND", job_id=job_id, task=name)
             found, token = search_tasks(job, search)
             views = [
-                self._show(job, record, instance, full=page.full)
+                self._read_by(
+                    caller, job, self._show(job, record, instance, full=page.full)
+                )
                 for record, instance in found
             ]
             return views, token

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
+    from hpcsched.runtime.blobs import Blobs
     from hpcsched.runtime.families import Families
     from hpcsched.runtime.feed import Feed
     from hpcsched.runtime.mailer import Mailer
@@ -55,6 +56,7 @@ class World:
     pools: Mapping[str, int] = field(default_factory=lambda: {DEFAULT_POOL: 1})
     submissions: SubmissionFilters = field(init=False)
     families: Families = field(init=False)
+    blobs: Blobs = field(init=False)
     stopping: bool = False
 
     @property

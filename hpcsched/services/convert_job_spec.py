@@ -184,6 +184,7 @@ def task_spec(message: task_pb2.TaskSpec, field: str) -> TaskSpec:
         ),
         custom_properties=dict(message.custom_properties),
         group_id=message.group_id,
+        user_blob=message.user_blob,
     )
 
 
@@ -293,6 +294,7 @@ def task_spec_message(spec: TaskSpec) -> task_pb2.TaskSpec:
         grace_period=None if spec.grace is None else duration(spec.grace),
         custom_properties=spec.custom_properties,
         group_id=spec.group_id,
+        user_blob=spec.user_blob,
     )
     if spec.is_sweep and not spec.lines:
         message.start_value = spec.start

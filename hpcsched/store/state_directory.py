@@ -5,11 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.store.errors import StateDirectoryError, StateLockedError
 
+if TYPE_CHECKING:
+    from hpcsched.common.rng import Ids
+
 LOCK_FILE: Final = "head.lock"
+BLOB_KEY_FILE: Final = "blob.key"
+"""Key of users' blobs; a copy of the store alone does not give them away."""
 
 #: File systems whose locks and syncs another machine keeps, or does not.
 NETWORK_FILE_SYSTEMS: Final = frozenset(
@@ -92,6 +97,38 @@ def lock_state_directory(path: Path) -> StateLock:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
     return StateLock(descriptor)
+
+
+def secret_file(path: Path, size: int, ids: Ids) -> bytes:
+    """Return the bytes of a secret that only we can read; it is made if it is missing.
+
+    Args:
+        path: The file; its directory exists.
+        size: Bytes of the secret.
+        ids: Where chance comes from.
+
+    Raises:
+        StateDirectoryError: the file has another size: it is not ours, or is damaged.
+        OSError: it cannot be read or made.
+    """
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.new")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(draft, flags, 0o600)
+        try:
+            os.write(descriptor, ids.token_bytes(size))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        draft.rename(path)
+        sync_directory(path.parent)
+    secret = path.read_bytes()
+    if len(secret) != size:
+        problem = (
+            f"{path} has {len(secret)} bytes, not {size}; restore it, or remove it"
+        )
+        raise StateDirectoryError(problem)
+    return secret
 
 
 def sync_directory(path: Path) -> None:

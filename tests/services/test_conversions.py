@@ -118,6 +118,7 @@ TASK_SPECS = st.builds(
     grace=st.none() | seconds,
     custom_properties=pairs,
     group_id=count,
+    user_blob=st.binary(max_size=4),
 )
 RANGES = st.builds(
     lambda spec, start, end, step: replace(

@@ -32,6 +32,7 @@ class TaskSpec:
         critical: fail_job_on_failure; None: not given.
         critical_count: fail_job_on_failure_count; 0: not given.
         grace: Seconds between signal and kill; None: the cluster's.
+        user_blob: Bytes of the submitter's, encrypted; nobody else reads them back.
         group_id: Number of its group in the reference's job files; 0: none.
         node: Name of the one node on which the task of a command runs.
     """
@@ -68,6 +69,7 @@ class TaskSpec:
     grace: float | None = None
     custom_properties: Mapping[str, str] = field(default_factory=dict)
     group_id: int = 0
+    user_blob: bytes = b""
     node: str = ""
 
     @property
