@@ -133,8 +133,9 @@ def node_reasons(node: node_pb2.Node) -> Sequence[str]:
     if node.state == NODE.STATE_OFFLINE:
         reasons.append("it is Offline: hpc node online lets it take work")
     if node.state == NODE.STATE_DRAINING:
-        left = node.running_tasks
-        reasons.append(f"it is Draining: {left} tasks still run there")
+        jobs = ",".join(str(job_id) for job_id in node.job_ids)
+        left = f": what runs there, of jobs {jobs}, may end" if jobs else ""
+        reasons.append(f"it is Draining{left}")
     if node.reason and node.state != NODE.STATE_ONLINE:
         reasons.append(f"the administrator says: {node.reason}")
     if node.job_types and NODE.JOB_TYPE_BATCH not in node.job_types:

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -147,13 +148,13 @@ class _Daemon:
                 ids=ids,
                 name=config.cluster.name,
                 version=version("hpcsched"),
-                local_address=str(clients),
                 filters=FilterKit(programs=filters, documents=XmlDocuments()),
                 on_log_level=self._log_at,
                 blob_key=secret_file(self._state / BLOB_KEY_FILE, KEY_BYTES, ids),
             )
             servers = Servers(head, self._clock, ids)
             bound = servers.bind(clients, agents, tls)
+            head.listens_at(str(bound[0].as_seen(socket.gethostname())))
             await head.recover()
             await self._bootstrap(head)
             for number in (signal.SIGTERM, signal.SIGINT):

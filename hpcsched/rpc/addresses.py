@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 #: Where clients find a head.
@@ -35,6 +35,18 @@ class Address:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    def as_seen(self, host: str) -> Address:
+        """Return where others find what listens here: never ``0.0.0.0`` or ``[::]``.
+
+        Args:
+            host: This machine's name, for what listens on all its addresses.
+        """
+        try:
+            everywhere = ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            everywhere = False
+        return replace(self, host=host) if everywhere else self
 
     @property
     def is_loopback(self) -> bool:

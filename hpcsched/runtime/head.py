@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
@@ -70,7 +71,6 @@ class Head(
         ids: Where chance comes from.
         name: Name of the cluster.
         version: Version of the program.
-        local_address: Where clients find the head, as tasks are told.
         filters: What runs filter programs; None: it can run none.
         on_log_level: Called with the text of EventLogLevel where one was set, at the
             start and when it changes.
@@ -84,13 +84,12 @@ class Head(
         ids: Ids,
         name: str,
         version: str,
-        local_address: str = "",
         filters: FilterKit | None = None,
         on_log_level: Callable[[str], None] = lambda _: None,
         blob_key: bytes | None = None,
     ) -> None:
         self._spawned: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
-        scene = Scene(cluster=name, head=local_address, node_names={})
+        scene = Scene(cluster=name, head="", node_names={})
         self._world = World(
             store=store,
             clock=clock,
@@ -120,6 +119,10 @@ class Head(
         self._term = 0
         self._over = False
         self.serving = False
+
+    def listens_at(self, address: str) -> None:
+        """Take where clients find the head, which tasks and filters are told."""
+        self._world.scene = replace(self._world.scene, head=address)
 
     async def recover(self) -> None:
         """Load what the store has, and begin a new term; nothing is sent yet."""

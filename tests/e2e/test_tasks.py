@@ -44,6 +44,7 @@ def test_a_task_finds_its_place_in_the_cluster_in_its_environment(
     assert found["CCP_JOBID"] == str(job_id)
     assert found["CCP_JOBNAME"] == "env"
     assert found["CCP_JOBTYPE"] == "Batch"
+    assert found["CCP_SCHEDULER"] == cluster.address
     assert found["CCP_TASKID"] == "1"
     assert found["CCP_TASKINSTANCEID"] == "0"
     assert found["CCP_NODES"] == f"1 {node} 2"

@@ -72,3 +72,18 @@ def test_only_addresses_of_this_machine_are_loopback(
     host: str, *, is_loopback: bool
 ) -> None:
     assert Address(host, 7470).is_loopback is is_loopback
+
+
+@pytest.mark.parametrize(
+    ("listening", "seen"),
+    [
+        ("0.0.0.0:7470", "head01:7470"),
+        ("[::]:7470", "head01:7470"),
+        ("192.0.2.7:99", "192.0.2.7:99"),
+        ("head.example.org:7470", "head.example.org:7470"),
+    ],
+)
+def test_what_listens_everywhere_is_found_by_its_machines_name(
+    listening: str, seen: str
+) -> None:
+    assert str(parse_address(listening, 1).as_seen("head01")) == seen
