@@ -33,16 +33,16 @@ the reference scheduler's (`hresult` in the metadata) where it has one. *Status*
 of gRPC; `hpc` ends with 4 for `PERMISSION_DENIED` and `UNAUTHENTICATED`, else with 1.
 """
 _JOB_FILES: Final = """\
-What a job file may say (`hpc job submit --file`, `hpc job new --file`, `hpc job export`).
-In XML these are attributes of `Job` and `Task` (of any case, in the reference's
-namespaces or none); in JSON and TOML they are keys of a job and of its `tasks`. What the
-scheduler writes beside them (states, times, counts) is passed over when a file is read.
-An attribute that is not known is passed over with a warning; an unknown key is refused.
+What a job file may say (`hpc job submit --file`, `hpc job new --file`,
+`hpc job export`). In XML these are attributes of `Job` and `Task`, of any case, in the
+reference's namespaces or none; in JSON and TOML keys of a job and of its `tasks`. What
+the scheduler writes beside them (states, times, counts) is passed over when a file is
+read. An attribute that is not known is passed over with a warning; an unknown key is
+refused.
 
-`Priority` takes a band's name or a number, as `priority` does. Variables are
-`EnvironmentVariables/Variable` with `Name` and `Value`, and `environment`; pairs of your
-own are `CustomProperties/Term`, and `custom_properties`. Keys that the reference has no
-name for are attributes of our own namespace in XML.
+Variables are `EnvironmentVariables/Variable` with `Name` and `Value`, or `environment`;
+pairs of your own `CustomProperties/Term`, or `custom_properties`. What has no name in
+the reference is an attribute of our own namespace in XML.
 """
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hpcsched.common.units import UnitError, parse_duration
+from hpcsched.common.units import UnitError, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +76,22 @@ class DurationType(click.ParamType[float]):
             return value
         try:
             return parse_duration(value)
+        except UnitError as error:
+            self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
+
+
+class MemoryType(click.ParamType[int]):
+    """Mebibytes, from a size such as ``512M`` or ``4G``; a part of one counts whole."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return -(-parse_size(value) // (1 << 20))
         except UnitError as error:
             self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
 
@@ -276,6 +292,7 @@ class NodesType(click.ParamType[tuple[str, ...]]):
 
 
 DURATION: Final = DurationType()
+MEMORY: Final = MemoryType()
 CORES: Final = CoresType()
 ARRAY: Final = ArrayType()
 PRIORITY: Final = PriorityType()

@@ -17,6 +17,7 @@ from hpcsched.cli.arguments import (
     DURATION,
     JOBS_LIST,
     LIST,
+    MEMORY,
     NODES,
     PAIR,
     PRIORITY,
@@ -97,6 +98,35 @@ JOB_ONLY: Final[Sequence[_Option]] = (
             "type": PRIORITY,
             "metavar": "0..4000|NAME",
             "help": "Or lowest, belownormal, normal, abovenormal, highest.",
+        },
+    ),
+    (
+        ("--template",),
+        {"metavar": "NAME", "help": "Its defaults and limits hold (Default)."},
+    ),
+    (
+        ("--mem",),
+        {
+            "type": MEMORY,
+            "metavar": "SIZE",
+            "help": "Memory of one process: no more of them go to a node than fit.",
+        },
+    ),
+    (
+        ("--group",),
+        {
+            "type": LIST,
+            "multiple": True,
+            "metavar": "GROUP,…",
+            "help": "Only nodes of these groups.",
+        },
+    ),
+    (
+        ("--group-op",),
+        {
+            "type": click.Choice(["intersect", "uniform", "union"]),
+            "help": "Nodes in all the groups (intersect), all from a single one of "
+            "them (uniform), or in any (union).",
         },
     ),
     (

@@ -30,6 +30,12 @@ UNITS: Final = {
     "nodes": job_pb2.UNIT_TYPE_NODE,
 }
 
+GROUP_OPS: Final = {
+    "intersect": job_pb2.NODE_GROUP_OP_INTERSECT,
+    "uniform": job_pb2.NODE_GROUP_OP_UNIFORM,
+    "union": job_pb2.NODE_GROUP_OP_UNION,
+}
+
 CLIENT_SOURCE: Final = "hpc"
 
 
@@ -50,7 +56,10 @@ class Given(TypedDict, total=False):
     exclude: Sequence[Sequence[str]]
     exclusive: bool
     can_preempt: bool
-    group: str | None
+    group: str | Sequence[Sequence[str]] | None
+    group_op: str | None
+    template: str | None
+    mem: int | None
     hold_until: float | None
     parent: Sequence[Sequence[int]]
     run_until_canceled: bool
@@ -94,6 +103,8 @@ def job_spec(given: Given, *, directory: Path) -> job_pb2.JobSpec:
         valid_exit_codes=",".join(joined(given.get("valid_exit") or ())),
         task_execution_failure_retry_limit=given.get("retries") or 0,
         client_source=CLIENT_SOURCE,
+        job_template=given.get("template") or "",
+        estimated_process_memory=given.get("mem") or 0,
         parent_job_ids=dict.fromkeys(
             one for part in given.get("parent") or () for one in part
         ),
@@ -107,6 +118,12 @@ def job_spec(given: Given, *, directory: Path) -> job_pb2.JobSpec:
     priority = given.get("priority")
     if priority is not None:
         spec.priority = priority
+    groups = given.get("group")
+    if groups and not isinstance(groups, str):
+        spec.node_groups.extend(joined(groups))
+    group_op = given.get("group_op")
+    if group_op is not None:
+        spec.node_group_op = GROUP_OPS[group_op]
     size = _size_of(given)
     if size is not None:
         unit, bounds = size
@@ -160,7 +177,8 @@ def task_spec(
     if not of_submit:
         spec.name = given.get("name") or ""
         spec.required_nodes.extend(joined(given.get("nodelist") or ()))
-        spec.requested_node_group = given.get("group") or ""
+        group = given.get("group")
+        spec.requested_node_group = group if isinstance(group, str) else ""
         spec.is_exclusive = given.get("exclusive", False)
         spec.valid_exit_codes = ",".join(joined(given.get("valid_exit") or ()))
         spec.environment.update(dict(given.get("env") or ()))

@@ -172,12 +172,9 @@ def test_each_line_makes_an_element_of_every_line_that_is_not_blank(
         *(
             ("submit", *option, "--", "x")
             for option in (
-                ("--mem", "4G"),
                 ("--gpus", "1"),
                 ("--resource", "a=1"),
-                ("--group", "g"),
                 ("--hold-until", "2030"),
-                ("--template", "t"),
             )
         ),
     ],
