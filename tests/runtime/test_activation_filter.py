@@ -205,7 +205,7 @@ async def test_exit_code_3_holds_the_job_for_a_time(
     job_id = await bench.submit()
     actor = bench.world.jobs.get(job_id)
     # Its XML is read in a thread.
-    await wait_for_async(lambda: actor.job.held_by)
+    await wait_for_async(lambda: actor.job.held_by and not actor.committing)
 
     job = actor.job
     assert job.held_by is PendingReason.HELD_BY_ACTIVATION_FILTER

@@ -51,7 +51,8 @@ def _set(message: Any, field: FieldDescriptor, draw: st.DrawFn, most: int) -> No
         getattr(message, field.name).seconds = draw(st.integers(0, 10**9))
         getattr(message, field.name).nanos = draw(st.sampled_from([0, 1, 500_000_000]))
     elif name == "google.protobuf.Timestamp":
-        getattr(message, field.name).seconds = draw(st.integers(0, 2**33))
+        # Times of 1970 say in the reference's files that there is none.
+        getattr(message, field.name).seconds = draw(st.integers(2**25, 2**33))
         getattr(message, field.name).nanos = draw(st.sampled_from([0, 1000]))
     elif inner is not None and field.is_repeated:
         for _ in range(draw(st.integers(0, most))):
