@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
 _NODES: Final = ("requested_nodes", "excluded_nodes", "required_nodes")
+_EXCLUDING: Final = ("excluded_nodes+", "excluded_nodes-")
+_NONE_EXCLUDED: Final = "excluded_nodes="
 _NOT_HERE: Final = ("tasks", "explicit")
 
 
@@ -62,6 +64,31 @@ def assign(spec: Message, words: Sequence[str]) -> tuple[str, ...]:
             except (ValueError, click.BadParameter) as error:
                 raise click.UsageError(f"{name}: {_problem(error)}") from None
     return tuple(names)
+
+
+def exclusion(words: Sequence[str]) -> tuple[str, Sequence[str]] | None:
+    """Return how excluded nodes are changed by a call of their own; None: they are not.
+
+    Returns:
+        "+" or "-" with the nodes, or "" when all are allowed again.
+
+    Raises:
+        click.UsageError: other properties are named too, or nodes are malformed.
+    """
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in _EXCLUDING and word != _NONE_EXCLUDED:
+            continue
+        if len(words) > 1:
+            raise click.UsageError(f"{word} stands alone: it is a call of its own")
+        how = name.removeprefix("excluded_nodes")
+        if how and not text:
+            raise click.UsageError(f"{word} names no node")
+        try:
+            return how, NODES.convert(text, None, None) if text else ()
+        except click.BadParameter as error:
+            raise click.UsageError(f"excluded_nodes: {error.message}") from None
+    return None
 
 
 def _problem(error: Exception) -> str:

@@ -137,10 +137,11 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Tasks", f"{counts.total}: " + (", ".join(states) or "none")),
             ("Progress", f"{job.progress}% {job.progress_message}".rstrip()),
             ("Priority", job.priority),
-            ("Cores", f"{job.allocated_cores} of {job.min_cores}-{job.max_cores}"),
+            ("Cores", _size(job)),
             ("Nodes", fold(job.allocated_nodes) if job.allocated_nodes else ""),
             ("Pool", "" if job.pool == "Default" else job.pool),
             ("Backfill", "runs ahead of one that waits" if job.is_backfill else ""),
+            ("Groups", ", ".join(job.spec.node_groups)),
             ("Excluded", fold(job.excluded_nodes) if job.excluded_nodes else ""),
             ("Run time limit", format_duration(limit) if limit else ""),
             ("Created", shown(job, "create_time")),
@@ -156,6 +157,20 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Labels", " ".join(f"{k}={v}" for k, v in job.custom_properties.items())),
         )
     )
+
+
+def _size(job: job_pb2.Job) -> str:
+    """Return what a job holds, of what it may, in its unit."""
+    from hpcsched.api.v1 import job_pb2
+
+    bounds = f"{job.min_units}-{job.max_units}"
+    if job.unit_type == job_pb2.UNIT_TYPE_SOCKET:
+        held = f"{job.current_socket_count} of {bounds} sockets"
+    elif job.unit_type == job_pb2.UNIT_TYPE_NODE:
+        held = f"{job.current_node_count} of {bounds} nodes"
+    else:
+        return f"{job.allocated_cores} of {job.min_cores}-{job.max_cores}"
+    return f"{job.allocated_cores} on {held}"
 
 
 def task_facts(task: task_pb2.Task) -> str:

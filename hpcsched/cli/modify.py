@@ -13,6 +13,7 @@ from hpcsched.cli.spec_options import REQUEST_ID, options
 from hpcsched.cli.verbs import Verb, pass_app
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from hpcsched.api.v1 import job_pb2, task_pb2
@@ -54,17 +55,26 @@ def modify(
       hpc job modify 42 priority=abovenormal runtime=2h
       hpc job modify 42 environment.MODE=fast custom_properties.run=
       hpc job modify 42 progress=40 progress_message='step 2 of 5'
+      hpc job modify 42 excluded_nodes+=n3,n[7-9]
 
     \b
     Configuring: everything. Failed and Canceled: everything, and the job goes
     back to Configuring. Queued: user_name and custom_properties (it keeps its
     place). Running: project, runtime, run_until_canceled, custom_properties,
     target_resource_count. progress and progress_message: always. The priority
-    of a queued or running job: administrators.
+    of a queued or running job: administrators. excluded_nodes+=, excluded_nodes-=
+    and excluded_nodes= (none): any job that has not ended, and by themselves;
+    what runs on a node that is excluded now is stopped and queued again.
     """
     from hpcsched.api.v1 import job_pb2 as pb
-    from hpcsched.cli.assignments import assign
+    from hpcsched.cli.assignments import assign, exclusion
 
+    change = exclusion(words)
+    if change is not None:
+        if revision is not None:
+            raise click.UsageError("--if-revision goes with other properties only")
+        _exclude(app, job, change, id_text(request_id))
+        return
     spec = pb.JobSpec()
     fields = assign(spec, words)
 
@@ -76,6 +86,38 @@ def modify(
             expected_revision=revision or 0,
             request_id=id_text(request_id),
         )
+
+    found: Any = app.call(work)
+    if app.as_json:
+        app.print_message(found)
+    else:
+        app.print(found.id if app.quiet else f"job {found.id} modified")
+
+
+def _exclude(
+    app: App, job: int, change: tuple[str, Sequence[str]], request_id: str
+) -> None:
+    from hpcsched.api.v1 import job_pb2 as pb
+
+    how, nodes = change
+
+    async def work(client: AsyncClient) -> job_pb2.Job:
+        job_id = await job_id_of(client, job)
+        jobs = client.jobs
+        if how == "+":
+            return await jobs.exclude_nodes(job_id, nodes, request_id=request_id)
+        if how == "-":
+            return await jobs.allow_nodes(job_id, nodes, request_id=request_id)
+        job_now = await jobs.get(job_id)
+        if job_now.state in {pb.Job.STATE_FAILED, pb.Job.STATE_CANCELED}:
+            # An edit like any other: the job goes back to Configuring.
+            return await jobs.modify(
+                job_id,
+                pb.JobSpec(),
+                fields=("excluded_nodes",),
+                request_id=request_id,
+            )
+        return await jobs.allow_all_nodes(job_id, request_id=request_id)
 
     found: Any = app.call(work)
     if app.as_json:

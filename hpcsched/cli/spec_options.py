@@ -147,6 +147,14 @@ JOB_ONLY: Final[Sequence[_Option]] = (
             "help": "Nodes not to use.",
         },
     ),
+    (("--single-node",), {"is_flag": True, "help": "All on one node."}),
+    (
+        ("--order-by",),
+        {
+            "metavar": "ITEMS",
+            "help": "Nodes to prefer: cores,memory (most first), with - least first.",
+        },
+    ),
     (("--exclusive",), {"is_flag": True, "help": "No other job on its nodes."}),
     (
         ("--can-preempt",),

@@ -58,6 +58,8 @@ class Given(TypedDict, total=False):
     can_preempt: bool
     group: str | Sequence[Sequence[str]] | None
     group_op: str | None
+    single_node: bool
+    order_by: str | None
     template: str | None
     mem: int | None
     hold_until: float | None
@@ -105,6 +107,8 @@ def job_spec(given: Given, *, directory: Path) -> job_pb2.JobSpec:
         client_source=CLIENT_SOURCE,
         job_template=given.get("template") or "",
         estimated_process_memory=given.get("mem") or 0,
+        single_node=given.get("single_node", False),
+        order_by=given.get("order_by") or "",
         parent_job_ids=dict.fromkeys(
             one for part in given.get("parent") or () for one in part
         ),

@@ -14,6 +14,7 @@ from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.orders import PurgeJob
+from hpcsched.core.scheduling.needing import spread
 from hpcsched.core.scheduling.words import needs
 from hpcsched.core.task.elements import HAS_OUTPUT
 from hpcsched.core.task.states import TaskState
@@ -211,7 +212,8 @@ class JobReads:
             case PendingReason.JOB_SUBMITTED_EARLIER:
                 return "a job that was submitted earlier goes first"
             case _:
-                return needs(demand, list(self._world.scheduler.books.ready.values()))
+                nodes = list(self._world.scheduler.books.ready.values())
+                return needs(spread(demand, nodes), nodes)
 
     def _why_task(self, job: Job, key: TaskKey) -> tuple[str, Sequence[str]]:
         view = self._task(job, key, full=False)
