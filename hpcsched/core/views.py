@@ -89,6 +89,8 @@ class JobView:
     child_job_ids: tuple[int, ...] = ()
     user_ms: int = 0
     kernel_ms: int = 0
+    memory_kib: int = 0
+    required_nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,7 @@ class TaskView:
     error_message: str
     nodes: tuple[str, ...]
     cores: tuple[int, ...]
+    create_time: float
     submit_time: float | None
     start_time: float | None
     end_time: float | None

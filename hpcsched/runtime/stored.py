@@ -42,6 +42,7 @@ def stored_view(
     held, until, limited, progress, message, template, parents = body.get(
         "told", NOTHING_TOLD
     )
+    excluded, required = body.get("nodes", ((), ()))
     previous = body["previous_state"]
     return JobView(
         job_id=row.job_id,
@@ -86,11 +87,13 @@ def stored_view(
         hold_until=until,
         parent_job_ids=tuple(parents),
         custom_properties=row.labels,
-        excluded_nodes=tuple(body["excluded"]),
+        excluded_nodes=tuple(dict.fromkeys((*excluded, *body["excluded"]))),
         user_name=user_name or row.owner,
         is_backfill=body.get("is_backfill", False),
         pool=pool,
         can_preempt=can_preempt,
         user_ms=body.get("user_ms", 0),
         kernel_ms=body.get("kernel_ms", 0),
+        memory_kib=body.get("memory_kib", 0),
+        required_nodes=tuple(required),
     )

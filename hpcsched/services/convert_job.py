@@ -96,6 +96,8 @@ def job_message(view: JobView) -> job_pb2.Job:
         can_preempt=view.can_preempt,
         user_cpu_ms=view.user_ms,
         kernel_cpu_ms=view.kernel_ms,
+        memory_bytes=view.memory_kib * 1024,
+        required_nodes=view.required_nodes,
     )
 
 

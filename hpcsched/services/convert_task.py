@@ -42,6 +42,7 @@ def task_message(view: TaskView) -> task_pb2.Task:
         error_message=view.error_message,
         nodes=view.nodes,
         cores=view.cores,
+        create_time=timestamp(view.create_time),
         submit_time=timestamp(view.submit_time),
         start_time=timestamp(view.start_time),
         end_time=timestamp(view.end_time),

@@ -72,6 +72,7 @@ _TASK = TaskView(
     error_message="",
     nodes=(),
     cores=(),
+    create_time=1.0,
     submit_time=None,
     start_time=None,
     end_time=None,

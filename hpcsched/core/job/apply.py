@@ -13,6 +13,7 @@ from hpcsched.core.job.accounting import book_end, book_uses
 from hpcsched.core.job.deriving import derive_state
 from hpcsched.core.job.events import Change, Event, TaskMove
 from hpcsched.core.job.holding import book
+from hpcsched.core.job.lifetime import forget_times, note_created, note_times
 from hpcsched.core.job.model import (
     STATES,
     Job,
@@ -69,7 +70,7 @@ def apply(job: Job, event: Event) -> list[Change]:
         setattr(job, name, value)
     _take_notes(job, event)
     for spec in event.added:
-        _add_task(job, spec)
+        _add_task(job, spec, event.time)
     touched: dict[int, set[TaskState]] = {}
     if event.respecs:
         respecify(job, event)
@@ -119,7 +120,7 @@ def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:
         job.preempted_now = job.yields_all = False
 
 
-def _add_task(job: Job, spec: Any) -> None:
+def _add_task(job: Job, spec: Any, now: float) -> None:
     task_id = len(job.tasks) + 1
     if spec.type is TaskType.BASIC:
         table = job.tables.get(0)
@@ -135,6 +136,8 @@ def _add_task(job: Job, spec: Any) -> None:
     if record.ordinary:
         job.counts[TaskState.CONFIGURING] += record.count
     job.append(record)
+    if now != job.create_time:
+        note_created(job, record, now)
 
 
 def _patch_record(job: Job, record: TaskRecord, fields: Mapping[str, Any]) -> None:
@@ -142,6 +145,8 @@ def _patch_record(job: Job, record: TaskRecord, fields: Mapping[str, Any]) -> No
         setattr(record, name, value)
     if not record.table:
         job.marked.add(record.task_id)
+    if fields.get("started") is False or "shown_from" in fields:
+        forget_times(record)
     if record.ordinary and fields.get("shown_from"):
         # A service starts afresh: its instances so far count no more.
         for state, count in enumerate(record.counts):
@@ -192,6 +197,8 @@ def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:
     if was in _BUSY and (elsewhere or to not in _BUSY):
         book(job, record, table, spans, -1)
     _columns(table, move, spans)
+    if record.has_elements:
+        note_times(record, move)
     for instance, place in move.places.items():
         table.put(record.row(instance), place)
     if to in _BUSY and (elsewhere or was not in _BUSY):

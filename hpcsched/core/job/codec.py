@@ -17,6 +17,7 @@ from hpcsched.core.job.holding import rebook
 from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord
 from hpcsched.core.job.packing import pack as pack  # noqa: PLC0414  others use it
 from hpcsched.core.job.packing import unpack as unpack  # noqa: PLC0414
+from hpcsched.core.job.show import required_nodes
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -84,6 +85,7 @@ ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {
 RECORD: Final = (
     *("base", "count", "canceled", "swept", "started", "shown_from", "requeues"),
     *("forgiven", "concluded", "strikes", "not_before", "floor"),
+    *("created", "first_start", "last_end"),
 )
 
 
@@ -129,6 +131,7 @@ def encode_job(job: Job) -> bytes:
     body["size"] = len(job.tasks)
     body["counts"] = job.counts
     body["cores"] = (job.least(), job.most())
+    body["nodes"] = (spec.excluded_nodes, required_nodes(job))
     body["policy"] = (job.spec.pool, job.spec.can_preempt)
     auto = (job.spec.least is None, job.spec.most is None)
     body["unit"] = (int(job.spec.unit_type), *auto)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from hpcsched.core.job.lifetime import created, forget_times, note_created
 from hpcsched.core.job.model import PER_NODE
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.states import TaskState, TaskType
@@ -33,9 +34,12 @@ def respecify(job: Job, event: Event) -> None:
             continue
         record = job.tasks[task_id - 1]
         new = cast("TaskSpec", spec)
+        made, kind = created(job, record), record.spec.type
         if task_id in event.tables:
             _rewrite(job, record, new)
         record.spec = new
+        if new.type is not kind:
+            note_created(job, record, made)
         job.exit_codes.pop(task_id, None)
     if any(event.respecs):
         job.reindex()
@@ -101,6 +105,8 @@ def _rewrite(job: Job, record: TaskRecord, spec: TaskSpec) -> None:
 def _start_afresh(job: Job, record: TaskRecord) -> None:
     """Forget what a master and a plain task do not have in common."""
     record.canceled = record.started = False
+    record.created = 0.0
+    forget_times(record)
     record.swept = record.shown_from = record.requeues = record.forgiven = 0
     record.previous = record.submit_time = None
     job.marked.discard(record.task_id)

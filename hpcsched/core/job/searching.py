@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.lifetime import created
 from hpcsched.core.job.show import element_name, listed, submitted
 from hpcsched.core.listing.ordering import Place, decode_position, encode_position
 from hpcsched.core.task.elements import HAS_EXIT
@@ -162,7 +163,7 @@ def value_of(  # noqa: C901, PLR0911, PLR0912  one line per property
         case "type":
             return int(spec.type)
         case "create_time":
-            return job.create_time
+            return created(job, record)
         case "runtime":
             return int(spec.runtime)
         case "is_rerunnable" | "is_exclusive":
@@ -196,7 +197,9 @@ def value_of(  # noqa: C901, PLR0911, PLR0912  one line per property
     return submitted(job, record, TaskState(table.state[row]))
 
 
-def _of_master(job: Job, record: TaskRecord, name: str) -> Value | None:
+def _of_master(  # noqa: PLR0911  one line per property
+    job: Job, record: TaskRecord, name: str
+) -> Value | None:
     match name:
         case "name":
             return record.spec.name
@@ -208,4 +211,8 @@ def _of_master(job: Job, record: TaskRecord, name: str) -> Value | None:
             return record.requeues
         case "submit_time":
             return submitted(job, record, record.state)
+        case "start_time":
+            return record.first_start or None
+        case "end_time":
+            return (record.last_end or None) if record.state.terminal else None
     return None

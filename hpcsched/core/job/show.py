@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpcsched.common.substitution import compile_template, render
 from hpcsched.core.job.allocation import allocation_of, sockets_of
+from hpcsched.core.job.lifetime import created
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import (
@@ -92,8 +93,18 @@ def job_view(
         can_preempt=job.spec.can_preempt,
         user_ms=job.user_ms,
         kernel_ms=job.kernel_ms,
+        memory_kib=job.memory_kib,
+        required_nodes=required_nodes(job),
         spec=job.spec if full else None,
     )
+
+
+def required_nodes(job: Job) -> tuple[str, ...]:
+    """Return the nodes that some task requires, in the order of the tasks."""
+    if not job.picky:
+        return ()
+    names = (name for task in job.tasks for name in task.spec.required_nodes)
+    return tuple(dict.fromkeys(names))
 
 
 def units_held(uses: Iterable[NodeUse]) -> dict[UnitType, int]:
@@ -156,6 +167,7 @@ def task_view(
         core_ids=" ".join(
             " ".join((name_of(one.node_id), *map(str, one.cores))) for one in nodes
         ),
+        create_time=created(job, record),
         submit_time=submitted(job, record, state),
         start_time=get("start", row) or None,
         end_time=get("end", row) or None if state.terminal else None,
@@ -193,6 +205,7 @@ def master_view(
 ) -> TaskView:
     """Return the master of a sweep, or a per-node task as a whole."""
     del name_of
+    code, text = first_error(job, record)
     counts = {n: count for n, count in enumerate(record.counts) if count and n}
     canceled = CancelOrigin.USER_TASK if record.canceled else CancelOrigin.NONE
     waiting = record.state is TaskState.QUEUED
@@ -210,13 +223,14 @@ def master_view(
         requeue_count=record.requeues,
         auto_requeue_count=0,
         execution_retry_count=0,
-        error_code=0,
-        error_message=first_error(job, record),
+        error_code=code,
+        error_message=text,
         nodes=(),
         cores=(),
+        create_time=created(job, record),
         submit_time=submitted(job, record, record.state),
-        start_time=None,
-        end_time=None,
+        start_time=record.first_start or None,
+        end_time=record.last_end or None if record.state.terminal else None,
         instance_value=0,
         cancel_origin=canceled,
         request_cancel=CancelRequest.NONE,
@@ -225,6 +239,8 @@ def master_view(
         concluded=record.concluded,
         counts=counts,
         spec=record.spec if full else None,
+        user_ms=_total(job, record, "user_ms") if full else 0,
+        kernel_ms=_total(job, record, "kernel_ms") if full else 0,
     )
 
 
@@ -235,16 +251,23 @@ def submitted(job: Job, record: TaskRecord, state: TaskState) -> float | None:
     return record.submit_time or job.submit_time
 
 
-def first_error(job: Job, record: TaskRecord) -> str:
-    """Return the text of the first failed or canceled element, or nothing."""
+def _total(job: Job, record: TaskRecord, name: str) -> int:
+    """Return the sum of a column over the elements of a master."""
+    first = record.base + record.shown_from
+    return job.table_of(record).total(name, first, record.base + record.count - 1)
+
+
+def first_error(job: Job, record: TaskRecord) -> tuple[int, str]:
+    """Return (number, text) of the first failed or canceled element, or of none."""
     table = job.table_of(record)
     first = record.base + (record.shown_from if record.ordinary else 0)
     for state in (TaskState.FAILED, TaskState.CANCELED):
         if record.counts[state]:
             row = table.find(state, first, record.base + record.count - 1)
             if row >= 0:
-                return str(job.notes[table.get("note", row)][1])
-    return ""
+                number, told = job.notes[table.get("note", row)]
+                return number, told
+    return 0, ""
 
 
 def waiting_for(job: Job, record: TaskRecord) -> str:

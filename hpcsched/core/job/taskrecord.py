@@ -34,6 +34,9 @@ class TaskRecord:
         strikes: Rounds of instances that ended at once, one after the other (services).
         not_before: No new instance before this time (services).
         submit_time: When it was submitted by itself; None: with its job.
+        created: When it was added; 0.0: with its job. Of a plain task the table knows.
+        first_start, last_end: Of its elements since it was last queued (masters); 0.0:
+            none.
         floor: Attempt number that no new element may be below: elements of the same
             numbers were there before its range was changed.
         hint: No row before it is Queued; derived, not stored.
@@ -57,6 +60,9 @@ class TaskRecord:
     concluded: bool = False
     strikes: int = 0
     not_before: float = 0.0
+    created: float = 0.0
+    first_start: float = 0.0
+    last_end: float = 0.0
     floor: int = 1
     hint: int = 0
 

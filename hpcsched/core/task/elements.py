@@ -49,6 +49,7 @@ WIDE: Final = {
     "auto": "I",
     "retries": "I",
     "width": "I",
+    "made": "d",
 }
 RESULTS: Final = (
     *("origin", "request", "pending", "reason", "flags"),
@@ -130,6 +131,11 @@ class ElementTable:
         """Return the largest value of a column."""
         column = self.bytes.get(name) or self._wide.get(name)
         return max(column, default=0) if column else 0
+
+    def total(self, name: str, first: int, last: int) -> int:
+        """Return the sum of a counting column over some rows."""
+        column = self._wide.get(name)
+        return 0 if column is None else int(sum(column[first : last + 1]))
 
     def get(self, name: str, row: int) -> Any:
         """Return one value; 0 where nothing was written. ``attempt`` starts at 1."""
