@@ -77,7 +77,7 @@ def report_refusal(refusal: HpcError, *, as_json: bool) -> int:
         refusal.reason,
         str(refusal),
         code=refusal.entry.status,
-        hint=refusal.entry.hint,
+        hint=refusal.hint,
         metadata=metadata,
         as_json=as_json,
     )

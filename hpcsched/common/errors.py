@@ -356,13 +356,18 @@ class HpcError(Exception):
         return self.entry.hresult
 
     @property
+    def hint(self) -> str:
+        """What to do about it, with the facts; may be empty."""
+        return self.entry.hint.format_map(_Facts(self.facts))
+
+    @property
     def metadata(self) -> dict[str, str]:
         """The facts as they travel: with the number and the hint, where there are any."""
         extra = {}
         if self.entry.hresult:
             extra["hresult"] = str(self.entry.hresult)
         if self.entry.hint:
-            extra["hint"] = self.entry.hint
+            extra["hint"] = self.hint
         return {**self.facts, **extra}
 
     @classmethod

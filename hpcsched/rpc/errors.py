@@ -66,6 +66,11 @@ class RemoteError(HpcError):
         """What the catalogue would say, from what came over the wire."""
         return self._entry
 
+    @property
+    def hint(self) -> str:
+        """What to do about it, as the head has said it."""
+        return self._entry.hint
+
 
 def status_name(error: HpcError) -> str:
     """Return the name of the gRPC status of a refusal, such as ``NOT_FOUND``."""

@@ -8,6 +8,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc.aio import AioRpcError, Metadata
 
+from hpcsched.common.errors import HpcError
 from hpcsched.rpc.errors import DOMAIN, from_rpc_error, from_status, status_name
 from hpcsched.rpc.metadata import STATUS_DETAILS
 
@@ -82,7 +83,8 @@ def test_details_of_others_and_broken_ones_are_no_refusal_of_ours(
 
 
 def test_a_reason_of_a_newer_head_stays_readable() -> None:
-    sent = status("MOON_PHASE", phase="full", hresult="-7", hint="wait for a new one")
+    hint = "wait for a {new} one {"
+    sent = status("MOON_PHASE", phase="full", hresult="-7", hint=hint)
 
     error = from_status(sent)
 
@@ -91,8 +93,18 @@ def test_a_reason_of_a_newer_head_stays_readable() -> None:
     assert str(error) == "no"
     assert error.facts == {"phase": "full"}
     assert error.hresult == -7
-    assert error.entry.hint == "wait for a new one"
+    assert error.hint == hint, "it is no form to be filled in"
     assert status_name(error) == "FAILED_PRECONDITION"
+
+
+def test_a_hint_has_the_facts_as_the_sentence_has() -> None:
+    known = HpcError("INVALID_FILTER_PROPERTY", field="filters", name="x", known="a, b")
+
+    error = from_status(status(known.reason, **known.facts))
+
+    assert known.metadata["hint"] == "these can: a, b"
+    assert error is not None
+    assert error.hint == "these can: a, b"
 
 
 def test_number_and_hint_of_a_known_reason_are_those_of_this_catalogue() -> None:
