@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
-#: Their commands belong to a site, and are tested elsewhere.
-ELSEWHERE = ("clients.md", "install.md")
-PAGES = sorted(p.name for p in GUIDE.glob("*.md") if p.name not in ELSEWHERE)
+#: Pages that are no session, and why.
+OTHERS = {
+    "README.md": "a list of the pages; it has no commands",
+    "clients.md": "programs; tests/clients runs them",
+    "install.md": "commands of a site; tests/systemd runs them",
+}
+PAGES = sorted(p.name for p in GUIDE.glob("*.md") if p.name not in OTHERS)
 LONGEST_S = 100.0
 
 pytestmark = pytest.mark.timeout(120)
@@ -96,3 +100,15 @@ def test_a_line_that_is_not_printed_is_missed() -> None:
     assert first_missing(["a", "b … d"], ["x", "a", "b c d"]) is None
     assert first_missing(["b", "a"], ["a", "b"]) == "a"
     assert first_missing(["a b"], ["a  b c"]) == "a b"
+
+
+def test_the_list_of_pages_names_every_page_once() -> None:
+    links = re.findall(r"\]\((\w[\w-]*\.md)\)", (GUIDE / "README.md").read_text())
+
+    assert sorted(links) == sorted([*PAGES, *(set(OTHERS) - {"README.md"})])
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in (*GUIDE.glob("*.md"), *GUIDE.parent.glob("reference/*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
