@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.javascript import ROOT, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HERE = Path(__file__).parent / "node"
-ROOT = HERE.parents[2]
 pytestmark = pytest.mark.timeout(240)
-
-
-def installed() -> Path:
-    """Return a directory with the client and its packages, kept between runs."""
-    node = shutil.which("node")
-    npm = shutil.which("npm")
-    if node is None or npm is None:
-        if os.environ.get("CI"):
-            pytest.fail("node and npm are needed: scripts/ci-packages installs them")
-        pytest.skip("node and npm are not installed")
-    package = HERE / "package.json"
-    digest = hashlib.sha256(package.read_bytes()).hexdigest()[:12]
-    folder = ROOT / "build" / f"node-client-{digest}"
-    if not (folder / "done").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(package, folder)
-        quiet = ["--no-audit", "--no-fund", "--no-package-lock"]
-        subprocess.run([npm, "install", *quiet], cwd=folder, check=True)
-        (folder / "done").touch()
-    shutil.copy(HERE / "client.js", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 #: Pages that are no session, and why.
 OTHERS = {
     "README.md": "a list of the pages; it has no commands",
-    "clients.md": "programs; tests/clients runs them",
-    "install.md": "commands of a site; tests/systemd runs them",
+    "clients.md": "programs; tests/clients/test_guide_programs.py runs them",
+    "install.md": "commands of a site; tests/systemd/test_units.py runs them",
 }
 PAGES = sorted(p.name for p in GUIDE.glob("*.md") if p.name not in OTHERS)
 LONGEST_S = 100.0
