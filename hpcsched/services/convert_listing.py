@@ -81,9 +81,19 @@ def _check_count(count: int, field: str, limit: int) -> None:
 
 
 def projection(
-    mask: FieldMask, kind: Descriptor, *, field: str = "read_mask"
+    mask: FieldMask,
+    kind: Descriptor,
+    *,
+    field: str = "read_mask",
+    without: Sequence[str] = (),
 ) -> Callable[[Any], Any]:
     """Return what leaves only some fields of messages of a kind.
+
+    Args:
+        mask: The fields; none: all.
+        kind: Of the messages.
+        field: How the mask is called in the request.
+        without: Fields that lists never have.
 
     Raises:
         HpcError: INVALID_FIELD, there is no such field.
@@ -91,6 +101,9 @@ def projection(
     tree: dict[str, Any] = {}
     for path in mask.paths:
         _plant(tree, path, kind, field)
+        if path.split(".")[0] in without:
+            problem = f"{path!r} is not in lists; read one {kind.name} in the FULL view"
+            raise HpcError("INVALID_FIELD", field=field, problem=problem)
     if not tree:
         return lambda message: message
     return _pruner(tree, kind)

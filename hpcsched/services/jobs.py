@@ -128,7 +128,8 @@ class JobService(
         if request.newest_only:
             size = 1
         pages = Pages(request)
-        project = projection(request.read_mask, job_pb2.Job.DESCRIPTOR)
+        kind = job_pb2.Job.DESCRIPTOR
+        project = projection(request.read_mask, kind, without=("spec",))
         listed = await self._listed(request, size + 1, pages)
         jobs = await in_slices(
             listed[:size], lambda _, one: project(job_message(one[0])), self._clock

@@ -98,8 +98,12 @@ async def test_a_mask_leaves_only_its_fields(
     assert [f.name for f, _ in listed.nodes[0].ListFields()] == ["name"]
 
 
-@pytest.mark.parametrize("path", ["none", "id.x", "task_counts.none", "", "tasks.a"])
-async def test_a_mask_with_an_unknown_field_is_refused(path: str, jobs: Any) -> None:
+@pytest.mark.parametrize(
+    "path", ["none", "id.x", "task_counts.none", "", "tasks.a", "spec", "spec.runtime"]
+)
+async def test_a_mask_with_a_field_that_lists_have_not_is_refused(
+    path: str, jobs: Any
+) -> None:
     mask = FieldMask(paths=["id", path])
 
     error = await refusal(jobs.ListJobs(pb.ListJobsRequest(read_mask=mask)))
