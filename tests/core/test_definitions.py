@@ -55,3 +55,18 @@ def test_names_of_the_schedulers_are_ignored_but_for_those_that_nodes_read() -> 
     assert ours.items() <= found.items()
     assert not {"ccp_mine", "CCP_ISADMIN"} & found.keys()
     assert found["CCP_ENVLIST"] == "A,CCP_DISABLE_CGROUP,CCP_MPI_HOSTFILE_FORMAT"
+
+
+def test_double_quotes_around_a_path_are_stripped_and_no_others() -> None:
+    paths = {
+        "work_directory": '"/a b"',
+        "stdin_path": '"in put"',
+        "stdout_path": 'say "x"',
+        "stderr_path": '"',
+    }
+
+    bench = Bench(plain(**paths)).start()
+
+    ((_, found),) = bench.told(DefineTask)
+    assert (found.work_directory, found.stdin_path) == ("/a b", "in put")
+    assert (found.stdout_path, found.stderr_path) == ('say "x"', '"')

@@ -111,7 +111,7 @@ def test_exit_codes_that_count_as_success(
         (100.0, 5.0, 15, 95),
         (100.0, 15.0, 15, 85),
         (100.0, 20.0, 15, 85),  # the cluster's is the most
-        (10.0, 0.0, 15, 0),  # as soon as it starts
+        (16.0, 0.0, 15, 1),
         (0.0, 5.0, 15, None),
     ],
 )

@@ -213,6 +213,22 @@ def test_release_tasks_may_be_disabled_and_have_a_limit() -> None:
     assert (found.hresult, found.facts["limit"]) == (-2147219892, "15 s")
 
 
+@pytest.mark.parametrize(
+    ("limit", "own", "fits"),
+    [(15, 0, False), (16, 0, True), (5, 5, False), (6, 5, True), (0, 0, True)],
+)
+def test_a_limit_leaves_time_beside_what_is_kept_for_the_release(
+    limit: int, own: int, *, fits: bool
+) -> None:
+    spec, tasks = JobSpec(runtime=limit), (plain(), release(runtime=own))
+
+    if fits:
+        validate_together(spec, tasks, SETTINGS)
+    else:
+        found = refusal(spec, *tasks)
+        assert (found.hresult, found.facts["field"]) == (-2147219978, "spec.runtime")
+
+
 def test_a_circle_is_shown() -> None:
     names = "abc"
     tasks = [

@@ -86,10 +86,10 @@ def _definition(
         arguments=spec.arguments,
         command_line=spec.command_line,
         environment=environment_of(job, record, scene),
-        work_directory=spec.work_directory,
-        stdin_path=spec.stdin_path,
-        stdout_path=spec.stdout_path,
-        stderr_path=spec.stderr_path,
+        work_directory=unquoted(spec.work_directory),
+        stdin_path=unquoted(spec.stdin_path),
+        stdout_path=unquoted(spec.stdout_path),
+        stderr_path=unquoted(spec.stderr_path),
         user=job.spec.user_name,
         runtime_ms=int(limit * 1000),
         grace_ms=0 if release else int(grace * 1000),
@@ -100,6 +100,16 @@ def _definition(
         output_limit=settings.output_limit,
         substitute=spec.type is not TaskType.BASIC,
     )
+
+
+def unquoted(path: str) -> str:
+    """Return a path without the double quotes around it (properties.md 8.2).
+
+    The reference wants them around a path with blanks; here nothing needs them.
+    """
+    if len(path) > 2 and path[0] == path[-1] == '"':  # noqa: PLR2004  both, and a path
+        return path[1:-1]
+    return path
 
 
 def pins(job: Job, settings: Settings) -> bool:

@@ -156,6 +156,8 @@ def value_of(  # noqa: C901, PLR0911, PLR0912  one line per property
     """Return a property of a task, a master or an element; None: it has no value."""
     spec = record.spec
     match name:
+        case "job_id":
+            return job.job_id
         case "task_id":
             return record.task_id
         case "instance_id":

@@ -12,6 +12,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
 from hpcsched.core.job.dependencies import check_dependencies
 from hpcsched.core.job.details import check_details
+from hpcsched.core.job.releasecheck import check_release
 from hpcsched.core.job.resourcecheck import UNITS, check_resources
 from hpcsched.core.job.sizes import check_task_nodes, check_task_size, given_sizes
 from hpcsched.core.job.states import JobType, NodeLoss
@@ -171,8 +172,8 @@ def validate_together(
             continue
         check_task_nodes(field, spec, task)
         _within(field, spec, task)
-    if TaskType.NODE_RELEASE in kinds and settings.release_s == 0:
-        raise HpcError("RELEASE_TASKS_DISABLED", field="spec.tasks")
+    if TaskType.NODE_RELEASE in kinds:
+        check_release(spec, tasks, settings)
 
 
 def _within(field: str, spec: JobSpec, task: TaskSpec) -> None:

@@ -40,5 +40,7 @@ def search_nodes(
 
 def value_of(view: NodeView, name: str) -> Value | None:
     """Return a property of a node; None: it has no value."""
+    if name == "cpu_mhz":
+        return view.inventory.cpu_mhz or None
     value: Value | None = getattr(view, "node_id" if name == "id" else name)
     return int(value) if isinstance(value, bool) else value

@@ -81,8 +81,8 @@ JOB_PROPERTIES: Final = _table(
     Property(name="job_type", kind=Kind.NAME, numbers=_JOB_TYPES),
 )
 TASK_PROPERTIES: Final = _table(
-    *_of(Kind.NUMBER, "task_id", "instance_id", "exit_code", "requeue_count"),
-    *_of(Kind.NUMBER, "runtime", *_SIZES),
+    *_of(Kind.NUMBER, "job_id", "task_id", "instance_id", "exit_code"),
+    *_of(Kind.NUMBER, "requeue_count", "runtime", *_SIZES),
     *_of(Kind.TEXT, "name"),
     *_of(Kind.TIME, *(name for name in _TIMES if name != "change_time")),
     *_of(Kind.FLAG, "is_rerunnable", "is_exclusive", "is_parametric"),
@@ -92,7 +92,7 @@ TASK_PROPERTIES: Final = _table(
 )
 NODE_PROPERTIES: Final = _table(
     *_of(Kind.NUMBER, "id", "cores", "sockets", "memory_bytes", "cores_in_use"),
-    *_of(Kind.NUMBER, "running_tasks"),
+    *_of(Kind.NUMBER, "running_tasks", "cpu_mhz"),
     *_of(Kind.TEXT, "name", "guid", "reason", "agent_version"),
     *_of(Kind.TIME, "online_time", "offline_time", "join_time"),
     *_of(Kind.FLAG, "reachable", "forced_offline"),
@@ -104,6 +104,8 @@ _ALIASES: Final = {
     "numcores": "cores",
     "numsockets": "sockets",
     "memorysize": "memory_bytes",
+    "cpuspeed": "cpu_mhz",
+    "parentjobid": "job_id",
 }
 
 

@@ -137,6 +137,8 @@ def test_a_property_that_cannot_be_filtered_is_refused_with_those_that_can() -> 
 def test_the_names_of_the_reference_are_known(theirs: str, ours: str) -> None:
     assert find(JOB_PROPERTIES, theirs).name == ours
     assert find(NODE_PROPERTIES, "MemorySize").name == "memory_bytes"
+    assert find(NODE_PROPERTIES, "CpuSpeed").name == "cpu_mhz"
+    assert find(TASK_PROPERTIES, "ParentJobId").name == "job_id"
     assert find(TASK_PROPERTIES, "IsParametric").name == "is_parametric"
 
 
