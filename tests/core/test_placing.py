@@ -9,7 +9,7 @@ from hpcsched.core.job.states import JobState
 from hpcsched.core.orders import DefineTask, SetGrant, StartTasks, StopTasks
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import TaskState
-from tests.support.job_bench import Bench, plain, sweep
+from tests.support.job_bench import Bench, plain, prep, sweep
 
 S = TaskState
 
@@ -91,6 +91,16 @@ def test_short_tasks_are_sent_ahead_of_free_cores_and_long_ones_are_not() -> Non
 
         sent = bench.job.counts[S.DISPATCHING]
         assert abs(sent - 1 - ahead) <= 1
+
+
+def test_a_short_preparation_says_nothing_of_how_long_tasks_run() -> None:
+    bench = Bench(sweep(200), prep()).submit().grant({1: 1})
+    report = bench.ended(2, 1)
+    report.ends[0] = report.starts[0] + 0.001  # type: ignore[index]
+
+    bench.report(1, report)
+
+    assert bench.job.counts[S.DISPATCHING] == 1
 
 
 def test_a_cancel_calls_back_what_was_sent_ahead() -> None:

@@ -114,7 +114,8 @@ class Ending:
         ran = reason in _RAN or report.starts[position] > 0
         run = (S.RUNNING,) if state == S.DISPATCHING and ran else ()
         if reason == EndReason.EXITED and self._job.is_valid_exit(record, code):
-            self._learn(position)
+            if record.ordinary:  # preparations tell nothing of the tasks
+                self._learn(position)
             return _Way(state, (*run, S.FINISHING, S.FINISHED))
         if reason in codes.SYSTEM_ERRORS:
             number, text = codes.SYSTEM_ERRORS[EndReason(reason)]
