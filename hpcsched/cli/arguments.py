@@ -80,6 +80,10 @@ class DurationType(click.ParamType[float]):
             self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
 
 
+LARGEST_MIB: Final = (1 << 31) - 1
+"""Of a field of 32 bits."""
+
+
 class MemoryType(click.ParamType[int]):
     """Mebibytes, from a size such as ``512M`` or ``4G``; a part of one counts whole."""
 
@@ -91,9 +95,12 @@ class MemoryType(click.ParamType[int]):
         if isinstance(value, int):
             return value
         try:
-            return -(-parse_size(value) // (1 << 20))
+            size = -(-parse_size(value) // (1 << 20))
         except UnitError as error:
             self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
+        if size > LARGEST_MIB:
+            self.fail(f"{value!r} is more than 2047T", param, ctx)
+        return size
 
 
 @dataclass(frozen=True, slots=True)

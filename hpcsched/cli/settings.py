@@ -191,8 +191,7 @@ def _stopped(directory: str) -> Path | None:
     if not directory:
         return None
     layout = Layout(Path(directory))
-    there = layout.plan_file.exists() and not layout.ready_file.exists()
-    return layout.root if there else None
+    return layout.root if layout.is_stopped else None
 
 
 def open_client(settings: Settings) -> AsyncClient:

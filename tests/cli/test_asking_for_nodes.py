@@ -48,6 +48,7 @@ def test_options_become_properties_of_the_job(
     [
         (("--mem", "512"), "write 512M or 512B"),
         (("--mem", "much"), "write it as 512M"),
+        (("--mem", "99999999T"), "more than 2047T"),
         (("--group-op", "some"), "intersect"),
     ],
 )

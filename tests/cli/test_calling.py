@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click import Context, Group
 
+from hpcsched.cli.local.layout import Layout
 from hpcsched.cli.main import root
 from hpcsched.cli.settings import Settings, open_client
 from hpcsched.client.patience import Patience
@@ -104,6 +105,29 @@ def test_nothing_that_names_a_head_is_status_3(
     monkeypatch.delenv("HPC_ADDRESS")
 
     assert "hint: hpc up" in hpc("job", "list", status=3).err
+
+
+def test_a_cluster_whose_head_is_started_again_is_not_taken_for_a_stopped_one(
+    hpc: CommandLine, api: FakeApi, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HPC_ADDRESS")
+    layout = Layout(alone / "cluster")
+    layout.root.mkdir()
+    last_up = alone / "state" / "hpcsched" / "last-up.json"
+    last_up.parent.mkdir(parents=True)
+    last_up.write_text(json.dumps({"address": api.address, "dir": str(layout.root)}))
+    layout.plan_file.write_text("{}")
+    layout.ready_file.write_text("{}")
+
+    layout.head_is_gone()
+    hpc("job", "list")
+    layout.head_is_gone()
+    hpc("job", "list")
+
+    layout.stopped()
+    assert "is not running" in hpc("job", "list", status=3).err
+    layout.head_is_gone()
+    assert "is not running" in hpc("job", "list", status=3).err
 
 
 def test_option_environment_config_and_last_up_are_asked_in_this_order(

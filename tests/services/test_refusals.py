@@ -21,7 +21,8 @@ from tests.support.served import drain, refusal, rpc_error
 
 
 def with_all_facts(reason: str) -> HpcError:
-    names = [name for _, name, _, _ in string.Formatter().parse(REASONS[reason].text)]
+    texts = REASONS[reason].text + REASONS[reason].hint
+    names = [name for _, name, _, _ in string.Formatter().parse(texts)]
     return HpcError(reason, **{name: f"<{name}>" for name in names if name})
 
 
@@ -62,6 +63,7 @@ async def test_a_refusal_arrives_with_its_reason_its_facts_and_its_status(
     assert dict(info.metadata) == sent.metadata
     assert ("hresult" in info.metadata) == bool(REASONS[reason].hresult)
     assert ("hint" in info.metadata) == bool(REASONS[reason].hint)
+    assert "{" not in info.metadata.get("hint", "")
     assert ("BadRequest" in details) == ("field" in sent.facts)
     if "BadRequest" in details:
         (violation,) = details["BadRequest"].field_violations

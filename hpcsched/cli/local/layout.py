@@ -4,6 +4,7 @@ DIR/cluster.json       the plan: nodes, cores, addresses
 DIR/processes.json     what was started: names, process ids
 DIR/lock               held while the cluster is started or stopped
 DIR/ready.json         written by the head once it serves
+DIR/served.json        what a head that has died had written there
 DIR/head/              the head's state
 DIR/nodes/NAME/        supervisor and agent of a node
 DIR/tokens/            admin and node tokens, 0600
@@ -63,6 +64,29 @@ class Layout:
     @property
     def ready_file(self) -> Path:
         return self.root / "ready.json"
+
+    @property
+    def served_file(self) -> Path:
+        return self.root / "served.json"
+
+    @property
+    def is_stopped(self) -> bool:
+        """Was it started once, and stopped by ``hpc down``?
+
+        Not if its head has died, be it that ``hpc up`` is just starting another.
+        """
+        served = self.ready_file.exists() or self.served_file.exists()
+        return self.plan_file.exists() and not served
+
+    def head_is_gone(self) -> None:
+        """Put the ready file of a head that has died aside: the next one writes it."""
+        with contextlib.suppress(FileNotFoundError):
+            self.ready_file.replace(self.served_file)
+
+    def stopped(self) -> None:
+        """Note that the cluster was stopped."""
+        self.served_file.unlink(missing_ok=True)
+        self.ready_file.unlink(missing_ok=True)
 
     @property
     def head(self) -> Path:

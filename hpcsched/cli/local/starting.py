@@ -137,7 +137,7 @@ class Starter:
     async def _start_head(self, plan: Plan) -> Plan:
         """Return the plan with the addresses at which the head serves."""
         if not self.processes.is_running("head"):
-            self._layout.ready_file.unlink(missing_ok=True)
+            self._layout.head_is_gone()
             command = command_of(
                 HEAD,
                 *("--state-dir", str(self._layout.head)),

@@ -49,7 +49,7 @@ async def stop(layout: Layout, clock: Clock, *, grace_s: float) -> Sequence[str]
                 tasks.create_task(
                     _stop_supervisor(layout, processes, name, clock, grace_s)
                 )
-    layout.ready_file.unlink(missing_ok=True)
+    layout.stopped()
     return running
 
 

@@ -23,6 +23,27 @@ _TEXTS: Final = {
 """Fields with the most Unicode characters of each."""
 
 
+def check_text(field: str, text: str, limit: int) -> None:
+    """Refuse a text that is too long, or that no variable of a process can hold.
+
+    Tasks find some of them in their environment (CCP_JOBNAME), which a NUL would keep
+    from starting; and not every database can store one.
+
+    Args:
+        field: What is told of a refusal.
+        text: What was given.
+        limit: The most Unicode characters.
+
+    Raises:
+        HpcError: TEXT_TOO_LONG, INVALID_FIELD.
+    """
+    if len(text) > limit:
+        raise HpcError("TEXT_TOO_LONG", field=field, length=len(text), limit=limit)
+    if "\0" in text:
+        problem = "it contains a NUL character"
+        raise HpcError("INVALID_FIELD", field=field, problem=problem)
+
+
 def check_details(spec: JobSpec) -> None:
     """Refuse what cannot be meant.
 
@@ -31,10 +52,7 @@ def check_details(spec: JobSpec) -> None:
             INVALID_PARENT.
     """
     for name, limit in _TEXTS.items():
-        length = len(getattr(spec, name))
-        if length > limit:
-            field = f"spec.{name}"
-            raise HpcError("TEXT_TOO_LONG", field=field, length=length, limit=limit)
+        check_text(f"spec.{name}", getattr(spec, name), limit)
     if spec.progress is not None and not 0 <= spec.progress <= 100:  # noqa: PLR2004  percent
         raise HpcError(
             "PROGRESS_OUT_OF_RANGE", field="spec.progress", value=spec.progress

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
 from hpcsched.core.job.dependencies import check_dependencies
-from hpcsched.core.job.details import check_details
+from hpcsched.core.job.details import check_details, check_text
 from hpcsched.core.job.releasecheck import check_release
 from hpcsched.core.job.resourcecheck import UNITS, check_resources
 from hpcsched.core.job.sizes import check_task_nodes, check_task_size, given_sizes
@@ -54,10 +54,10 @@ def validate_job(spec: JobSpec, settings: Settings) -> None:
     Raises:
         HpcError: the first thing that is wrong.
     """
-    _text("spec.name", spec.name)
-    _text("spec.project", spec.project)
-    _text("spec.user_name", spec.user_name)
-    _text("spec.client_source", spec.client_source)
+    check_text("spec.name", spec.name, NAME_LIMIT)
+    check_text("spec.project", spec.project, NAME_LIMIT)
+    check_text("spec.user_name", spec.user_name, NAME_LIMIT)
+    check_text("spec.client_source", spec.client_source, NAME_LIMIT)
     if not 0 <= spec.priority <= PRIORITY_LIMIT:
         raise HpcError(
             "PRIORITY_OUT_OF_RANGE", field="spec.priority", value=spec.priority
@@ -197,7 +197,7 @@ def _within(field: str, spec: JobSpec, task: TaskSpec) -> None:
 
 
 def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
-    _text(f"{field}.name", task.name)
+    check_text(f"{field}.name", task.name, NAME_LIMIT)
     if "," in task.name or ";" in task.name:
         raise HpcError("TASK_NAME_INVALID", field=f"{field}.name")
     if task.node and job.job_type is not JobType.ADMIN:
@@ -349,11 +349,6 @@ def _forbid(field: str, task: TaskSpec, forbidden: Mapping[str, bool]) -> None:
             raise HpcError("PROPERTY_NOT_FOR_TYPE", field=f"{field}.{name}", type=kind)
 
 
-def _text(field: str, text: str) -> None:
-    if len(text) > NAME_LIMIT:
-        raise HpcError("TEXT_TOO_LONG", field=field, length=len(text), limit=NAME_LIMIT)
-
-
 def _seconds(field: str, value: float) -> None:
     if not 0 <= value <= INT32:
         limit = f"0 s to {INT32} s"
@@ -384,6 +379,7 @@ def _properties(field: str, pairs: Mapping[str, str]) -> None:
         if len(value) > PROPERTY_LIMIT:
             reason = "CUSTOM_PROPERTY_VALUE_TOO_LONG"
             raise HpcError(reason, field=field, length=len(value), limit=PROPERTY_LIMIT)
+        check_text(field, name + value, NAME_LIMIT + PROPERTY_LIMIT)
 
 
 def check_environment(field: str, variables: Mapping[str, str]) -> None:
