@@ -67,6 +67,7 @@ def info(app: App) -> None:
             (
                 ("Cluster", found.name),
                 ("Version", found.version),
+                ("Head", found.head),
                 ("You", f"{found.user} ({role})"),
                 ("Since", shown(found, "start_time")),
                 ("Nodes", nodes),

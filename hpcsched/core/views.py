@@ -335,6 +335,7 @@ class ClusterView:
     task_counts: Mapping[int, int] = field(default_factory=dict)
     restore_mode: bool = False
     last_seq: int = 0
+    head: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,4 +54,5 @@ class ClusterCalls:
             restore_mode=self._world.settings.restore_mode,
             job_counts=await self._world.store.job_counts(),
             last_seq=self._world.feed.last,
+            head=self._world.scene.head,
         )

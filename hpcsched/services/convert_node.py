@@ -142,6 +142,7 @@ def cluster_message(
         cores_offline=view.cores_total - view.cores_busy - view.cores_idle,
         sockets_total=view.sockets,
         restore_mode=view.restore_mode,
+        head=view.head,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from hpcsched.common.errors import HpcError
 from hpcsched.core.orders import DefineTask
 from hpcsched.runtime.front import Stop
+from hpcsched.services.convert_node import cluster_message
 from tests.support.head_bench import ANN, NO_ID, ROOT, a_job, a_sweep, a_task, once
 from tests.support.manual_clock import settle
 
@@ -186,3 +187,10 @@ async def test_the_clusters_counters_add_up(bench: Bench) -> None:
 
     assert (view.cores_total, view.cores_busy, view.cores_idle) == (6, 3, 1)
     assert view.task_counts == {1: 5, 6: 3}
+
+
+async def test_the_cluster_says_which_head_answers(bench: Bench) -> None:
+    view = await bench.head.cluster(ANN)
+
+    assert view.head == bench.head._world.scene.head
+    assert cluster_message(view, ANN).head == view.head != ""

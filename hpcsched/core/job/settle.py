@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codes
+from hpcsched.core.job.blame import blame
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.model import Job, TaskRecord, UsePhase
 from hpcsched.core.job.nodes import give_up_lost
@@ -21,7 +22,6 @@ from hpcsched.core.job.service import look_after
 from hpcsched.core.job.shrinking import shrink
 from hpcsched.core.job.states import (
     CancelRequest,
-    FailureReason,
     JobState,
 )
 from hpcsched.core.job.stopping import (
@@ -100,7 +100,7 @@ def _fail_fast(turn: Turn) -> bool:
         state=JobState.CANCELING,
         end=JobState.FAILED,
         error=(codes.TASK_FAILURE, text),
-        failure=FailureReason.EXECUTION_FAILURE,
+        failure=blame(job),
     )
     return True
 
@@ -257,7 +257,7 @@ def end_job(turn: Turn, state: JobState) -> None:
         patch["error_message"] = (
             "1 task failed" if failed == 1 else f"{failed} tasks failed"
         )
-        patch["failure_reason"] = FailureReason.EXECUTION_FAILURE
+        patch["failure_reason"] = blame(job)
     turn.emit(
         EventName.JOB_ENDED,
         path=(state,),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.substitution import compile_template, render
 from hpcsched.core.job.allocation import allocation_of, sockets_of
@@ -13,6 +13,7 @@ from hpcsched.core.job.states import (
     CancelRequest,
     JobState,
     JobType,
+    PendingReason,
     UnitType,
 )
 from hpcsched.core.job.waiting import held_back
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
 
     from hpcsched.core.job.model import NodeUse, TaskRecord
     from hpcsched.core.settings import Settings
+
+
+_HELD: Final = {
+    PendingReason.HELD_BY_USER: "its job is held by its owner",
+    PendingReason.HELD_BY_ADMIN: "its job is held by an administrator",
+    PendingReason.HELD_BY_ACTIVATION_FILTER: "its job is held by the activation filter",
+    PendingReason.PARENT_JOBS_NOT_FINISHED: "its job waits for other jobs",
+    PendingReason.PARENT_JOBS_CANCELED_OR_FAILED: "its job waits for other jobs, which "
+    "failed or were canceled",
+}
+"""Why a task waits whose job is held back."""
 
 
 def job_view(
@@ -276,7 +288,8 @@ def waiting_for(job: Job, record: TaskRecord) -> str:
     if record.task_id in job.unready:
         return "waits for " + ", ".join(record.spec.depends_on)
     if job.state is not JobState.RUNNING:
-        return "its job waits for resources"
+        held = held_back(job)
+        return _HELD.get(held, "its job waits for resources")
     if record.spec.max_concurrent:
         most = record.spec.max_concurrent
         return f"waits for a core; at most {most} elements run at once"
