@@ -28,8 +28,12 @@ def add_accounting(delta: Delta, job: Job, turns: Sequence[Turn]) -> None:
         job: After them.
         turns: All since the last commit, in order.
     """
-    held = [one for turn in turns for one in turn.held]
-    ends = [one for turn in turns for one in turn.ends]
+    held: list[Held] = []
+    ends: list[JobEnd] = []
+    for turn in turns:
+        if turn.held or turn.ends:
+            held += turn.held
+            ends += turn.ends
     if held:
         delta.allocations = [_allocation(job, one) for one in held]
     if ends:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from hpcsched.core.job.codec import unpack
+from hpcsched.core.job.codec import BLANK, NOTHING_TOLD, unpack
 from hpcsched.core.job.nodeuse import NodeUse
 from hpcsched.core.job.show import progress_of, units_held
 from hpcsched.core.job.spec import DEFAULT_POOL
@@ -25,15 +25,11 @@ if TYPE_CHECKING:
     from hpcsched.store.base import JobRow
 
 
-NOTHING_TOLD: Final = (0, None, False, None, "", "Default", ())
-"""Of rows that an earlier version has written."""
-
-
 def stored_view(
     row: JobRow, name_of: Callable[[int], str], settings: Settings
 ) -> JobView:
     """Return a job from its stored row alone, as lists need it."""
-    body: dict[str, Any] = unpack(row.blob)
+    body: dict[str, Any] = {**BLANK, **unpack(row.blob)}
     counts = {n: count for n, count in enumerate(body["counts"]) if count and n}
     user_name, project, job_type = body["spec"]
     pool, can_preempt = body.get("policy", (DEFAULT_POOL, False))

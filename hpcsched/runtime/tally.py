@@ -40,9 +40,13 @@ class Tally:
         if after == before:
             return
         self._live[job.job_id] = after
-        if before is not None:
-            self._add(before, -1)
-        self._add(after, 1)
+        if before is None:
+            self._add(after, 1)
+            return
+        totals = self._totals
+        for state, count in enumerate(after):
+            if count != before[state]:
+                totals[state] += count - before[state]
 
     def _add(self, counts: tuple[int, ...], sign: int) -> None:
         totals = self._totals

@@ -59,13 +59,15 @@ def turns_delta(job: Job, first: int, decided: Decided, now: float) -> Delta:
             for number, code, text in event.notes:
                 notes[number] = codec.pack((code, text))
             added += len(event.added)
-            edited.update(event.respecs)
-            tables.update(event.tables)
+            if event.respecs:
+                edited.update(event.respecs)
+                tables.update(event.tables)
         if mail.ledger is not None:
             requests.append(request_row(mail.ledger, decision, now))
         if isinstance(mail.command, TakeReports):
             outputs.extend(_outputs(job, mail.command, decision))
-    edited.update(range(len(job.tasks) - added + 1, len(job.tasks) + 1))
+    if added:
+        edited.update(range(len(job.tasks) - added + 1, len(job.tasks) + 1))
     delta = Delta(
         events=rows,
         job=job_row(job) if rows else None,

@@ -38,7 +38,13 @@ class Waiting:
 
     def put(self, job_id: int, demand: Demand | None) -> bool:
         """Note what a job wants; return whether that is news."""
-        key = self._keys.pop(job_id, None)
+        key = self._keys.get(job_id)
+        if demand is None:
+            if key is None:
+                return False
+        elif key is not None and self._all[key] is demand:
+            return False
+        self._keys.pop(job_id, None)
         before = None if key is None else self._all.pop(key)
         if before is not None and self._by_pool is not None:
             self._by_pool[before.pool].pop(key)

@@ -7,6 +7,7 @@ same. ``given_back`` and ``end_of`` make the rows that are stored with the event
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.events import EventName
@@ -119,7 +120,7 @@ def book_end(job: Job, event: Event) -> None:
     """Note who canceled the job, and draw a line below it when it has ended."""
     if event.name is EventName.JOB_CANCEL_REQUESTED:
         job.books = replace(job.books, canceled_by=event.actor)
-    if job.state.terminal and event.path:
+    if event.path and job.state.terminal:
         job.books = replace(job.books, charged=_totals(job))
 
 
@@ -189,17 +190,13 @@ def end_of(job: Job, event: Event, before: Books) -> JobEnd | None:
 _DEFAULTS: Final[dict[str, Any]] = {
     one.name: one.default for one in fields(JobEnd) if one.name not in _COLUMNS
 }
+_VALUES: Final = attrgetter(*_DEFAULTS)
 
 
 def encode_end(end: JobEnd) -> bytes:
     """Return what of an end is not kept in columns, without what is default."""
-    return pack(
-        {
-            name: value
-            for name, default in _DEFAULTS.items()
-            if (value := getattr(end, name)) != default
-        }
-    )
+    pairs = zip(_DEFAULTS.items(), _VALUES(end), strict=True)
+    return pack({n: v for (n, new), v in pairs if v is not new and v != new})
 
 
 def decode_end(requeue_id: int, state: int, event_time: float, body: bytes) -> JobEnd:

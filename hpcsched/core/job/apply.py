@@ -68,7 +68,8 @@ def apply(job: Job, event: Event) -> list[Change]:
     job.change_time = event.time
     for name, value in event.patch.items():
         setattr(job, name, value)
-    _take_notes(job, event)
+    if event.notes:
+        _take_notes(job, event)
     for spec in event.added:
         _add_task(job, spec, event.time)
     touched: dict[int, set[TaskState]] = {}
@@ -84,7 +85,8 @@ def apply(job: Job, event: Event) -> list[Change]:
         touched.setdefault(move.task_id, set()).update(move.path)
     for task_id, passed in touched.items():
         _settle_record(job, job.tasks[task_id - 1], passed, changes)
-    _pass_states(job, event, changes)
+    if event.path:
+        _pass_states(job, event, changes)
     book_end(job, event)
     return changes
 
@@ -99,8 +101,6 @@ def _take_notes(job: Job, event: Event) -> None:
 
 def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:
     """Move the job along the event's path, and its per-node tasks with it."""
-    if not event.path:
-        return
     special = job.special.values()
     for state in event.path:
         if (job.state, state) not in LEGAL_JOB_MOVES:
@@ -116,7 +116,9 @@ def _pass_states(job: Job, event: Event, changes: list[Change]) -> None:
             _settle_record(job, record, (), changes)
     if job.state is not JobState.RUNNING:
         # What the scheduler asks of a running job is void with its run.
-        job.owing, job.is_backfill = {}, False
+        if job.owing:
+            job.owing = {}
+        job.is_backfill = False
         job.preempted_now = job.yields_all = False
 
 
@@ -155,7 +157,7 @@ def _patch_record(job: Job, record: TaskRecord, fields: Mapping[str, Any]) -> No
 
 
 def _apply_uses(job: Job, event: Event) -> None:
-    if event.uses:
+    if event.uses and job.uses:
         book_uses(job, event)
     for node_id, encoded in event.uses.items():
         if encoded is None:

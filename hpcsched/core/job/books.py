@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 Totals = tuple[int, int, int, int]
 """Core-milliseconds held, user and kernel time in ms, memory in KiB."""
@@ -22,3 +23,7 @@ class Books:
     core_ms: int = 0
     charged: Totals = (0, 0, 0, 0)
     canceled_by: str = ""
+
+
+NO_BOOKS: Final = Books()
+"""Of a job that has been charged nothing: most of those that wait."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import MISSING, fields
-from enum import Enum, IntEnum
+from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from hpcsched.core.job.books import Books
+from hpcsched.core.job.books import NO_BOOKS, Books
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
 from hpcsched.core.job.holding import rebook
 from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord
 from hpcsched.core.job.packing import pack as pack  # noqa: PLC0414  others use it
 from hpcsched.core.job.packing import unpack as unpack  # noqa: PLC0414
 from hpcsched.core.job.show import required_nodes
-from hpcsched.core.job.spec import JobSpec
+from hpcsched.core.job.spec import DEFAULT_POOL, JobSpec
 from hpcsched.core.job.states import (
     CancelRequest,
     FailureReason,
@@ -35,7 +36,9 @@ from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    Shape = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any], ...]]
 
 T = TypeVar("T", JobSpec, TaskSpec)
 
@@ -87,18 +90,38 @@ RECORD: Final = (
     *("forgiven", "concluded", "strikes", "not_before", "floor"),
     *("created", "first_start", "last_end"),
 )
+_NAMES: Final = (*PLAIN, *ENUM_FIELDS)
+_VALUES: Final = attrgetter(*_NAMES)
+_NEW: Final = tuple(zip(_NAMES, _VALUES(Job(0, "", JobSpec(), 0.0)), strict=True))
+BLANK: Final[Mapping[str, Any]] = dict(_NEW)
+"""What is not stored of a job, as it is everywhere unless something happened to it."""
+NOTHING_TOLD: Final = (0, None, False, None, "", "Default", ())
+"""Of a job that says nothing of itself; and of one stored by an earlier version."""
+_RECORD: Final = attrgetter(*RECORD)
 
 
 def encode_spec(spec: JobSpec | TaskSpec) -> bytes:
     """Return a specification without what is default."""
-    body = {}
-    for one in fields(spec):
-        value = getattr(spec, one.name)
-        default = one.default if one.default is not MISSING else None
-        if value == default or (default is None and value == {}):
-            continue
-        body[one.name] = _plain(value)
-    return pack(body)
+    values, defaults = _SHAPES[type(spec)]
+    return pack(
+        {
+            name: value
+            for (name, default), value in zip(defaults, values(spec), strict=True)
+            if value is not default and value != default
+        }
+    )
+
+
+def _shape(kind: type[Any]) -> Shape:
+    """Return what reads all fields of a kind at once, and their names and defaults."""
+    defaults = tuple(
+        (one.name, one.default if one.default_factory is MISSING else {})
+        for one in fields(kind)
+    )
+    return attrgetter(*(name for name, _ in defaults)), defaults
+
+
+_SHAPES: Final = {kind: _shape(kind) for kind in (JobSpec, TaskSpec)}
 
 
 def decode_spec(kind: type[T], body: bytes) -> T:
@@ -113,44 +136,52 @@ def decode_spec(kind: type[T], body: bytes) -> T:
 
 def encode_job(job: Job) -> bytes:
     """Return the job without specifications and elements."""
-    body: dict[str, Any] = {name: getattr(job, name) for name in PLAIN}
-    for name in ENUM_FIELDS:
-        value = getattr(job, name)
-        body[name] = None if value is None else int(value)
-    body["uses"] = {n: use.encode() for n, use in job.uses.items()}
-    body["since"] = {n: use.since for n, use in job.uses.items()}
-    books = job.books
-    body["books"] = (books.core_ms, books.charged, books.canceled_by)
-    body["tasks"] = [_encode_record(record) for record in job.masters]
-    body["extra"] = {
-        task_id: (job.tasks[task_id - 1].submit_time, job.tasks[task_id - 1].forgiven)
-        for task_id in sorted(job.marked)
+    body: dict[str, Any] = {
+        name: value
+        for (name, new), value in zip(_NEW, _VALUES(job), strict=True)
+        if value is not new and value != new
     }
+    if job.uses:
+        body["since"] = {n: use.since for n, use in job.uses.items()}
+    books = job.books
+    if books is not NO_BOOKS:
+        body["books"] = (books.core_ms, books.charged, books.canceled_by)
+    body["tasks"] = [_encode_record(record) for record in job.masters]
+    if job.marked:
+        records = (job.tasks[task_id - 1] for task_id in sorted(job.marked))
+        body["extra"] = {r.task_id: (r.submit_time, r.forgiven) for r in records}
+    body["uses"] = {n: use.encode() for n, use in job.uses.items()}
+    _add_shown(job, body)
+    return pack(body)
+
+
+def _add_shown(job: Job, body: dict[str, Any]) -> None:
+    """Add what is not read back, but by those who look at a job without loading it."""
     spec = job.spec
-    # Not read back, but by those who look at a job without loading it:
     body["size"] = len(job.tasks)
     body["counts"] = job.counts
     body["cores"] = (job.least(), job.most())
-    body["nodes"] = (spec.excluded_nodes, required_nodes(job))
-    body["policy"] = (job.spec.pool, job.spec.can_preempt)
-    auto = (job.spec.least is None, job.spec.most is None)
-    body["unit"] = (int(job.spec.unit_type), *auto)
+    if spec.excluded_nodes or job.picky:
+        body["nodes"] = (spec.excluded_nodes, required_nodes(job))
+    if spec.can_preempt or spec.pool != DEFAULT_POOL:
+        body["policy"] = (spec.pool, spec.can_preempt)
+    body["unit"] = (int(spec.unit_type), spec.least is None, spec.most is None)
     held = held_back(job)
-    body["told"] = (
+    told = (
         *(int(held), job.hold_until if held else None, spec.runtime > 0),
         *(spec.progress, spec.progress_message, spec.job_template),
         spec.parent_job_ids,
     )
-    body["spec"] = (job.spec.user_name, job.spec.project, int(job.spec.job_type))
-    return pack(body)
+    if told != NOTHING_TOLD:
+        body["told"] = told
+    body["spec"] = (spec.user_name, spec.project, int(spec.job_type))
 
 
 def _encode_record(record: TaskRecord) -> tuple[Any, ...]:
-    values = [getattr(record, name) for name in RECORD]
     previous = 0 if record.previous is None else int(record.previous)
     counts = {n: c for n, c in enumerate(record.counts) if c}
     head = (record.task_id, int(record.state), previous, counts)
-    return (*head, *values, record.submit_time)
+    return (*head, *_RECORD(record), record.submit_time)
 
 
 def decode_job(  # noqa: PLR0917  the store gives them in this order
@@ -177,7 +208,8 @@ def decode_job(  # noqa: PLR0917  the store gives them in this order
     for node_id, encoded in body["uses"].items():
         use = job.uses[node_id] = NodeUse.decode(node_id, encoded)
         use.since = since.get(node_id, job.start_time or job.create_time)
-    job.books = Books(*body.get("books", ()))
+    if "books" in body:
+        job.books = Books(*body["books"])
     for number in range(1, len(notes) + 1):
         code, text = unpack(notes[number])
         job.notes.append((code, text))
@@ -247,9 +279,9 @@ def encode_event(event: Event, changes: Iterable[Change]) -> bytes:
     if event.message:
         body["t"] = event.message
     if event.path:
-        body["p"] = [int(state) for state in event.path]
+        body["p"] = event.path
     if event.patch:
-        body["j"] = {name: _plain(value) for name, value in event.patch.items()}
+        body["j"] = event.patch
     if event.moves:
         body["m"] = [_encode_move(one) for one in event.moves]
     if event.tasks:
@@ -267,10 +299,6 @@ def encode_event(event: Event, changes: Iterable[Change]) -> bytes:
     return pack(body)
 
 
-def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, IntEnum) else value
-
-
 def _encode_change(change: Change) -> tuple[Any, ...]:
     head = (change.task_id, change.ranges, change.state, change.previous)
     return (*head, change.code, change.text) if change.code or change.text else head
@@ -278,8 +306,7 @@ def _encode_change(change: Change) -> tuple[Any, ...]:
 
 def _encode_move(one: TaskMove) -> tuple[Any, ...]:
     columns = {name: _encode_column(value) for name, value in one.columns.items()}
-    path = [int(state) for state in one.path]
-    head = (one.task_id, one.ranges, one.was, path, columns)
+    head = (one.task_id, one.ranges, one.was, one.path, columns)
     tail = (dict(one.places), one.why) if one.places or one.why else ()
     return (*head, one.flags, one.bump, one.clear, *tail)
 

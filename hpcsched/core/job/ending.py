@@ -164,10 +164,10 @@ class Ending:
     def _count(self, position: int) -> None:
         """Add up what attempts used, those that run again included."""
         report = self._report
-        for at, column in enumerate(
-            (report.user_ms, report.kernel_ms, report.max_rss_kib)
-        ):
-            self.used[at] += min(max(0, column[position]), UINT32)
+        used = self.used
+        used[0] += min(max(0, report.user_ms[position]), UINT32)
+        used[1] += min(max(0, report.kernel_ms[position]), UINT32)
+        used[2] += min(max(0, report.max_rss_kib[position]), UINT32)
 
     def _learn(self, position: int) -> None:
         start = _time(self._report.starts[position])

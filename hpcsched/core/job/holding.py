@@ -28,13 +28,14 @@ def book(
 ) -> None:
     """Count attempts on their nodes (1), or do not count them any more (-1)."""
     places = table.places
+    alone = record.spec.is_exclusive
     for first, last in spans:
         for row in range(first, last + 1):
             use = job.uses.get(table.get("node", row))
             if use is not None:
                 use.live += sign
                 use.busy += sign * record.width(table, row)
-                if record.spec.is_exclusive:
+                if alone:
                     use.shut += sign
             if places and row in places:
                 _hold(job, record, row, places[row], sign)

@@ -6,10 +6,11 @@ of a job are rows of table 0, each sweep and each per-node task has a table of i
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.exitcodes import parse_exit_codes
-from hpcsched.core.job.books import Books
+from hpcsched.core.job.books import NO_BOOKS, Books
 from hpcsched.core.job.nodeuse import NodeUse as NodeUse  # noqa: PLC0414  part of a job
 from hpcsched.core.job.nodeuse import UsePhase as UsePhase  # noqa: PLC0414  the same
 from hpcsched.core.job.states import (
@@ -17,6 +18,7 @@ from hpcsched.core.job.states import (
     FailureReason,
     JobState,
     PendingReason,
+    UnitType,
 )
 from hpcsched.core.job.taskrecord import PER_NODE as PER_NODE  # noqa: PLC0414
 from hpcsched.core.job.taskrecord import TaskRecord as TaskRecord  # noqa: PLC0414
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 STATES = len(TaskState) + 1
 UNBOUNDED: Final = 2147483647
 """As many as there are (cores, instances at once)."""
+_IDLE: Final = itemgetter(*TASK_TERMINAL, TaskState.CONFIGURING)
+"""Elements by state: of those that need no cores (any more)."""
 
 
 class Job:
@@ -149,7 +153,7 @@ class Job:
         self.user_ms = 0
         self.kernel_ms = 0
         self.memory_kib = 0
-        self.books = Books()
+        self.books: Books = NO_BOOKS
         # What tasks that are choosy about nodes need to know of them, as of the last
         # grant: node to (name, groups), and the cores of the largest node that the job
         # may use (0: not known).
@@ -238,6 +242,8 @@ class Job:
     @property
     def service(self) -> TaskRecord | None:
         """Its service while that makes new instances, else None."""
+        if not self.special:
+            return None
         record = self.special.get(TaskType.SERVICE)
         return record if record is not None and record.serving else None
 
@@ -268,6 +274,8 @@ class Job:
     def held_units(self) -> int:
         """Return what it holds now, in its unit."""
         unit = self.spec.unit_type
+        if unit is UnitType.CORE:
+            return sum([len(use.cores) for use in self.uses.values()])
         return sum(use.units(unit) for use in self.uses.values())
 
     def least(self) -> int:
@@ -301,15 +309,14 @@ class Job:
         A service can use whatever there is: UNBOUNDED, unless it is limited itself.
         """
         unit = self.spec.unit_type
-        if self.service is not None and not self.state.terminal:
-            spec = self.service.spec
+        service = self.service
+        if service is not None and not self.state.terminal:
+            spec = service.spec
             return spec.max_concurrent * spec.bounds(unit)[0] or UNBOUNDED
         if self.uniform:
-            idle = (*TASK_TERMINAL, TaskState.CONFIGURING)
-            total = sum(self.counts) - sum(self.counts[s] for s in idle)
+            total: int = sum(self.counts) - sum(_IDLE(self.counts))
             return max(1, total, self.spec.least or 1)
         total = 0
-        unit = self.spec.unit_type
         for task in self.ordinary():
             open_ = task.open - task.counts[TaskState.CONFIGURING]
             if task.spec.max_concurrent:

@@ -8,7 +8,7 @@ import msgpack
 
 
 def pack(value: Any) -> bytes:
-    """Return a value as bytes."""
+    """Return a value as bytes; a member of an IntEnum is its number."""
     return bytes(msgpack.packb(value))
 
 

@@ -23,7 +23,7 @@ from hpcsched.core.job.spanning import (
     offers,
     place_beside,
 )
-from hpcsched.core.job.states import JobType
+from hpcsched.core.job.states import JobType, UnitType
 from hpcsched.core.task.elements import SENT
 from hpcsched.core.task.states import TaskState, TaskType
 
@@ -51,6 +51,8 @@ def next_task(job: Job) -> TaskRecord | None:
 def is_stuck(job: Job) -> bool:
     """Can what the job holds never run its next task, even when nothing else runs?"""
     uses = _ready_uses(job)
+    if _fits_anywhere(job) and any(use.cores for use in uses):
+        return False
     placer = _Placer(job, uses)
     record = _next(job, placer)
     if record is None:
@@ -59,6 +61,11 @@ def is_stuck(job: Job) -> bool:
         return is_absent(job, record, uses) or not could_fit(job, record, uses)
     widest = max((len(use.cores) for use in uses), default=0)
     return widest < record.spec.min_cores
+
+
+def _fits_anywhere(job: Job) -> bool:
+    """Can each of its tasks run on any core that it may get?"""
+    return job.uniform and not job.picky and job.spec.unit_type is UnitType.CORE
 
 
 def _next(job: Job, placer: _Placer) -> TaskRecord | None:

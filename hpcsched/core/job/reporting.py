@@ -49,10 +49,11 @@ def take_reports(turn: Turn, command: TakeReports) -> None:
     for end in ended:
         ending = Ending(turn, end, command.node_id, seen)
         moves.extend(ending.moves())
-        used = [total + more for total, more in zip(used, ending.used, strict=True)]
+        for at, more in enumerate(ending.used):
+            used[at] += more
     if moves:
         patch = queued_front(turn.job, moves)
-        patch |= zip(("user_ms", "kernel_ms", "memory_kib"), used, strict=True)
+        patch["user_ms"], patch["kernel_ms"], patch["memory_kib"] = used
         tasks, text = pace(turn, moves)
         name = EventName.TASKS_ENDED
         turn.emit(name, moves=moves, patch=patch, tasks=tasks, message=text)

@@ -114,7 +114,8 @@ class JobSpec:
     @property
     def least(self) -> int | None:
         """Units to start with; None: computed from the tasks (properties.md note 1)."""
-        given, _ = self.given_size
+        cores = self.unit_type is UnitType.CORE
+        given = self.min_cores if cores else self.given_size[0]
         if self.auto_calculate_min is None:
             return given
         return None if self.auto_calculate_min else given or 1
@@ -122,7 +123,8 @@ class JobSpec:
     @property
     def most(self) -> int | None:
         """Units that it gets at most; None: computed from the tasks."""
-        least, given = self.given_size
         if self.auto_calculate_max is None:
-            return given
+            cores = self.unit_type is UnitType.CORE
+            return self.max_cores if cores else self.given_size[1]
+        least, given = self.given_size
         return None if self.auto_calculate_max else given or max(1, least or 1)

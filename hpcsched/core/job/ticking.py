@@ -18,6 +18,8 @@ def next_tick(job: Job, settings: Settings, now: float) -> float | None:
 
     A Tick then changes what this returns: otherwise the job would be ticked for ever.
     """
+    if not (job.spec.runtime or job.special or job.held_by):
+        return None  # a look that most jobs need no more than
     times = (
         deadline_of(job, settings.release_s),
         wake_time(job, now),

@@ -114,19 +114,22 @@ class Turn:
             uses=uses or {},
         )
         self._notes = []
-        books = self.job.books
-        if event.uses:
-            self.held += given_back(self.job, event)
-        beside = nodes_held(self.job, moves)
-        changes = apply(self.job, event)
-        beside |= nodes_held(self.job, moves)
-        if path:
-            end = end_of(self.job, event, books)
+        job = self.job
+        books = job.books
+        if event.uses and job.uses:
+            self.held += given_back(job, event)
+        beside = nodes_held(job, moves) if job.holds else set()
+        changes = apply(job, event)
+        if job.holds:
+            beside |= nodes_held(job, moves)
+        if path and job.state.terminal:
+            end = end_of(job, event, books)
             if end is not None:
                 self.ends.append(end)
         self.events.append((event, changes))
         self.moves.extend(moves)
-        self.regrant.extend(sorted(beside))
+        if beside:
+            self.regrant.extend(sorted(beside))
         for node_id, encoded in event.uses.items():
             if encoded is None:
                 self.gone.append(node_id)

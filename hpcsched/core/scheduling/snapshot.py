@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.spec import DEFAULT_POOL
@@ -137,8 +138,7 @@ class Demand:
     shape: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        shape = tuple([getattr(self, name) for name in _SHAPE])
-        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "shape", _SHAPE(self))
 
     @property
     def priority(self) -> int:
@@ -158,10 +158,13 @@ class Demand:
         return ProcessSize(self.process_memory, self.width, self.unit)
 
 
-_SHAPE: Final = tuple(
-    one.name
-    for one in fields(Demand)
-    if one.name not in {"job_id", "order", "most", "runtime", "pool", "held", "shape"}
+_SHAPE: Final = attrgetter(
+    *(
+        one.name
+        for one in fields(Demand)
+        if one.name
+        not in {"job_id", "order", "most", "runtime", "pool", "held", "shape"}
+    )
 )
 
 
