@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from hpcsched.common.ranges import format_ranges, from_sorted_iterable
@@ -96,10 +95,10 @@ def _usage(
 ) -> Iterator[UsageRow]:
     """Yield what was used per day, in UTC."""
     owner, project = job.owner, job.spec.project
-    days: Counter[int] = Counter()
+    days: dict[int, int] = {}
     for one in held:
         for day, core_ms in by_day(len(one.cores), one.start, one.end):
-            days[day] += core_ms
+            days[day] = days.get(day, 0) + core_ms
     for day, core_ms in days.items():
         if core_ms:
             yield UsageRow(day=day, owner=owner, project=project, core_ms=core_ms)

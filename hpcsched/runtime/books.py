@@ -121,7 +121,7 @@ class Books:
     def note(self, job_id: int, holder: Holder | None) -> bool:
         """Note more about a job that holds something; return whether it is news."""
         old = self.holders.get(job_id)
-        if old == holder:
+        if old is holder or old == holder:
             return False
         news = True
         if old is not None and holder is not None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hpcsched.core.job.model import Job
     from hpcsched.core.settings import Settings
 
+AMPLE: Final = 1024
+"""Units beyond what there is that a running job asks for: for nodes that may join."""
 _OPEN: Final = (UsePhase.NEW, UsePhase.PREPARING, UsePhase.READY)
 
 
@@ -49,7 +51,9 @@ def demand_of(
     elif not job.counts[TaskState.QUEUED]:
         return None
     held = job.held_units()
-    most = wanted_units(job, max(there, held + 1))
+    enough = max(there, held + 1)
+    # More is not told, so that not every task that starts is news to the scheduler.
+    most = min(wanted_units(job, enough), enough + AMPLE)
     return _demand(job, 0, most, held=held, running=True) if most > held else None
 
 
@@ -66,23 +70,33 @@ def holder_of(
     spec = job.spec
     if not job.uses or spec.job_type is JobType.ADMIN:
         return None
-    start = job.start_time or 0.0
     most = 0
     if settings.mode == "Balanced":
         # What changes with every task is told only where it is asked for.
         most = in_cores(job, wanted_units(job, units.get(spec.unit_type, 0)))
+    least = in_cores(job, job.least())
+    cap = in_cores(job, spec.target_resource_count)
     leaving = [use.node_id for use in job.uses.values() if use.phase not in _OPEN]
-    return Holder(
+    made_of = (
+        *(spec, job.state, job.order, job.start_time, least, most, cap, leaving),
+        *(job.owing, job.preempted_now, job.yields_all, job.is_backfill),
+        job.narrowest,
+    )
+    known = job.holder
+    if known is not None and known[0] == made_of:
+        return known[1]
+    start = job.start_time or 0.0
+    holder = Holder(
         job_id=job.job_id,
         order=job.order,
-        least=in_cores(job, job.least()),
+        least=least,
         most=most,
         start=start,
         end=start + spec.runtime if spec.runtime else inf,
         can_preempt=spec.can_preempt and job.state is JobState.RUNNING,
         exclusive=spec.is_exclusive,
         pool=spec.pool,
-        cap=in_cores(job, spec.target_resource_count),
+        cap=cap,
         owing=job.owing,
         hurried=job.preempted_now,
         leaving=frozenset(leaving),
@@ -92,6 +106,8 @@ def holder_of(
         unit=spec.unit_type,
         process=process_of(job),
     )
+    job.holder = (made_of, holder)
+    return holder
 
 
 def in_cores(job: Job, units: int) -> int:
@@ -160,23 +176,35 @@ def _demand(job: Job, least: int, most: int, *, held: int = 0, running: bool) ->
     width = job.tasks[following - 1].spec.bounds(unit)[0] if following else 1
     if job.service is not None:
         width = job.service.spec.bounds(unit)[0]
-    return Demand(
+    needs = needs_of(job)
+    closed = [
+        use.node_id
+        for use in job.uses.values()
+        if use.phase not in _OPEN or use.node_id in job.owing
+    ]
+    spec = job.spec
+    made_of = (
+        *(spec, job.order, least, most, width, needs),
+        *(running, held, job.excluded, closed),
+    )
+    known = job.demand
+    if known is not None and known[0] == made_of:
+        return known[1]
+    demand = Demand(
         job_id=job.job_id,
         order=job.order,
         least=least,
         most=most,
         width=width,
         widest=width,
-        needs=needs_of(job),
+        needs=needs,
         running=running,
         held=held,
-        excluded=frozenset((*job.spec.excluded_nodes, *job.excluded)),
-        closed=frozenset(
-            use.node_id
-            for use in job.uses.values()
-            if use.phase not in _OPEN or use.node_id in job.owing
-        ),
-        runtime=job.spec.runtime,
-        pool=job.spec.pool,
-        **wishes(job.spec),
+        excluded=frozenset((*spec.excluded_nodes, *job.excluded)),
+        closed=frozenset(closed),
+        runtime=spec.runtime,
+        pool=spec.pool,
+        **wishes(spec),
     )
+    job.demand = (made_of, demand)
+    return demand

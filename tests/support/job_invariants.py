@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from hpcsched.core.task.spec import TaskSpec
 
 DERIVED = {
-    *("definitions", "exit_codes", "ready", "unready", "mean_run", "note_ids"),
+    *(
+        "definitions",
+        "demand",
+        "holder",
+        "exit_codes",
+        "ready",
+        "unready",
+        "mean_run",
+        "note_ids",
+    ),
     *("tasks", "tables", "uses", "masters", "special", "critical"),
     *("widest", "uniform", "open_names", "dependants", "picky"),
 }

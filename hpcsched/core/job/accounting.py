@@ -6,10 +6,11 @@ same. ``given_back`` and ``end_of`` make the rows that are stored with the event
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.core.job.books import Books
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.packing import pack, unpack
 from hpcsched.core.job.states import CancelRequest, JobState, JobType
@@ -18,7 +19,7 @@ from hpcsched.core.task.states import TaskState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcsched.core.job.books import Books, Totals
+    from hpcsched.core.job.books import Totals
     from hpcsched.core.job.events import Event
     from hpcsched.core.job.model import Job, NodeUse
 
@@ -113,15 +114,18 @@ def book_uses(job: Job, event: Event) -> None:
     """Charge what an event takes from the job; to be called before it is taken."""
     more = sum(charge(len(u.cores), u.since, event.time) for u in _changed(job, event))
     if more:
-        job.books = replace(job.books, core_ms=job.books.core_ms + more)
+        old = job.books
+        job.books = Books(old.core_ms + more, old.charged, old.canceled_by)
 
 
 def book_end(job: Job, event: Event) -> None:
     """Note who canceled the job, and draw a line below it when it has ended."""
     if event.name is EventName.JOB_CANCEL_REQUESTED:
-        job.books = replace(job.books, canceled_by=event.actor)
+        old = job.books
+        job.books = Books(old.core_ms, old.charged, event.actor)
     if event.path and job.state.terminal:
-        job.books = replace(job.books, charged=_totals(job))
+        old = job.books
+        job.books = Books(old.core_ms, _totals(job), old.canceled_by)
 
 
 def _totals(job: Job) -> Totals:

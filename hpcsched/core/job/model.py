@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hpcsched.common.exitcodes import ExitCodes
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.orders import DefineTask
+    from hpcsched.core.scheduling.snapshot import Demand, Holder
     from hpcsched.core.task.elements import ElementTable
     from hpcsched.core.task.spec import TaskSpec
 
@@ -47,6 +48,7 @@ class Job:
         held_by: Who holds it back while it is queued: HELD_BY_…, or NONE.
         hold_until: When that ends by itself; None: when it is released.
         parents: JobState numbers of its parents, as far as it has been told.
+        demand, holder: What the scheduler was told last, and what that was made of.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class Job:
         "create_time",
         "critical",
         "definitions",
+        "demand",
         "dependants",
         "eased",
         "end_time",
@@ -72,6 +75,7 @@ class Job:
         "has_shrunk",
         "held_by",
         "hold_until",
+        "holder",
         "holds",
         "is_backfill",
         "job_id",
@@ -177,6 +181,8 @@ class Job:
         self.holds: dict[int, dict[tuple[int, int], tuple[int, ...]]] = {}
         self.note_ids: dict[tuple[int, str], int] = {(0, ""): 0}
         self.definitions: dict[int, tuple[tuple[object, ...], DefineTask]] = {}
+        self.demand: tuple[tuple[object, ...], Demand] | None = None
+        self.holder: tuple[tuple[object, ...], Holder] | None = None
         self.exit_codes: dict[int, ExitCodes] = {}
         self.masters: list[TaskRecord] = []
         self.special: dict[TaskType, TaskRecord] = {}

@@ -52,20 +52,20 @@ def release(turn: Turn) -> None:
     """Leaving nodes: wait for what runs there, run the release task, give them back."""
     job = turn.job
     record = job.typed(TaskType.NODE_RELEASE)
+    left = [u for u in job.uses.values() if u.phase is UsePhase.LEAVING and not u.live]
+    if not left:
+        return
     wanted = wants_release(job) and turn.settings.release_s > 0
     start: list[int] = []
     uses: dict[int, tuple[Any, ...] | None] = {}
-    for use in job.uses.values():
-        if use.phase is not UsePhase.LEAVING or use.live:
-            continue
+    for use in left:
         if wanted and use.prepared:
             start.append(use.node_id)
             uses[use.node_id] = (use.cores, int(UsePhase.RELEASING), use.prepared)
         else:
             uses[use.node_id] = None
-    if uses:
-        moves = _per_node(record, start) if record is not None and start else []
-        turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
+    moves = _per_node(record, start) if record is not None and start else []
+    turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
 
 
 def wants_release(job: Job) -> bool:

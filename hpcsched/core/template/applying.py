@@ -51,8 +51,11 @@ def apply_template(spec: JobSpec, template: Template) -> JobSpec:
         if text is not None and (rule.read_only or not is_given(spec, name)):
             values[name] = parse(name, text, name)
             templated.append(name)
+    pool = template.pool or DEFAULT_POOL
+    if not (values or spec.templated) and pool == spec.pool:
+        return spec
     values["templated"] = tuple(sorted(templated))
-    values["pool"] = template.pool or DEFAULT_POOL
+    values["pool"] = pool
     return replace(spec, **values)
 
 
