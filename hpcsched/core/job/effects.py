@@ -18,7 +18,7 @@ from hpcsched.core.task.elements import FORCED
 from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hpcsched.core.job.environment import Scene
     from hpcsched.core.job.model import TaskRecord
@@ -57,17 +57,26 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
             cores = granted(job, use)
             orders.append((node_id, SetGrant(job_id=job.job_id, cores=cores)))
     rows: dict[int, list[int]] = {}
+    fresh: dict[int, list[tuple[int, int]]] = {}
     for one in turn.moves:
         if (
             one.path and one.path[-1] in (TaskState.DISPATCHING, TaskState.CANCELING)
         ) or (one.was == TaskState.CANCELING and not one.path):
             record = job.tasks[one.task_id - 1]
             found = rows.setdefault(one.task_id, [])
-            for first, last in one.ranges:
-                found.extend(range(record.row(first), record.row(last) + 1))
+            spans = [
+                (record.row(first), record.row(last)) for first, last in one.ranges
+            ]
+            for first, last in spans:
+                found.extend(range(first, last + 1))
+            if TaskState.DISPATCHING in one.path:
+                fresh.setdefault(one.task_id, []).extend(spans)
     for task_id, touched in rows.items():
         orders.extend(
-            _orders(job, job.tasks[task_id - 1], touched, turn.settings, scene)
+            _orders(
+                *(job, job.tasks[task_id - 1], touched, turn.settings, scene),
+                fresh=fresh.get(task_id, ()),
+            )
         )
     orders.extend(
         (node_id, EndJob(job_id=job.job_id))
@@ -102,11 +111,20 @@ def _orders(
     rows: Iterable[int],
     settings: Settings,
     scene: Scene,
+    *,
+    fresh: Sequence[tuple[int, int]] = (),
 ) -> list[tuple[int, Order]]:
-    """Return the orders that the states of these rows call for, grouped."""
+    """Return the orders that the states of these rows call for, grouped.
+
+    An attempt that was dispatched in this turn (``fresh``: first and last rows), and is
+    stopped before anybody was told, by this turn or by a later one of the same commit,
+    is not known to its node. The node is told to stop it, then to start it: it refuses,
+    and reports an end. Of the stop alone it would say nothing, ever.
+    """
     table = job.table_of(record)
     starts: dict[tuple[int, int, Place], list[int]] = {}
     stops: dict[tuple[int, int, int], list[int]] = {}
+    refused: dict[tuple[int, int, Place], list[int]] = {}
     for row in sorted(set(rows)):
         state = table.state[row]
         node_id = table.get("node", row)
@@ -118,17 +136,10 @@ def _orders(
             grace = 0 if forced else grace_ms(record, settings)
             request = table.get("request", row)
             stops.setdefault((node_id, grace, request), []).append(row)
-    orders: list[tuple[int, Order]] = []
-    for (node_id, cores, place), found in starts.items():
-        definition = definition_of(job, record, settings, scene)
-        orders.append((node_id, definition))
-        start = _start(job, record, found, cores, definition.definition)
-        if place:
-            names = scene.node_names
-            here = (names.get(node_id, f"#{node_id}"), cores)
-            beside = ((names.get(n, f"#{n}"), len(held)) for n, held in place)
-            start = replace(start, allocation=(here, *beside))
-        orders.append((node_id, start))
+            if any(first <= row <= last for first, last in fresh):
+                key = (node_id, record.width(table, row), table.places.get(row, ()))
+                refused.setdefault(key, []).append(row)
+    orders = list(_starts(job, record, starts, settings, scene))
     for (node_id, grace, request), found in stops.items():
         stop = StopTasks(
             job_id=job.job_id,
@@ -139,7 +150,27 @@ def _orders(
             reason=_LABELS.get(request, "None"),
         )
         orders.append((node_id, stop))
+    orders.extend(_starts(job, record, refused, settings, scene))
     return orders
+
+
+def _starts(
+    job: Job,
+    record: TaskRecord,
+    starts: Mapping[tuple[int, int, Place], list[int]],
+    settings: Settings,
+    scene: Scene,
+) -> Iterator[tuple[int, Order]]:
+    for (node_id, cores, place), found in starts.items():
+        definition = definition_of(job, record, settings, scene)
+        yield node_id, definition
+        start = _start(job, record, found, cores, definition.definition)
+        if place:
+            names = scene.node_names
+            here = (names.get(node_id, f"#{node_id}"), cores)
+            beside = ((names.get(n, f"#{n}"), len(held)) for n, held in place)
+            start = replace(start, allocation=(here, *beside))
+        yield node_id, start
 
 
 def _start(
