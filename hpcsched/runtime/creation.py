@@ -272,7 +272,10 @@ class JobCreation(JobReads):
                 nodes[record.task_id] = None
                 refused[record.task_id] = f"node {actor.record.name} takes no commands"
             else:
-                nodes[record.task_id] = actor.record.node_id if actor.session else None
+                # One that is away for a moment gets its task when it is back, and fails
+                # it when it is unreachable.
+                gone = actor.known_lost
+                nodes[record.task_id] = None if gone else actor.record.node_id
         return c.StartCommand(caller=caller, nodes=nodes, refused=refused)
 
     def _start_at_once(

@@ -195,6 +195,8 @@ class JobReads:
     def _why_queued(self, job: Job, reason: PendingReason) -> list[str]:
         if held_back(job):
             return why_held_back(job)
+        if reason is PendingReason.ACTIVATION_FILTER:
+            return why_it_waits(self._world, job.job_id)  # it has what it needs
         first = self._what_it_lacks(job, reason)
         return [
             first,

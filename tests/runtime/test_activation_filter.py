@@ -109,7 +109,9 @@ async def test_whatever_is_no_answer_starts_nothing_and_is_asked_again(
     await settle()
 
     assert await bench.state(job_id) == "Queued"
-    assert text in (await why(bench, job_id))[1]
+    said = (await why(bench, job_id))[1]
+    assert text in said
+    assert "free" not in said, "there are cores enough"
     await bench.clock.advance(RETRY_S + 1)
     await bench.until_state(job_id, "Finished")
 

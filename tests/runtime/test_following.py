@@ -122,6 +122,7 @@ async def test_a_node_that_cannot_be_reached_is_told_of_while_others_run(
     await lasting(bench, "n1")
     gone = await lasting(bench, "n2")
     gone.cut()
+    await bench.clock.advance(91)
     job_id = await command(bench, "n1", "n2")
 
     seen, call = follow(bench, job_id)

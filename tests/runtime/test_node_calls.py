@@ -326,3 +326,32 @@ async def test_commands_neither_hold_up_a_drain_nor_end_with_offline(
     await bench.head.online_nodes(ROOT, ["n1"], NO_ID)
 
     assert await bench.state(job.job_id) == "Running"
+
+
+async def test_a_command_waits_for_a_node_that_is_away_for_a_moment(
+    bench: Bench,
+) -> None:
+    agent = await bench.node("n1")
+    agent.retry = None
+    agent.cut()
+    view = await bench.head.create_command(ROOT, ["n1"], a_task(), NO_ID)
+    await bench.clock.advance(20)
+    assert await bench.state(view.job_id) == "Running"
+
+    await agent.connect()
+
+    await bench.until_state(view.job_id, "Finished")
+    assert (await bench.task(view.job_id)).attempt == 1
+
+
+async def test_a_command_fails_at_once_where_the_node_is_unreachable(
+    bench: Bench,
+) -> None:
+    agent = await bench.node("n1")
+    agent.retry = None
+    agent.cut()
+    await bench.clock.advance(91)
+
+    view = await bench.head.create_command(ROOT, ["n1"], a_task(), NO_ID)
+
+    assert await bench.state(view.job_id) == "Failed"
