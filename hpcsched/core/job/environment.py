@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.states import JobType
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _ROLES = {TaskType.NODE_PREP: Role.PREP, TaskType.NODE_RELEASE: Role.RELEASE}
 
 
+UNLIMITED: Final = 2147483647
+"""CCP_RUNTIME of a task without a run-time limit."""
 SETTABLE: Final = frozenset(
     {
         "CCP_MPI_HOSTFILE_FORMAT",
@@ -136,7 +139,7 @@ def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]
         for name, value in own.items()
         if not is_protected(name) and (value or name in spec.environment)
     }
-    runtime = int(spec.runtime) or 2147483647
+    runtime = ceil(spec.runtime) or UNLIMITED
     provided = {
         "CCP_CLUSTER_NAME": scene.cluster,
         "CCP_SCHEDULER": scene.head,
