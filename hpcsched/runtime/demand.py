@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 AMPLE: Final = 1024
 """Units beyond what there is that a running job asks for: for nodes that may join."""
+_NOBODY: Final[frozenset[str]] = frozenset()
+_NOWHERE: Final[frozenset[int]] = frozenset()
 _OPEN: Final = (UsePhase.NEW, UsePhase.PREPARING, UsePhase.READY)
 
 
@@ -169,6 +171,10 @@ def process_of(job: Job) -> ProcessSize | None:
     return ProcessSize(memory, job.narrowest or 1, job.spec.unit_type)
 
 
+def _names(*names: str) -> frozenset[str]:
+    return frozenset(names) if names else _NOBODY  # one for all that wait
+
+
 def _demand(job: Job, least: int, most: int, *, held: int = 0, running: bool) -> Demand:
     ready = ready_tasks(job)
     following = job.front[0][0] if job.front else ready[-1] if ready else 0
@@ -200,8 +206,8 @@ def _demand(job: Job, least: int, most: int, *, held: int = 0, running: bool) ->
         needs=needs,
         running=running,
         held=held,
-        excluded=frozenset((*spec.excluded_nodes, *job.excluded)),
-        closed=frozenset(closed),
+        excluded=_names(*spec.excluded_nodes, *job.excluded),
+        closed=frozenset(closed) if closed else _NOWHERE,
         runtime=spec.runtime,
         pool=spec.pool,
         **wishes(spec),

@@ -166,7 +166,7 @@ def changes_view(changes: Sequence[Change]) -> tuple[ChangeView, ...]:
     return tuple(
         ChangeView(
             task_id=c.task_id,
-            elements=tuple((a, b) for a, b in c.ranges),
+            elements=tuple(c.ranges),
             state=int(c.state),
             previous_state=int(c.previous),
             reason_code=c.code,

@@ -146,9 +146,10 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
     async def _write(self, context: Any, link: Link) -> None:
         """Write what is queued; who takes nothing is refused."""
         try:
+            slow = too_slow()
             with interruptible() as interrupt:
                 while (frame := await link.next()) is not None:
-                    with after(self._clock, WRITE_DEADLINE_S, interrupt, too_slow()):
+                    with after(self._clock, WRITE_DEADLINE_S, interrupt, slow):
                         await context.write(head_message(frame))
         except HpcError as refusal:
             link.refusal = refusal

@@ -235,12 +235,12 @@ class _Call:
 
     async def stream(self, request: Any, context: Any) -> None:
         async def body(secret: str) -> None:
-            clock = self._gate.clock
+            clock, slow = self._gate.clock, too_slow()
             with self._gate.while_valid(secret) as interrupt:
                 answers = self._handler.unary_stream(request, context)
                 async with contextlib.aclosing(answers):
                     async for answer in answers:
-                        with after(clock, WRITE_DEADLINE_S, interrupt, too_slow()):
+                        with after(clock, WRITE_DEADLINE_S, interrupt, slow):
                             await context.write(answer)
 
         await self._guard(body, context)

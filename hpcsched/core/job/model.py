@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 STATES = len(TaskState) + 1
 UNBOUNDED: Final = 2147483647
 """As many as there are (cores, instances at once)."""
+_NOTHING: Final[Mapping[int, int]] = {}
 _IDLE: Final = itemgetter(*TASK_TERMINAL, TaskState.CONFIGURING)
 """Elements by state: of those that need no cores (any more)."""
 
@@ -144,7 +145,7 @@ class Job:
         self.pending_reason = PendingReason.NONE
         self.held_by = PendingReason.NONE
         self.hold_until: float | None = None
-        self.parents: Mapping[int, int] = {}
+        self.parents: Mapping[int, int] = _NOTHING
         self.forced = False
         self.graceful = False
         self.requeue_count = 0
@@ -169,7 +170,7 @@ class Job:
         self.front: tuple[tuple[int, int, int], ...] = ()
         self.is_backfill = False
         # Preemption: cores to give up by node; at once, not as tasks end; all of them.
-        self.owing: Mapping[int, int] = {}
+        self.owing: Mapping[int, int] = _NOTHING
         self.preempted_now = False
         self.yields_all = False
         self.notes: list[tuple[int, str]] = [(0, "")]
