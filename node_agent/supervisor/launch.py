@@ -38,7 +38,7 @@ class StartFailedError(Exception):
 
     Attributes:
         code: What failed: ``cwd``, ``stdin``, ``stdout``, ``stderr``, ``exec``,
-            ``hosts`` or ``cgroup``.
+            ``user``, ``hosts`` or ``cgroup``.
         is_of_node: The node is at fault, not the task: it may be tried elsewhere.
         text: The errno's name and what it was about.
     """
@@ -88,6 +88,10 @@ class Launcher:
             StartFailedError: nothing was executed.
         """
         definition = attempt.definition
+        if definition.refusal:
+            problem = ValueError(definition.refusal)
+            wanted = str(definition.raw.get("user")).encode(errors="replace")
+            raise StartFailedError("user", problem, wanted)
         try:
             os.chdir(definition.cwd)
         except (OSError, ValueError) as error:

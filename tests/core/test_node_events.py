@@ -381,3 +381,16 @@ def test_a_grant_to_a_job_that_has_ended_is_not_taken() -> None:
     bench.do(c.GrantCores(cores={1: (0, 1)}))
 
     assert not bench.job.uses
+
+
+def test_a_node_without_the_account_is_a_system_error_of_the_node() -> None:
+    """node-agent.md 3: StartJobFailedOnNode, rerun within the retry limits."""
+    bench = Bench(plain(), settings=Settings(task_retries=1)).start()
+    detail = EndDetail(code="user", message="this node runs tasks as root only")
+
+    bench.end(1, reason=EndReason.START_FAILED, code=-1, detail=detail)
+    assert bench.state(1) is not S.FAILED
+    bench.end(1, reason=EndReason.START_FAILED, code=-1, detail=detail)
+
+    assert bench.state(1) is S.FAILED
+    assert bench.note(1) == (-2147218977, detail.message)

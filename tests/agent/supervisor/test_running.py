@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import sys
 from pathlib import Path
@@ -233,6 +234,7 @@ def test_only_the_stream_without_a_file_is_in_the_report(
 @pytest.mark.parametrize(
     ("code", "errno_name", "more"),
     [
+        ("user", "this node runs tasks as", {"user": "somebody-else"}),
         ("cwd", "ENOENT", {"cwd": "/no/such/place"}),
         ("cwd", "ENOTDIR", {"cwd": "/etc/passwd"}),
         ("stdin", "ENOENT", {"stdin": ["/no/such/file"]}),
@@ -325,3 +327,9 @@ def test_cores_that_this_machine_has_not_pin_nothing(agent: AgentEnd) -> None:
 
     assert seen["env"]["CCP_COREIDS"] == "4000"
     assert seen["cpus"] == sorted(os.sched_getaffinity(0))
+
+
+def test_a_task_of_the_nodes_own_account_runs(agent: AgentEnd) -> None:
+    name = pwd.getpwuid(os.getuid()).pw_name
+
+    assert agent.run("id -un", user=name)["output"] == f"{name}\n"
