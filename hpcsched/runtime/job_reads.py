@@ -171,14 +171,7 @@ class JobReads:
             case JobState.CONFIGURING | JobState.EXTERNAL_VALIDATION:
                 lines.append(BEFORE_QUEUE[job.state])
             case JobState.RUNNING:
-                waiting = job.counts[TaskState.QUEUED]
-                running = job.counts[TaskState.RUNNING]
-                lines.append(f"it runs: {running} tasks run, {waiting} wait")
-                for record in job.ordinary():
-                    if record.counts[TaskState.QUEUED] and len(lines) < SHOWN_TASKS:
-                        lines.append(
-                            f"task {record.task_id} {waiting_for(job, record)}"
-                        )
+                lines.extend(self._why_running(job))
             case JobState.CANCELING | JobState.FINISHING:
                 lines.append(
                     f"it is being stopped: {job.on_nodes()} tasks have not ended yet"
@@ -231,13 +224,29 @@ class JobReads:
                     reason = PendingReason.DEPENDENCY_NOT_DONE
         record = job.tasks[key[0] - 1]
         if not key[1] and self._now() < record.not_before:
-            left = record.not_before - self._now()
-            lines.append(f"its instances end at once; new ones start in {left:.0f} s")
+            lines.append(self._damped(record))
         if view.concluded and not view.state.terminal:
             lines.append(f"it is concluded; {record.open} instances have not ended")
         if view.error_message:
             lines.append(view.error_message)
         return reason.label, lines
+
+    def _why_running(self, job: Job) -> list[str]:
+        waiting = job.counts[TaskState.QUEUED]
+        running = job.counts[TaskState.RUNNING]
+        lines = [f"it runs: {running} tasks run, {waiting} wait"]
+        for record in job.ordinary():
+            if len(lines) >= SHOWN_TASKS:
+                break
+            if record.counts[TaskState.QUEUED]:
+                lines.append(f"task {record.task_id} {waiting_for(job, record)}")
+            if self._now() < record.not_before:
+                lines.append(f"task {record.task_id}: {self._damped(record)}")
+        return lines
+
+    def _damped(self, record: TaskRecord) -> str:
+        left = record.not_before - self._now()
+        return f"its instances end at once; new ones start in {left:.0f} s"
 
     async def get_task(
         self, caller: Caller, job_id: int, task: TaskKey, *, full: bool

@@ -68,6 +68,8 @@ async def test_one_that_fails_at_once_makes_few_instances_and_keeps_one_node(
     reason, lines = await bench.head.explain(ANN, job_id, (1, 0))
     assert reason == "None"
     assert any("end at once" in line for line in lines)
+    _, lines = await bench.head.explain(ANN, job_id, None)
+    assert any(line.startswith("task 1: its instances end at once") for line in lines)
     events = [e for e in await bench.events() if "end at once" in e.message]
     assert events
     for agent in bench.agents.values():
