@@ -105,11 +105,11 @@ PAIRS: Final[Mapping[str, tuple[str, str]]] = {
 """Maps: the element, and its children with Name and Value."""
 
 JOB_ELSEWHERE: Final = frozenset({"tasks", "priority", *PAIRS})
+"""Fields of JobSpec with rules of their own."""
 NOT_OF_TEMPLATES: Final = frozenset(
     {"client_source", "job_template", "hold_until", "parent_job_ids"}
 )
 """Fields of JobSpec for which no template has a default."""
-"""Fields of JobSpec with rules of their own."""
 TASK_ELSEWHERE: Final = frozenset({"arguments", *PAIRS})
 """Fields of TaskSpec with rules of their own."""
 

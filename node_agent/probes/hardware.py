@@ -40,7 +40,7 @@ def probe_hardware(root: Path = ROOT) -> Hardware:
         cpu_model=model,
         cpu_mhz=mhz,
         gpu_info=gpus(root),
-        addresses=(*_addresses_v4(), *addresses_v6(root)),
+        addresses=(*addresses_v4(root), *addresses_v6(root)),
         dns_suffix=socket.gethostname().partition(".")[2],
     )
 
@@ -93,10 +93,18 @@ def addresses_v6(root: Path = ROOT) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _addresses_v4() -> Iterator[str]:
-    """Yield the first IPv4 address of each interface."""
+def addresses_v4(root: Path = ROOT) -> Iterator[str]:
+    """Yield the first IPv4 address of each interface.
+
+    Their names are read from /sys: asking the kernel takes a netlink socket, which the
+    agent's unit does not let it have.
+    """
+    try:
+        names = sorted(one.name for one in (root / "sys/class/net").iterdir())
+    except OSError:
+        return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        for _, name in sorted(socket.if_nameindex()):
+        for name in names:
             asked = struct.pack("256s", name[:_INTERFACE_NAME].encode())
             try:
                 answer = fcntl.ioctl(one.fileno(), _SIOCGIFADDR, asked)

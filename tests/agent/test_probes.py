@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from node_agent.probes.cpulist import parse_cpu_list
-from node_agent.probes.hardware import addresses_v6, gpus, probe_hardware, processors
+from node_agent.probes.hardware import (
+    addresses_v4,
+    addresses_v6,
+    gpus,
+    probe_hardware,
+    processors,
+)
 from node_agent.probes.machine import (
     memory_bytes,
     os_name,
@@ -132,6 +138,19 @@ def test_addresses_that_lead_nowhere_are_left_out(tmp_path: Path) -> None:
     put(tmp_path, "proc/net/if_inet6", "\n".join(lines))
 
     assert addresses_v6(tmp_path) == ("eth0 2001:db8::7",)
+
+
+def test_addresses_are_found_without_a_socket_that_the_unit_forbids(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse() -> None:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr("socket.if_nameindex", refuse)
+
+    assert not any(one.startswith("lo ") for one in addresses_v4())
+    assert list(addresses_v4(tmp_path)) == []
+    assert probe_hardware().addresses is not None
 
 
 def test_this_machine_has_an_architecture_and_a_kernel() -> None:

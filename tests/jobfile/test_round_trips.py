@@ -23,6 +23,7 @@ OURS_TASK = {
     "lines": "sweeps of the reference are ranges of numbers",
     "max_concurrent": "the reference has no limit on elements at once",
     "grace_period": "the reference has one for the cluster only",
+    "user_blob": "the reference's job files have no UserBlob",
 }
 """Fields of TaskSpec that the reference has no name for."""
 

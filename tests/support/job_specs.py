@@ -29,6 +29,8 @@ SCALARS: dict[int, st.SearchStrategy[Any]] = {
 def scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:
     if field.enum_type is not None:
         return st.sampled_from(sorted(field.enum_type.values_by_number))
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return st.binary(max_size=8)
     return SCALARS[field.cpp_type]
 
 
