@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.orders import ReadOutput, StopReading
+from hpcsched.core.task.elements import HAS_EXIT, HAS_OUTPUT
 from hpcsched.core.task.states import WAITING, TaskState
 from hpcsched.core.views import OutputPiece
 from hpcsched.runtime.job_reads import JobReads
@@ -33,17 +34,23 @@ class _Place:
     Attributes:
         node_id: 0: it was never sent to a node.
         path: The user's file, if the stream goes there.
+        silent: It has ended, and the report of its end had no output: it wrote nothing.
     """
 
     node_id: int
     attempt: int
     state: TaskState
     path: str
+    silent: bool
 
     @property
     def before(self) -> bool:
         """Has it not started yet?"""
         return self.state in WAITING or self.state is TaskState.DISPATCHING
+
+    def silent_in(self, attempt: int) -> bool:
+        """Did it write nothing in that attempt, as far as is known?"""
+        return self.silent and attempt == self.attempt
 
 
 class Outputs(JobReads):
@@ -105,7 +112,7 @@ class Outputs(JobReads):
                     )
                 await self._world.clock.sleep(RETRY_S)
                 continue
-            part = self._window(node, order, name, place.path)
+            part = self._window(node, order, name, place)
             async with aclosing(part) as pieces:  # a read must not outlive its reader
                 async for piece in pieces:
                     at = piece.offset + len(piece.data)
@@ -130,7 +137,7 @@ class Outputs(JobReads):
         return now.state.terminal and (node is None or node.known_lost)
 
     async def _window(
-        self, node: NodeActor, order: ReadOutput, name: str, path: str
+        self, node: NodeActor, order: ReadOutput, name: str, place: _Place
     ) -> AsyncGenerator[OutputPiece, None]:
         """Yield the pieces of one window; fewer when the stream to the node ends."""
         reading = node.readings.open()
@@ -144,11 +151,19 @@ class Outputs(JobReads):
                 over = bool(chunk.eof or chunk.error)
                 if chunk.error == "user_file":
                     raise HpcError(
-                        "OUTPUT_IN_FILE", task=name, path=path, node=node.record.name
+                        "OUTPUT_IN_FILE",
+                        task=name,
+                        path=place.path,
+                        node=node.record.name,
                     )
                 if chunk.error == "busy":
                     what = f"node {node.record.name} serves many readers"
                     raise HpcError("QUEUE_FULL", what=what)
+                if chunk.error == "gone" and place.silent_in(order.attempt):
+                    # A node keeps nothing of it, and forgets that there was nothing.
+                    at = max(0, order.offset)
+                    yield OutputPiece(offset=at, data=b"", eof=True)
+                    return
                 if chunk.error:
                     raise HpcError("OUTPUT_GONE", task=name, node=node.record.name)
                 got += len(chunk.data)
@@ -171,11 +186,15 @@ class Outputs(JobReads):
                 problem = f"{name} has elements: name one, such as {name}.1"
                 raise HpcError("INVALID_FIELD", field="task", problem=problem)
             table, row = job.table_of(record), record.row(task[1])
+            told = table.get("flags", row) & (HAS_EXIT | HAS_OUTPUT)
+            path = record.spec.stderr_path if stderr else record.spec.stdout_path
+            reports = self._settings.output_limit > 0 and not path
             return _Place(
                 node_id=table.get("node", row),
                 attempt=table.get("attempt", row),
                 state=TaskState(table.state[row]),
-                path=record.spec.stderr_path if stderr else record.spec.stdout_path,
+                path=path,
+                silent=reports and told == HAS_EXIT,
             )
 
         found: _Place = await self._world.jobs.look(job_id, look)

@@ -197,13 +197,40 @@ async def test_following_does_not_wait_for_an_attempt_that_was_superseded(
     assert error.reason == "NODE_UNREACHABLE"
 
 
-async def test_what_the_node_no_longer_keeps_is_gone(bench: Bench) -> None:
-    agent, job_id = await ran(bench, b"abc")
+async def forgotten(bench: Bench, output: str, **task: Any) -> int:
+    """Return a job that has ended, of whose output its node knows nothing any more."""
+    agent = await bench.node()
+    agent.plan = lambda _: None
+    job_id = await bench.submit(a_task(**task))
+    await bench.clock.advance(1)
+    agent.exit((job_id, 1, 0, 1), 0, output=output)
+    await bench.until_state(job_id, "Finished")
     agent.output.clear()
     agent.starts.clear()
+    return job_id
+
+
+async def test_what_the_node_no_longer_keeps_is_gone(bench: Bench) -> None:
+    job_id = await forgotten(bench, "abc")
 
     assert await refused(bench, job_id) == "OUTPUT_GONE"
     assert await refused(bench, job_id, attempt=5) == "OUTPUT_GONE"
+
+
+async def test_what_wrote_nothing_is_empty_when_the_node_knows_nothing_of_it(
+    bench: Bench,
+) -> None:
+    job_id = await forgotten(bench, "")
+
+    assert await read(bench, job_id) == b""
+    assert await read(bench, job_id, stderr=True, offset=7, follow=True) == b""
+    assert await refused(bench, job_id, attempt=5) == "OUTPUT_GONE"
+
+
+async def test_a_users_file_is_not_taken_for_an_empty_one(bench: Bench) -> None:
+    job_id = await forgotten(bench, "", stdout_path="/data/out")
+
+    assert await refused(bench, job_id) == "OUTPUT_GONE"
 
 
 async def test_output_in_a_users_file_is_named(bench: Bench) -> None:
