@@ -24,6 +24,9 @@ F = TypeVar("F", bound="Callable[..., Any]")
 #: In the output of a whole job these leave a task out.
 _SKIPPED: Final = frozenset({"OUTPUT_NOT_YET"})
 
+#: These are told when the output of the other tasks has been printed.
+_TOLD_LAST: Final = frozenset({"OUTPUT_GONE", "OUTPUT_IN_FILE", "NODE_UNREACHABLE"})
+
 
 def output_options(function: F) -> F:
     """Give a verb ``--follow``, ``--stderr`` and ``--offset``."""
@@ -51,6 +54,7 @@ def output(app: App, job: int, *, follow: bool, stderr: bool, offset: int) -> in
 
     async def work(client: AsyncClient) -> None:
         from hpcsched.api.v1 import task_pb2
+        from hpcsched.cli.problems import note
         from hpcsched.client.tasks import ref
         from hpcsched.common.errors import HpcError
 
@@ -58,6 +62,7 @@ def output(app: App, job: int, *, follow: bool, stderr: bool, offset: int) -> in
         job_id = await job_id_of(client, job)
         page = await client.tasks.list(job_id, elements=True)
         shown = [task for task in page.items if task.type not in helpers]
+        refusals: list[HpcError] = []
         for task in shown:
             try:
                 await copy_output(
@@ -70,8 +75,14 @@ def output(app: App, job: int, *, follow: bool, stderr: bool, offset: int) -> in
                     offset=offset,
                 )
             except HpcError as refusal:
-                if len(shown) == 1 or refusal.reason not in _SKIPPED:
+                if refusal.reason in _TOLD_LAST:
+                    refusals.append(refusal)
+                elif len(shown) == 1 or refusal.reason not in _SKIPPED:
                     raise
+        for earlier in refusals[:-1]:
+            note(str(earlier))
+        if refusals:
+            raise refusals[-1]
 
     return call_interruptibly(app, work)
 

@@ -227,6 +227,20 @@ def test_output_has_streams_and_offsets(hpc: CommandLine, api: FakeApi) -> None:
     assert pieces[-1]["eof"] is True
 
 
+def test_a_task_whose_output_is_gone_does_not_keep_that_of_others_back(
+    hpc: CommandLine, api: FakeApi
+) -> None:
+    api.add_job()
+    api.add_task(1)
+    api.outputs[1, 2, 0, 1] = b"mine"
+    api.faults["ReadOutput"].append(HpcError("OUTPUT_GONE", task="1.1", node="n1"))
+
+    result = hpc("job", "output", "1", status=1)
+
+    assert result.out == "mine"
+    assert "the output of task 1.1 is no longer kept" in result.err
+
+
 def test_an_error_is_one_line_or_one_object_on_stderr(
     hpc: CommandLine, api: FakeApi
 ) -> None:
