@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 RETRY_S: Final = 0.5
 WAIT_S: Final = 30.0
+_NOT_THERE: Final = frozenset({"gone", "unknown"})
+"""What a node says that has no such file, or does not know the job at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,7 @@ class Outputs(JobReads):
                 if chunk.error == "busy":
                     what = f"node {node.record.name} serves many readers"
                     raise HpcError("QUEUE_FULL", what=what)
-                if chunk.error == "gone" and place.silent_in(order.attempt):
+                if chunk.error in _NOT_THERE and place.silent_in(order.attempt):
                     # A node keeps nothing of it, and forgets that there was nothing.
                     at = max(0, order.offset)
                     yield OutputPiece(offset=at, data=b"", eof=True)

@@ -217,10 +217,12 @@ async def test_what_the_node_no_longer_keeps_is_gone(bench: Bench) -> None:
     assert await refused(bench, job_id, attempt=5) == "OUTPUT_GONE"
 
 
+@pytest.mark.parametrize("said", ["gone", "unknown"])
 async def test_what_wrote_nothing_is_empty_when_the_node_knows_nothing_of_it(
-    bench: Bench,
+    bench: Bench, said: str
 ) -> None:
     job_id = await forgotten(bench, "")
+    bench.agents["n1"].no_output = said
 
     assert await read(bench, job_id) == b""
     assert await read(bench, job_id, stderr=True, offset=7, follow=True) == b""

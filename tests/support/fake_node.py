@@ -71,6 +71,7 @@ class FakeNode:
         self.reads: list[o.ReadOutput] = []
         self.output: dict[tuple[Key, bool], bytes] = {}
         self.serve_limit: int | None = None
+        self.no_output = "gone"
         self.seen: dict[tuple[int, int, int], int] = {}
         self.grants: dict[int, tuple[int, ...]] = {}
         self.queue: list[Process] = []
@@ -213,7 +214,11 @@ class FakeNode:
             data = b""
         if data is None:
             gone = OutputChunk(
-                read_id=order.read_id, offset=0, data=b"", eof=True, error="gone"
+                read_id=order.read_id,
+                offset=0,
+                data=b"",
+                eof=True,
+                error=self.no_output,
             )
             self.send(AgentFrame(outputs=(gone,)))
             return
