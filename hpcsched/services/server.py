@@ -65,6 +65,20 @@ class PortTakenError(Exception):
     """Another process listens there."""
 
 
+class _ByService:
+    """Takes the handlers of services for a server, and registers no method by itself.
+
+    For each registered method gRPC's server keeps a call waiting, and looks at all of
+    them whenever one comes in: every call would cost more with every method there is.
+    """
+
+    def __init__(self, server: aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
+        """Leave them to their service's handler, which knows them as well."""
+
+
 class Servers:
     """Both servers, their health, and the addresses that they are bound to."""
 
@@ -72,34 +86,36 @@ class Servers:
         gate = Gate(front, clock, ids, lambda: bool(front.serving))
         self._clients = aio.server(interceptors=[gate], options=client_server_options())
         self._agents = aio.server(interceptors=[gate], options=agent_server_options())
+        clients: Any = _ByService(self._clients)
+        agents: Any = _ByService(self._agents)
         self._health = Health(("", *CLIENT_SERVICES, *AGENT_SERVICES))
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
-            JobService(front, clock), self._clients
+            JobService(front, clock), clients
         )
         watch_service_pb2_grpc.add_WatchServiceServicer_to_server(
-            WatchService(front), self._clients
+            WatchService(front), clients
         )
         node_service_pb2_grpc.add_NodeServiceServicer_to_server(
-            NodeService(front), self._clients
+            NodeService(front), clients
         )
         cluster_service_pb2_grpc.add_ClusterServiceServicer_to_server(
-            ClusterService(front), self._clients
+            ClusterService(front), clients
         )
         accounting_service_pb2_grpc.add_AccountingServiceServicer_to_server(
-            AccountingService(front, clock), self._clients
+            AccountingService(front, clock), clients
         )
         pool_service_pb2_grpc.add_PoolServiceServicer_to_server(
-            PoolService(front), self._clients
+            PoolService(front), clients
         )
         template_service_pb2_grpc.add_TemplateServiceServicer_to_server(
-            TemplateService(front), self._clients
+            TemplateService(front), clients
         )
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(
-            AgentService(front, clock), self._agents
+            AgentService(front, clock), agents
         )
         for server, names in (
-            (self._clients, CLIENT_SERVICES),
-            (self._agents, AGENT_SERVICES),
+            (clients, CLIENT_SERVICES),
+            (agents, AGENT_SERVICES),
         ):
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             known = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
