@@ -6,10 +6,12 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo "$$p" && break; done)
 PROTOS := $(shell find protos -name '*.proto' 2>/dev/null)
-BENCH ?= $(sort $(wildcard bench/*.py))
+ONLY ?=
+QUICK ?=
 LIVES ?= 500
 FIRST ?= 1000000
 INSTALLED := $(VENV)/.installed
+BENCHED := $(VENV)/.benched
 GENERATED := $(VENV)/.generated
 
 .DEFAULT_GOAL := help
@@ -59,8 +61,12 @@ format: dev  ## put the code in its canonical form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: dev  ## the benchmarks, a table each; make bench BENCH=bench/store.py
-	@set -e; for file in $(BENCH); do echo "== $$file"; $(BIN)/python $$file $(ARGS); done
+bench: dev $(BENCHED)  ## P1 to P12 of docs/performance.md; make bench ONLY=P1,P7 QUICK=1
+	$(BIN)/python -m bench --only "$(ONLY)" $(if $(QUICK),--quick) $(ARGS)
+
+$(BENCHED): pyproject.toml constraints.txt | $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@touch $@
 
 constraints: $(INSTALLED)  ## write the versions that .venv has into constraints.txt
 	$(BIN)/python scripts/freeze.py > constraints.new

@@ -1,9 +1,16 @@
-"""What does the same work beside hpcsched: xargs, and HyperQueue's wheel."""
+"""What does the same work beside hpcsched.
+
+xargs and a bare spawn loop schedule nothing; HyperQueue comes as a wheel; Slurm is
+measured where Debian's packages are installed and a controller answers.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -35,6 +42,38 @@ def xargs(count: int, parallel: int = 2) -> float:
         check=True,
     )
     return time.perf_counter() - begin
+
+
+def spawn_loop(count: int, parallel: int = 2) -> float:
+    """Return the seconds of threads that only spawn and wait: the floor in Python."""
+
+    def work() -> None:
+        for _ in range(count // parallel):
+            child = os.posix_spawn("/bin/true", ["/bin/true"], {})
+            os.waitpid(child, 0)
+
+    threads = [threading.Thread(target=work) for _ in range(parallel)]
+    begin = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - begin
+
+
+def slurm(count: int) -> float | None:
+    """Return the seconds of a Slurm array of so many; None where there is no Slurm."""
+    if shutil.which("sbatch") is None or shutil.which("scontrol") is None:
+        return None
+    ping = subprocess.run(["scontrol", "ping"], check=False, capture_output=True)  # noqa: S607
+    if ping.returncode:
+        return None
+    array = ["sbatch", "--wait", "--output=/dev/null", f"--array=1-{count}"]
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [*array, "--wrap", "/bin/true"], check=False, capture_output=True
+    )
+    return None if done.returncode else time.perf_counter() - begin
 
 
 def install_hyperqueue(directory: Path) -> Path | None:
