@@ -177,6 +177,25 @@ def read_config(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Conf
     Raises:
         ConfigError: the file cannot be read, or a setting cannot be used.
     """
+    merged = _read_tables(path, overrides)
+    return Config(**{name: _table(name, values) for name, values in merged.items()})
+
+
+def read_cluster(
+    path: Path | None, overrides: dict[str, dict[str, Any]]
+) -> ClusterConfig:
+    """Return the ``[cluster]`` table alone: who serves nobody needs no certificate.
+
+    Raises:
+        ConfigError: as of ``read_config``.
+    """
+    found: ClusterConfig = _table("cluster", _read_tables(path, overrides)["cluster"])
+    return found
+
+
+def _read_tables(
+    path: Path | None, overrides: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     tables: dict[str, Any] = {}
     if path is not None:
         try:
@@ -190,10 +209,9 @@ def read_config(path: Path | None, overrides: dict[str, dict[str, Any]]) -> Conf
             raise ConfigError(f"{name}: no such table; there are {', '.join(_TABLES)}")
         if not isinstance(tables[name], dict):
             raise ConfigError(f"{name}: must be a table, [{name}]")
-    merged = {
+    return {
         name: {**tables.get(name, {}), **overrides.get(name, {})} for name in _TABLES
     }
-    return Config(**{name: _table(name, values) for name, values in merged.items()})
 
 
 def _table(name: str, values: dict[str, Any]) -> Any:

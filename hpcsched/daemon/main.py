@@ -1,8 +1,8 @@
 """``hpcschedd``: the head of a cluster.
 
-Exit statuses: 0 stopped; 2 usage; 74 the store is broken (do not restart on the same
-files); 75 another head has the state directory, or a port is taken; 78 the
-configuration cannot be used.
+Exit statuses: 0 stopped, or nothing was found; 2 usage; 65 what was checked is not
+sound; 74 the store is broken (do not restart on the same files); 75 another head has
+the state directory, or a port is taken; 78 the configuration cannot be used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = (
 )
 
 from hpcsched.common import logs
-from hpcsched.daemon.config import Config, ConfigError, as_toml, read_config
+from hpcsched.daemon.config import (
+    Config,
+    ConfigError,
+    as_toml,
+    read_cluster,
+    read_config,
+)
+from hpcsched.daemon.upkeep import check
 from hpcsched.daemon.wiring import EX_CONFIG, run
 
 _OPTIONS = {
@@ -85,7 +92,22 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="print the configuration in force and exit",
     )
+    _add_upkeep(parser)
     return parser.parse_args(argv)
+
+
+def _add_upkeep(parser: argparse.ArgumentParser) -> None:
+    """Add what is done with the store instead of serving it."""
+    group = parser.add_argument_group("upkeep of the store, instead of serving it")
+    group.add_argument(
+        "--check",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="look for damage and contradictions in the store, or in FILE, such as a "
+        "backup; changes nothing, and a head may be running",
+    )
+    group.add_argument("--json", action="store_true", help="print --check's as JSON")
 
 
 def configuration(args: argparse.Namespace) -> Config:
@@ -94,6 +116,10 @@ def configuration(args: argparse.Namespace) -> Config:
     Raises:
         ConfigError: it cannot be used.
     """
+    return read_config(args.config, _overrides(args))
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     overrides: dict[str, dict[str, Any]] = {}
     for option, (table, key) in _OPTIONS.items():
         value = getattr(args, option)
@@ -102,13 +128,16 @@ def configuration(args: argparse.Namespace) -> Config:
     if args.bootstrap_admin_token is not None:
         path, user = args.bootstrap_admin_token
         overrides.setdefault("tokens", {}).update(admin_file=path, admin_user=user)
-    return read_config(args.config, overrides)
+    return overrides
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the daemon; exits with the statuses above."""
     args = arguments(argv)
     try:
+        if args.check is not None:
+            state = Path(read_cluster(args.config, _overrides(args)).state_dir)
+            sys.exit(check(Path(args.check or state), as_json=args.json))
         config = configuration(args)
     except ConfigError as error:
         print(f"hpcschedd: {error}", file=sys.stderr)  # noqa: T201

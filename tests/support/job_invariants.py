@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcsched.core.job import codec
 from hpcsched.core.job.apply import apply
 from hpcsched.core.job.deriving import derive_state
 from hpcsched.core.job.events import EventName
+from hpcsched.core.job.invariants import COLUMNS as COLUMNS  # noqa: PLC0414
+from hpcsched.core.job.invariants import findings_of
+from hpcsched.core.job.invariants import picture as picture  # noqa: PLC0414
 from hpcsched.core.job.locating import ACTIVE, rows_on
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.readiness import ready_tasks
@@ -22,59 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcsched.core.job.events import Change, Event
-    from hpcsched.core.job.model import TaskRecord
     from hpcsched.core.job.spec import JobSpec
-    from hpcsched.core.task.elements import ElementTable
     from hpcsched.core.task.spec import TaskSpec
-
-DERIVED = {
-    *(
-        "definitions",
-        "demand",
-        "holder",
-        "exit_codes",
-        "ready",
-        "unready",
-        "mean_run",
-        "note_ids",
-    ),
-    *("tasks", "tables", "uses", "masters", "special", "critical"),
-    *("widest", "uniform", "open_names", "dependants", "picky"),
-}
-COLUMNS = (
-    *("state", "prev", "origin", "request", "pending", "reason", "flags", "attempt"),
-    *("node", "note", "exit", "start", "end", "core", "user_ms", "kernel_ms", "rss"),
-    *("requeues", "auto", "retries", "width"),
-)
-
-
-def picture(job: Job) -> dict[str, Any]:
-    """Return everything about a job that is not merely remembered for speed."""
-    fields = {n: getattr(job, n) for n in Job.__slots__ if n not in DERIVED}
-    fields["tasks"] = [_record(record) for record in job.tasks]
-    fields["tables"] = {n: _table(table) for n, table in job.tables.items()}
-    fields["uses"] = {
-        n: (*use.encode(), use.since, use.busy, use.live, use.shut)
-        for n, use in job.uses.items()
-    }
-    return fields
-
-
-def _record(record: TaskRecord) -> tuple[Any, ...]:
-    return (
-        *(record.task_id, record.spec, record.table, record.base, record.count),
-        *(record.counts, record.state, record.previous, record.canceled),
-        *(record.swept, record.started, record.forgiven, record.shown_from),
-        *(record.requeues, record.submit_time, record.concluded),
-        *(record.strikes, record.not_before, record.floor),
-    )
-
-
-def _table(table: ElementTable) -> dict[str, list[Any]]:
-    rows = range(table.size)
-    columns = {name: [table.get(name, row) for row in rows] for name in COLUMNS}
-    return {**columns, "places": [table.places.get(row, ()) for row in rows]}
-
 
 OPEN = (TaskState.SUBMITTED, TaskState.VALIDATING, TaskState.QUEUED)
 AGAIN = {
@@ -93,6 +45,7 @@ class Watcher:
         self.specs: dict[int, bytes] = {0: codec.encode_spec(spec)}
         self.chunks: dict[tuple[int, int], bytes] = {}
         self.notes: dict[int, bytes] = {}
+        self.bodies: list[tuple[float, bytes]] = []
         self.path: list[str] = []
         self.told: dict[tuple[int, int], int] = {}
         self.attempts: dict[tuple[int, int], int] = {}
@@ -103,6 +56,7 @@ class Watcher:
         """Fold events as they are stored, and hear what they say."""
         for event, changes in events:
             body = codec.encode_event(event, changes)
+            self.bodies.append((event.time, body))
             again, told = codec.decode_event(event.time, body)
             assert told == changes
             assert apply(self.shadow, again) == changes
@@ -186,6 +140,7 @@ def check_invariants(job: Job, watcher: Watcher) -> None:
     now = picture(job)
     assert picture(watcher.shadow) == now, "folding the events gives another state"
     assert picture(watcher.stored()) == now, "the store gives another state"
+    assert list(findings_of(job)) == []
     _check_told(job, watcher)
     _check_counts(job)
     _check_uses(job)

@@ -161,6 +161,15 @@ class ElementTable:
             return bytes(last - first + 1)
         return bytes(column[first : last + 1])
 
+    def values(self, name: str) -> list[Any]:
+        """Return a column's values of all rows, as ``get`` does one by one."""
+        column = self.bytes.get(name) or self._wide.get(name)
+        if column is None:
+            return [1 if name == "attempt" else 0] * self.size
+        if name == "attempt":
+            return [value or 1 for value in column]
+        return list(column)
+
     def fill(self, name: str, first: int, last: int, value: Any) -> None:
         """Write one value to the rows ``first`` to ``last``."""
         count = last - first + 1

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
-from hpcsched.store.errors import StoreError
+from hpcsched.store.errors import StoreError, StoreFormatError
+from hpcsched.store.findings import Finding
 from hpcsched.store.opener import path_of
-from hpcsched.store.sql import schema, sqlite
-from hpcsched.store.sql.migrate import version_of
+from hpcsched.store.sql import schema
+from hpcsched.store.sql.inspection import inspecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hpcsched.store.sql.inspection import Inspection
+
 #: Findings of one rule that are told one by one.
 MOST_TOLD: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that should not be.
-
-    Attributes:
-        rule: "readable", "sound", "schema", "sequence", "revisions" or "orphans".
-        text: What was found, for the operator.
-    """
-
-    rule: str
-    text: str
 
 
 _GAPS_IN_SEQUENCE: Final = """
@@ -62,6 +51,8 @@ WHERE job_id > 0 AND job_id NOT IN (SELECT id FROM job)
 _TABLES_OF_JOBS: Final = (
     schema.event,
     schema.job_label,
+    schema.job_terms,
+    schema.job_parent,
     schema.job_spec,
     schema.chunk,
     schema.note,
@@ -79,21 +70,35 @@ def check(address: str | Path) -> list[Finding]:
         ValueError: as of ``open_store``.
     """
     path = path_of(address)
+    with looking(path) as (inspection, problems):
+        if inspection is not None:
+            problems.extend(rows_findings(inspection.connection))
+    return problems
+
+
+@contextmanager
+def looking(path: Path) -> Iterator[tuple[Inspection | None, list[Finding]]]:
+    """Look at a store; what keeps it from being read is a finding."""
+    problems: list[Finding] = []
     if not path.exists():
-        return [Finding("readable", f"there is no {path}")]
-    try:
-        with closing(sqlite.connect_reader(path)) as connection:
-            connection.execute("BEGIN")
-            return list(_findings(connection))
-    except (sqlite3.Error, StoreError) as error:
-        return [Finding("readable", f"{path}: {error}")]
-
-
-def _findings(connection: sqlite3.Connection) -> Iterator[Finding]:
-    version = version_of(connection)
-    if version != schema.HEAD:
-        yield Finding("schema", f"the schema is {version}, not {schema.HEAD}")
+        yield None, [Finding("readable", f"there is no {path}")]
         return
+    with ExitStack() as stack:
+        inspection: Inspection | None = None
+        try:
+            inspection = stack.enter_context(inspecting(path))
+        except StoreFormatError as error:
+            problems.append(Finding("schema", f"{path}: {error}"))
+        except (sqlite3.Error, StoreError) as error:
+            problems.append(Finding("readable", f"{path}: {error}"))
+        try:
+            yield inspection, problems
+        except sqlite3.Error as error:
+            problems.append(Finding("readable", f"{path}: {error}"))
+
+
+def rows_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Look at the pages of the file, and at how its rows go together."""
     for row in connection.execute(f"PRAGMA integrity_check({MOST_TOLD})").fetchall():
         if row[0] != "ok":
             yield Finding("sound", str(row[0]))

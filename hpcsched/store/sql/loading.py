@@ -58,6 +58,12 @@ class JobLoader:
         """Return the next active jobs with greater ids; none: there are no more."""
         return self._range(connection, after + 1, _LAST_ID, BATCH_JOBS, active=True)
 
+    def load_after(
+        self, connection: sqlite3.Connection, after: int
+    ) -> Sequence[StoredJob]:
+        """Return the next jobs with greater ids, ended ones too."""
+        return self._range(connection, after + 1, _LAST_ID, BATCH_JOBS, active=False)
+
     def _range(
         self,
         connection: sqlite3.Connection,
