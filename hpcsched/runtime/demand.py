@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.model import UNBOUNDED, UsePhase
 from hpcsched.core.job.needs import needs_of
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobState, JobType, UnitType
@@ -130,9 +130,10 @@ def wanted_units(job: Job, enough: int) -> int:
     Counting stops at ``enough``: going through ten thousand tasks would tell nothing.
     """
     unit = job.spec.unit_type
+    cap = job.spec.target_resource_count
     total = busy_units(job)
     if job.service is not None:
-        return min(job.most(), max(total, enough))
+        return min(job.most(), max(total, enough), cap or UNBOUNDED)
     for task_id in reversed(ready_tasks(job)):
         record = job.tasks[task_id - 1]
         count = record.counts[TaskState.QUEUED]
@@ -141,7 +142,6 @@ def wanted_units(job: Job, enough: int) -> int:
         total += count * record.spec.bounds(unit)[1]
         if total >= enough:
             break
-    cap = job.spec.target_resource_count
     if cap:
         total = min(total, cap)
     limit = job.spec.most

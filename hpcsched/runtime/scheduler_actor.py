@@ -18,6 +18,7 @@ from hpcsched.core.scheduling.plan import propose
 from hpcsched.core.scheduling.policy import policy_of
 from hpcsched.core.scheduling.proposal import Plan, Preemption
 from hpcsched.core.scheduling.snapshot import NodeFree, Snapshot
+from hpcsched.core.scheduling.words import why_preempted
 from hpcsched.runtime.activation import ActivationGate, Question
 from hpcsched.runtime.books import Books
 from hpcsched.runtime.granting import Granting
@@ -278,7 +279,7 @@ class SchedulerActor:
             cores=wanted.cores,
             immediate=wanted.immediate,
             whole=wanted.whole,
-            text=f"preempted by job {wanted.by}" if wanted.by else "",
+            text=why_preempted(wanted, holder),
         )
         self._world.jobs.tell(job_id, command, answered)
 

@@ -17,6 +17,7 @@ from hpcsched.core.job.states import (
 )
 from hpcsched.core.job.stopping import StopOf, begin_stop, cancel_waiting, stop_all
 from hpcsched.core.job.table import JobTrigger, require
+from hpcsched.core.job.target import exceeds_target
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
@@ -255,7 +256,7 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
             uses[node_id] = (cores, int(UsePhase.NEW), False, *shape)
         elif use.phase not in _GIVEN_BACK and node_id not in job.owing:
             uses[node_id] = (cores, int(use.phase), use.prepared)
-    if not uses or job.yields_all:
+    if not uses or job.yields_all or exceeds_target(job, uses):
         return
     sites = _known_sites(job, command)
     if job.state is JobState.QUEUED:

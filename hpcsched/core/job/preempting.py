@@ -159,7 +159,7 @@ def _victims(
 def _how(record: TaskRecord, command: PreemptCores) -> StopOf:
     """T26: what can be run again is queued, the rest fails."""
     again = record.ordinary and record.spec.is_rerunnable
-    text = command.text or "its cores were needed by a job of higher priority"
+    text = command.text or "its cores were needed for another job"
     # A node preparation is never queued again, not even one that had not started.
     origin = CancelOrigin.PREEMPTION if record.ordinary else CancelOrigin.SYSTEM
     return StopOf(
@@ -195,7 +195,7 @@ def _stop_job(turn: Turn, command: PreemptCores) -> None:
 
 
 def _told(text: str) -> dict[str, Any]:
-    text = text or "a job of higher priority needed its cores"
+    text = text or "its cores were needed for another job"
     return {"error_code": codes.JOB_PREEMPTED, "error_message": text}
 
 

@@ -12,7 +12,8 @@ from hpcsched.core.scheduling.eligibility import RuledOut, idle_units, ruled_out
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hpcsched.core.scheduling.snapshot import Demand, NodeFree
+    from hpcsched.core.scheduling.proposal import Preemption
+    from hpcsched.core.scheduling.snapshot import Demand, Holder, NodeFree
 
 _UNITS: Final = {
     UnitType.CORE: "core",
@@ -100,3 +101,14 @@ def _groups(demand: Demand) -> str:
         return f"node group {names}"
     every = demand.group_op is NodeGroupOp.INTERSECT
     return f"{'all' if every else 'any'} of its node groups {names}"
+
+
+def why_preempted(wanted: Preemption, holder: Holder) -> str:
+    """Say for whose sake a job is to give cores up; nothing if it may keep all."""
+    if wanted.by:
+        return f"preempted by job {wanted.by}"
+    if not wanted.cores:
+        return ""
+    if holder.cap:
+        return "its job held more than its target_resource_count"
+    return "other jobs were due a share of its cores"
