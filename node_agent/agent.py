@@ -168,7 +168,7 @@ class Agent:
         match order:
             case o.StartTasks():
                 self._start(order)
-            case o.StopTasks():
+            case o.StopTasks() | o.RecallTasks():
                 for message in stop_messages(order):
                     send(message)
             case o.DefineTask():

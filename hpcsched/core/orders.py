@@ -102,6 +102,20 @@ class StopTasks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecallTasks:
+    """Asks for attempts of one task that have not started; columns are parallel.
+
+    Those that have started, or have ended, stay as they are. What is given back ends
+    as never started, and says so.
+    """
+
+    job_id: int
+    task_id: int
+    instances: Sequence[int]
+    attempts: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndJob:
     """The job holds nothing on this node any more: kill what is left, forget it."""
 
@@ -142,6 +156,7 @@ Order = (
     | SetGrant
     | StartTasks
     | StopTasks
+    | RecallTasks
     | EndJob
     | PurgeJob
     | ReadOutput

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from hpcsched.core.orders import DefineTask, StartTasks, StopTasks
+from hpcsched.core.orders import DefineTask, RecallTasks, StartTasks, StopTasks
 from hpcsched.core.views import Inventory
 
 if TYPE_CHECKING:
@@ -173,4 +173,6 @@ def _size(order: Order) -> int:
         )
     if isinstance(order, StartTasks):
         return _ENTRY * len(order.instances) + sum(len(one) for one in order.lines)
-    return _ENTRY * len(order.instances) if isinstance(order, StopTasks) else _ENTRY
+    if isinstance(order, (StopTasks, RecallTasks)):
+        return _ENTRY * len(order.instances)
+    return _ENTRY

@@ -115,6 +115,17 @@ def _stop(o: orders.StopTasks) -> order_pb2.Order:
     )
 
 
+def _recall(o: orders.RecallTasks) -> order_pb2.Order:
+    return order_pb2.Order(
+        recall=order_pb2.RecallTasks(
+            job_id=o.job_id,
+            task_id=o.task_id,
+            instances=o.instances,
+            attempts=o.attempts,
+        )
+    )
+
+
 def _end_job(o: orders.EndJob) -> order_pb2.Order:
     return order_pb2.Order(end_job=order_pb2.EndJob(job_id=o.job_id))
 
@@ -148,6 +159,7 @@ _MAKERS: Mapping[type[Any], Callable[[Any], order_pb2.Order]] = {
     orders.SetGrant: _grant,
     orders.StartTasks: _start,
     orders.StopTasks: _stop,
+    orders.RecallTasks: _recall,
     orders.EndJob: _end_job,
     orders.PurgeJob: _purge,
     orders.ReadOutput: _read,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.substitution import render
+from node_agent.core.orders import RecallTasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,15 +36,22 @@ def start_messages(
         yield ["start", order.job_id, order.task_id, order.definition, part]
 
 
-def stop_messages(order: StopTasks) -> Iterator[Message]:
-    """Yield the messages that stop the attempts of an order."""
+def stop_messages(order: StopTasks | RecallTasks) -> Iterator[Message]:
+    """Yield the messages that stop the attempts of an order, or ask for them back."""
     entries = [list(e) for e in zip(order.instances, order.attempts, strict=True)]
-    grace_s = max(0, order.grace_ms) / 1000
-    fit = order.reason.isascii() and 0 < len(order.reason) <= LONGEST_REASON
-    reason = order.reason if fit else None
+    task = (order.job_id, order.task_id)
     for begin in range(0, len(entries), MOST_ENTRIES):
         part = entries[begin : begin + MOST_ENTRIES]
-        yield ["stop", order.job_id, order.task_id, part, grace_s, reason]
+        if isinstance(order, RecallTasks):
+            yield ["recall", *task, part]
+        else:
+            grace_s = max(0, order.grace_ms) / 1000
+            yield ["stop", *task, part, grace_s, _word(order.reason)]
+
+
+def _word(reason: str) -> str | None:
+    fit = reason.isascii() and 0 < len(reason) <= LONGEST_REASON
+    return reason if fit else None
 
 
 def _entries(

@@ -94,6 +94,16 @@ class StopTasks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecallTasks:
+    """Asks for attempts that have not started; the columns are parallel."""
+
+    job_id: int
+    task_id: int
+    instances: Sequence[int]
+    attempts: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndJob:
     """The job holds nothing on this node any more: kill what is left, forget it."""
 
@@ -146,6 +156,7 @@ Order: TypeAlias = (
     | SetGrant
     | StartTasks
     | StopTasks
+    | RecallTasks
     | EndJob
     | PurgeJob
     | ReadOutput

@@ -285,6 +285,17 @@ def _stop(stop: order_pb2.StopTasks) -> o.StopTasks:
     )
 
 
+def _recall(recall: order_pb2.RecallTasks) -> o.RecallTasks:
+    what = f"recall of {recall.job_id}.{recall.task_id}: attempts"
+    instances = list(recall.instances)
+    return o.RecallTasks(
+        job_id=recall.job_id,
+        task_id=recall.task_id,
+        instances=instances,
+        attempts=_column(what, recall.attempts, len(instances)),
+    )
+
+
 def _read(read: order_pb2.ReadOutput) -> o.ReadOutput:
     return o.ReadOutput(
         read_id=read.read_id,
@@ -313,6 +324,7 @@ _READERS: Final[Mapping[str, Callable[[Any], o.Order]]] = {
     "grant": _grant,
     "start": _start,
     "stop": _stop,
+    "recall": _recall,
     "end_job": lambda end: o.EndJob(job_id=end.job_id),
     "read": _read,
     "stop_reading": lambda stop: o.StopReading(read_id=stop.read_id),

@@ -296,7 +296,12 @@ class Ender:
         node.report(text)
 
     def never_tried(
-        self, queued: Iterable[Queued], why: str, reason: str = protocol.NOT_STARTED
+        self,
+        queued: Iterable[Queued],
+        why: str,
+        reason: str = protocol.NOT_STARTED,
+        *,
+        code: str | None = None,
     ) -> None:
         """End attempts that were accepted and never tried."""
         node = self._node
@@ -304,7 +309,7 @@ class Ender:
         for item in queued:
             job, task, instance = key = item.instance_key
             position = node.next_position()
-            ending = reports.Ending(reason, message="was never started")
+            ending = reports.Ending(reason, code=code, message="was never started")
             text = reports.ended_text(
                 position,
                 (job, task, instance, item.attempt),

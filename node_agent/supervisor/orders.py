@@ -54,6 +54,7 @@ class Orders:
             protocol.GRANT: self._grant,
             protocol.START: self._start,
             protocol.STOP: self._stop,
+            protocol.RECALL: self._recall,
             protocol.END_JOB: self._end_job,
             protocol.PURGE: self._purge,
             protocol.ACK: self._acknowledge,
@@ -179,17 +180,14 @@ class Orders:
 
     def _stop(self, items: list[Any]) -> None:
         job, task, attempts, grace_s, *rest = _fields("stop", items, 4, 5)
-        _check_id("stop: job", job)
-        _check_id("stop: task", task)
-        if not isinstance(attempts, list) or not all(
-            isinstance(pair, list)
-            and len(pair) == PAIR_FIELDS
-            and all(type(number) is int for number in pair)
-            for pair in attempts
-        ):
-            raise FieldError("stop: attempts: must be [instance, attempt] pairs")
+        _check_attempts("stop", job, task, attempts)
         why = _reason("stop", rest)
         self._stopper.stop(job, task, attempts, _grace("stop", grace_s), why)
+
+    def _recall(self, items: list[Any]) -> None:
+        job, task, attempts = _fields("recall", items, 3)
+        _check_attempts("recall", job, task, attempts)
+        self._stopper.give_back(job, task, attempts)
 
     def _end_job(self, items: list[Any]) -> None:
         (job,) = _fields("end_job", items, 1)
@@ -269,6 +267,23 @@ def _fields(name: str, items: list[Any], least: int, most: int | None = None) ->
 def _check_id(field: str, value: object) -> None:
     if type(value) is not int or not 0 <= value <= MAX_INSTANCE:
         raise FieldError(f"{field}: must be an integer from 0, not {value!r:.40}")
+
+
+def _check_attempts(name: str, job: object, task: object, attempts: object) -> None:
+    """Check whose attempts a message names.
+
+    Raises:
+        FieldError: they are no [instance, attempt] pairs of a task.
+    """
+    _check_id(f"{name}: job", job)
+    _check_id(f"{name}: task", task)
+    if not isinstance(attempts, list) or not all(
+        isinstance(pair, list)
+        and len(pair) == PAIR_FIELDS
+        and all(type(number) is int for number in pair)
+        for pair in attempts
+    ):
+        raise FieldError(f"{name}: attempts: must be [instance, attempt] pairs")
 
 
 def _check_start(item: object) -> None:

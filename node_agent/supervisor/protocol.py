@@ -17,6 +17,7 @@ define                    {"job", "task", "def", "argv" | "shell", "env", "cwd",
 grant                     job, [core ids]
 start                     job, task, def, [[instance, attempt, value, ncores, env]]
 stop                      job, task, [[instance, attempt]], grace_s, reason
+recall                    job, task, [[instance, attempt]]
 end_job, purge            job
 ack                       position
 stop_all                  grace_s, reason
@@ -63,6 +64,7 @@ DEFINE = "define"
 GRANT = "grant"
 START = "start"
 STOP = "stop"
+RECALL = "recall"
 END_JOB = "end_job"
 PURGE = "purge"
 ACK = "ack"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KILL_PATIENCE_S = 30.0
 JOB_ENDED = "JOB_ENDED"
 STOP = "stop"
+RECALLED = "recalled"
 LIMIT = "limit"
 
 
@@ -57,6 +58,19 @@ class Stopper:
         if early:
             table.job(job).stopped.update(early)
             node.journal.add(records.stopped_early(job, early))
+
+    def give_back(self, job: int, task: int, attempts: list[list[int]]) -> None:
+        """End attempts that wait for a core; any other stays as it is."""
+        table = self._node.table
+        dropped = []
+        for instance, number in attempts:
+            key = (job, task, instance)
+            queued = table.queued.get(key)
+            if queued is not None and queued.attempt == number:
+                table.unqueue(key)
+                dropped.append(queued)
+        if dropped:
+            self._ender.never_tried(dropped, RECALLED, code=RECALLED)
 
     def _newest(self, key: tuple[int, int, int]) -> int:
         """Return the newest attempt of an instance that has been here."""

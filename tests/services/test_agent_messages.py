@@ -48,6 +48,7 @@ def test_every_order_can_be_sent() -> None:
         orders.StopTasks(
             job_id=1, task_id=1, instances=[3], attempts=[1], grace_ms=15_000
         ),
+        orders.RecallTasks(job_id=1, task_id=1, instances=[3, 4], attempts=[1, 2]),
         orders.EndJob(job_id=1),
         orders.PurgeJob(job_id=1),
         orders.ReadOutput(read_id=1, job_id=1, task_id=1, instance_id=0, attempt=1),

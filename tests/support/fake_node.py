@@ -7,7 +7,7 @@ code, every moment at which two processes had one core.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hpcsched.core import orders as o
@@ -93,6 +93,8 @@ class FakeNode:
                 self._start_tasks(order)
             case o.StopTasks():
                 self._stop_tasks(order)
+            case o.RecallTasks():
+                self._give_back(order)
             case o.SetGrant():
                 self.grants[order.job_id] = order.cores
             case o.EndJob():
@@ -114,6 +116,17 @@ class FakeNode:
         for instance, attempt in zip(order.instances, order.attempts, strict=True):
             key = (order.job_id, order.task_id, instance, attempt)
             self._stop(key, order.grace_ms / 1000)
+
+    def _give_back(self, order: o.RecallTasks) -> None:
+        for instance, attempt in zip(order.instances, order.attempts, strict=True):
+            key = (order.job_id, order.task_id, instance, attempt)
+            for process in self.queue:
+                if process.key == key:
+                    self.queue.remove(process)
+                    back = ended(process, EndReason.NOT_STARTED, -1, self)
+                    detail = {0: EndDetail(message="not started", code="recalled")}
+                    self.journal.append((replace(back, details=detail), 0))
+                    break
 
     def _end_job(self, job_id: int) -> None:
         self.ended_jobs.append(job_id)

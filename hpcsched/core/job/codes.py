@@ -38,6 +38,9 @@ DEPENDENCY_FAILED: Final = -2147220564
 TASK_FAILED_ON_JOB_VALIDATION: Final = -2147219936
 TASK_NOT_RERUNNABLE: Final = -2147219950
 
+GIVEN_BACK: Final = "recalled"
+"""Code of an attempt that its node gave back because it was asked to, and never ran."""
+
 START_CODES: Final = {
     "stdin": STDIN_FAILED,
     "stdout": STDOUT_FAILED,

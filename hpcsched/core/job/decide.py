@@ -20,6 +20,7 @@ from hpcsched.core.job.modifying import modify_job
 from hpcsched.core.job.nodes import evict_node, lose_node, sync_node
 from hpcsched.core.job.parents import note_parent
 from hpcsched.core.job.preempting import end_backfill, preempt_cores
+from hpcsched.core.job.recalling import take_back
 from hpcsched.core.job.reporting import take_reports
 from hpcsched.core.job.requeueing import configure_job, requeue_job
 from hpcsched.core.job.service import conclude_service
@@ -111,6 +112,7 @@ def decide(
 def _tick(turn: Turn, _: c.Tick) -> None:
     time_out(turn)
     end_hold(turn)
+    take_back(turn)
 
 
 HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {

@@ -13,8 +13,8 @@ from hpcsched.core.job.environment import definition_of
 from hpcsched.core.job.holding import granted
 from hpcsched.core.job.locating import rows_on
 from hpcsched.core.job.model import PER_NODE, Job, UsePhase
-from hpcsched.core.orders import EndJob, SetGrant, StartTasks, StopTasks
-from hpcsched.core.task.elements import FORCED
+from hpcsched.core.orders import EndJob, RecallTasks, SetGrant, StartTasks, StopTasks
+from hpcsched.core.task.elements import FORCED, RECALLED
 from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
                 found.extend(range(first, last + 1))
             if TaskState.DISPATCHING in one.path:
                 fresh.setdefault(one.task_id, []).extend(spans)
+        elif one.was == TaskState.DISPATCHING and not one.path:
+            record = job.tasks[one.task_id - 1]
+            spans = [(record.row(a), record.row(b)) for a, b in one.ranges]
+            asked = [row for a, b in spans for row in range(a, b + 1)]
+            orders.extend(_recalls(job, record, asked))
     for task_id, touched in rows.items():
         orders.extend(
             _orders(
@@ -99,10 +104,34 @@ def effects_on_node(
         rows.setdefault(record.task_id, []).append(row)
     for task_id, touched in rows.items():
         record = job.tasks[task_id - 1]
-        orders.extend(
-            order for _, order in _orders(job, record, touched, settings, scene)
-        )
+        found = _orders(job, record, touched, settings, scene)
+        found += _recalls(job, record, touched)
+        orders.extend(order for _, order in found)
     return orders
+
+
+def _recalls(
+    job: Job, record: TaskRecord, rows: Iterable[int]
+) -> list[tuple[int, Order]]:
+    """Return the orders that ask for what was to be given back and has not started."""
+    table = job.table_of(record)
+    asked: dict[int, list[int]] = {}
+    for row in rows:
+        waits = table.state[row] == TaskState.DISPATCHING
+        if waits and table.get("flags", row) & RECALLED:
+            asked.setdefault(table.get("node", row), []).append(row)
+    return [
+        (
+            node_id,
+            RecallTasks(
+                job_id=job.job_id,
+                task_id=record.task_id,
+                instances=[record.instance(row) for row in found],
+                attempts=[table.get("attempt", row) for row in found],
+            ),
+        )
+        for node_id, found in asked.items()
+    ]
 
 
 def _orders(

@@ -11,7 +11,7 @@ from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.stopping import stopped_state
 from hpcsched.core.reports import EndDetail, Ended
-from hpcsched.core.task.elements import HAS_EXIT, HAS_OUTPUT, STARTED
+from hpcsched.core.task.elements import HAS_EXIT, HAS_OUTPUT, RECALLED, STARTED
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class Ending:
         if reason in codes.SYSTEM_ERRORS:
             number, text = codes.SYSTEM_ERRORS[EndReason(reason)]
             error = (number, detail.message or text)
+            if detail.code == codes.GIVEN_BACK and not ran and self._asked(record, row):
+                error = (0, "")
             return self._system(record, row, _Way(state, run, *error))
         if reason == EndReason.START_FAILED:
             number = codes.START_CODES.get(detail.code, codes.TASK_EXECUTION_FAILURE)
@@ -135,6 +137,12 @@ class Ending:
         error = (codes.TASK_FAILURE, codes.end_text(reason, code, detail.message))
         return self._failed(record, row, _Way(state, (*run, S.FINISHING), *error))
 
+    def _asked(self, record: TaskRecord, row: int) -> bool:
+        """Was the node asked for it? Then it is queued again, and nobody's fault."""
+        if self._job.state is not JobState.RUNNING or not record.ordinary:
+            return False
+        return bool(self._job.table_of(record).get("flags", row) & RECALLED)
+
     def _failed(self, record: TaskRecord, row: int, way: _Way) -> _Way:
         """T11, T18: a fault of the task's own; rerun only if the job asks for that."""
         retries = self._job.table_of(record).get("retries", row)
@@ -143,7 +151,9 @@ class Ending:
         return way._replace(path=(*way.path, S.FAILED))
 
     def _system(self, record: TaskRecord, row: int, way: _Way) -> _Way:
-        """T7, T8, T22, T23: nobody's fault."""
+        """T7, T8, T22, T23: nobody's fault; without an error it was given back."""
+        if not way.code:
+            return way._replace(path=(S.QUEUED,))
         if may_rerun(self._turn, record, row):
             return way._replace(path=(*way.path, S.QUEUED), counter="auto")
         if replaces(self._job, record):

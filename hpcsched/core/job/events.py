@@ -62,6 +62,7 @@ class EventName(StrEnum):
     TASKS_REQUEUED = "TasksRequeued"
     TASKS_LOST = "TasksLost"
     TASKS_PREEMPTED = "TasksPreempted"
+    TASKS_RECALLED = "TasksRecalled"
     SERVICE_CONCLUDED = "ServiceConcluded"
     SERVICE_STEADY = "ServiceSteady"
     NODE_PREPARED = "NodePrepared"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,10 @@ class NodeUse:
         live: Number of those attempts, per-node tasks included; derived, not stored.
             Both count attempts that run elsewhere and hold cores here.
         shut: Number of those that share the node with no other; derived, not stored.
+        news: When it last told something of the job's tasks; 0.0: not since the job was
+            loaded; derived, not stored.
+        asked: It has been asked for what waits there, and has told nothing since;
+            derived, not stored.
     """
 
     node_id: int
@@ -58,6 +62,8 @@ class NodeUse:
     shut: int = 0
     size: int = 0
     sockets: int = 1
+    news: float = field(default=0.0, compare=False)
+    asked: bool = field(default=False, compare=False)
 
     def encode(self) -> tuple[Any, ...]:
         """Return what the store keeps of it; an event may leave out the last two."""

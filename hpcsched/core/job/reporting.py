@@ -31,6 +31,9 @@ _Attempt = tuple[int, int, int]
 
 def take_reports(turn: Turn, command: TakeReports) -> None:
     """Fold the reports of one node, one event per kind."""
+    use = turn.job.uses.get(command.node_id)
+    if use is not None:
+        use.news, use.asked = turn.now, False
     started = [r for r in command.reports if isinstance(r, Started)]
     ended = [r for r in command.reports if isinstance(r, Ended)]
     also: set[_Attempt] = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpcsched.core.job.calls import deadline_of
 from hpcsched.core.job.holds import hold_deadline
+from hpcsched.core.job.recalling import recall_time
 from hpcsched.core.job.service import wake_time
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ def next_tick(job: Job, settings: Settings, now: float) -> float | None:
 
     A Tick then changes what this returns: otherwise the job would be ticked for ever.
     """
+    back = recall_time(job)
     if not (job.spec.runtime or job.special or job.held_by):
-        return None  # a look that most jobs need no more than
+        return back  # a look that most jobs need no more than
     times = (
+        back,
         deadline_of(job, settings.release_s),
         wake_time(job, now),
         hold_deadline(job),

@@ -33,6 +33,9 @@ FORCED: Final = 16
 EARLIER: Final = 32
 """Flag: the process of an earlier attempt started. Stays when results are cleared."""
 
+RECALLED: Final = 64
+"""Flag: its node was asked to give this attempt back if it has not started."""
+
 BYTES: Final = ("state", "prev", "origin", "request", "pending", "reason", "flags")
 WIDE: Final = {
     "attempt": "I",

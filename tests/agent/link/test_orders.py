@@ -49,6 +49,9 @@ async def test_orders_are_handed_down_in_order(
                 increment_value=5, attempts=[4], retries=[0, 2],
             ),
             pb.Order(stop=stop),
+            pb.Order(recall=pb.RecallTasks(
+                job_id=7, task_id=2, instances=[2, 3], attempts=[4],
+            )),
             pb.Order(end_job=pb.EndJob(job_id=7)),
             pb.Order(purge=pb.PurgeJob(job_id=7)),
         )  # fmt: skip
@@ -76,6 +79,7 @@ async def test_orders_are_handed_down_in_order(
             [3, 4, 20, 1, {"CCP_RETRY_COUNT": "2", "CCP_STDOUT": "out.20"}],
         ]],
         ["stop", 7, 2, [[1, 1]], 1.5, "CancelByUser"],
+        ["recall", 7, 2, [[2, 4], [3, 4]]],
         ["end_job", 7],
         ["purge", 7],
     ]  # fmt: skip

@@ -299,3 +299,28 @@ def test_many_tasks_at_once_keep_the_limit_of_descriptors_they_should_have(
             ends = [agent.ended(number)["output"] for number in range(160)]
 
     assert set(ends) == {"300\n"}
+
+
+def test_what_waits_is_given_back_for_good_and_what_runs_is_not(
+    agent: AgentEnd, tmp_path: Path
+) -> None:
+    waiting_tasks(agent, tmp_path, 3)
+    agent.send(["grant", JOB, [0]])
+    for instance in (0, 1, 2):
+        agent.start(instance, ncores=1)
+    agent.started(0)
+
+    agent.send(["recall", JOB, TASK, [[0, 1], [1, 1], [2, 7], [9, 1]]])
+    end = agent.ended(1)
+    assert (end["reason"], end["code"], end["start"]) == (
+        "NOT_STARTED",
+        "recalled",
+        None,
+    )
+    agent.start(1, ncores=1)
+    go(tmp_path, 0)
+    agent.ended(0)
+    agent.started(2)
+    go(tmp_path, 2)
+    agent.ended(2)
+    assert (tmp_path / "ran").read_text().split() == ["0", "2"]
