@@ -10,15 +10,18 @@ ONLY ?=
 QUICK ?=
 LIVES ?= 500
 FIRST ?= 1000000
+ROUNDS ?= 40
+SEED ?= 1
+SECONDS ?= 600
 INSTALLED := $(VENV)/.installed
 BENCHED := $(VENV)/.benched
 GENERATED := $(VENV)/.generated
 
 .DEFAULT_GOAL := help
-.PHONY: help dev protos demo test walks check format bench constraints clean
+.PHONY: help dev protos demo test walks crash-long check format bench constraints clean
 
 help:  ## show this list
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 dev: $(INSTALLED) $(GENERATED)  ## make .venv with hpcsched and the tools in it
 
@@ -48,6 +51,10 @@ test: dev  ## all tests; make test ARGS='-k sweep'
 walks: dev  ## long random lives of jobs; make walks LIVES=1000 FIRST=5000
 	HPCSCHED_LIVES=$(LIVES) HPCSCHED_FIRST_LIFE=$(FIRST) \
 		$(BIN)/python -m pytest -p no:randomly tests/core/test_random_walks.py
+
+crash-long: dev  ## daemons killed under load; make crash-long ROUNDS=500 SEED=9 SECONDS=7200
+	$(BIN)/python -m tests.support.crash --rounds $(ROUNDS) --seed $(SEED) --seconds $(SECONDS)
+	$(BIN)/python -m tests.support.crash.syscalls --seconds $(SECONDS)
 
 check: dev  ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

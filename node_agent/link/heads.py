@@ -34,6 +34,10 @@ LONGEST_PAUSE_S: Final = 10.0
 #: A session that lasted so long, seconds, makes the next pause a short one again.
 STEADY_S: Final = 5.0
 
+#: Longest pause after shorter sessions, seconds. A head that welcomes is there: it may
+#: have been killed several times in a row, and each time work waits for us.
+LONGEST_PAUSE_WELCOMED_S: Final = 2.0
+
 #: What a head that stops may ask for at the most, seconds.
 LONGEST_RETRY_S: Final = 60.0
 
@@ -97,6 +101,7 @@ class Heads:
         self._stream: Stream | None = None
         self._leaving = False
         self._failures = 0
+        self._short_sessions = 0
         self._told = ""
 
     async def run(self) -> None:
@@ -181,15 +186,22 @@ class Heads:
 
     def _pause(self, end: StreamEnd, heads: int) -> float:
         """Return how long to wait before the next attempt, seconds."""
-        if end.welcomed and end.lasted_s >= STEADY_S:
+        if end.welcomed:
+            # Attempts that found nobody before it say nothing about the next one.
             self._failures = 0
+            steady = end.lasted_s >= STEADY_S
+            self._short_sessions = 0 if steady else self._short_sessions + 1
         self._failures += 1
         if end.refusal is not None:
             return self._spread(LONGEST_PAUSE_S)
         if end.retry_after_s is not None and heads == 1:
             return min(LONGEST_RETRY_S, end.retry_after_s) + self._spread(FIRST_PAUSE_S)
+        if end.welcomed:
+            times = max(0, self._short_sessions - 1)
+            longest = LONGEST_PAUSE_WELCOMED_S
+            return self._spread(min(longest, FIRST_PAUSE_S * 2 ** min(times, 16)))
         rounds, rest = divmod(self._failures - 1, heads)
-        if rest < heads - 1 and not end.welcomed:
+        if rest < heads - 1:
             return 0.0  # another head has not been asked yet
         return self._spread(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(rounds, 16)))
 

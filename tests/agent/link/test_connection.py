@@ -211,8 +211,19 @@ def test_a_session_that_lasted_makes_the_next_pause_short_again(heads: Heads) ->
     for _ in range(10):
         heads._pause(end(), 1)
 
-    assert heads._pause(end(welcomed=True, lasted_s=1.0), 1) >= 5
     assert heads._pause(end(welcomed=True, lasted_s=60.0), 1) <= 0.2
+
+
+def test_a_head_that_is_killed_again_and_again_is_found_again_each_time(
+    heads: Heads,
+) -> None:
+    pauses = []
+    for _ in range(12):  # it is down for a moment, welcomes, and is killed soon after
+        pauses += [heads._pause(end(), 1) for _ in range(3)]
+        pauses.append(heads._pause(end(welcomed=True, lasted_s=1.0), 1))
+
+    assert max(pauses) <= 2.0
+    assert pauses[-1] >= 1.0, "one that breaks each session at once is not hammered"
 
 
 def test_a_refusal_is_answered_by_patience(heads: Heads) -> None:
