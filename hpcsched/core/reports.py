@@ -16,6 +16,8 @@ class Started:
     Attributes:
         times: Seconds since 1970 by the node's clock.
         cores: First core of each; -1: none.
+        widths: Number of cores of each; empty: not known.
+        sets: Those that do not follow each other, by position.
     """
 
     job_id: int
@@ -24,6 +26,8 @@ class Started:
     attempts: Sequence[int]
     times: Sequence[float]
     cores: Sequence[int]
+    widths: Sequence[int] = ()
+    sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Ended:
         exit_codes: 128 + n after signal n; -1 where no process ended.
         starts: 0.0: it never started.
         details: By position.
+        widths, sets: As of those that have started.
     """
 
     job_id: int
@@ -63,6 +68,8 @@ class Ended:
     kernel_ms: Sequence[int]
     max_rss_kib: Sequence[int]
     details: Mapping[int, EndDetail] = field(default_factory=dict)
+    widths: Sequence[int] = ()
+    sets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 Report = Started | Ended
@@ -70,7 +77,12 @@ Report = Started | Ended
 
 @dataclass(frozen=True, slots=True)
 class LiveAttempt:
-    """An attempt that lives on a node: it runs, or waits there for a core."""
+    """An attempt that lives on a node: it runs, or waits there for a core.
+
+    Attributes:
+        core: Its first core; -1: none.
+        cores: All of them; empty: not known.
+    """
 
     job_id: int
     task_id: int
@@ -79,3 +91,4 @@ class LiveAttempt:
     running: bool
     start_time: float = 0.0
     core: int = -1
+    cores: tuple[int, ...] = ()

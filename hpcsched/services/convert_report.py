@@ -9,7 +9,7 @@ from hpcsched.core.views import Inventory
 from hpcsched.runtime.frames import AgentFrame, Heartbeat, Hello, OutputChunk, Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hpcsched.agent.v1 import agent_service_pb2, report_pb2
 
@@ -61,7 +61,8 @@ def _inventory(r: report_pb2.Resources) -> Inventory:
 
 
 def _live(one: report_pb2.LiveAttempt) -> LiveAttempt:
-    core = one.cores[0] if one.cores else -1
+    cores = tuple(one.cores)
+    core = cores[0] if cores else -1
     return LiveAttempt(
         one.job_id,
         one.task_id,
@@ -70,6 +71,7 @@ def _live(one: report_pb2.LiveAttempt) -> LiveAttempt:
         one.running,
         one.start_time,
         core,
+        cores if len(cores) > 1 else (),
     )
 
 
@@ -111,6 +113,8 @@ def report_value(message: report_pb2.Report) -> Report | None:
             attempts=list(s.attempts)[:size],
             times=list(s.start_times)[:size],
             cores=_filled(s.cores, size, -1),
+            widths=_filled(s.core_counts, size, 0) if s.core_counts else (),
+            sets=_sets(s.core_sets, size),
         )
     if not message.HasField("ended"):
         return None
@@ -141,7 +145,15 @@ def report_value(message: report_pb2.Report) -> Report | None:
         kernel_ms=_filled(e.kernel_ms, size, 0),
         max_rss_kib=_filled(e.max_rss_kib, size, 0),
         details=details,
+        widths=_filled(e.core_counts, size, 0) if e.core_counts else (),
+        sets=_sets(e.core_sets, size),
     )
+
+
+def _sets(
+    messages: Iterable[report_pb2.CoreSet], size: int
+) -> dict[int, tuple[int, ...]]:
+    return {one.index: tuple(one.cores) for one in messages if 0 <= one.index < size}
 
 
 def _filled(values: Sequence[T], size: int, default: T) -> list[T]:

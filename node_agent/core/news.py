@@ -102,8 +102,8 @@ def started_of(message: Sequence[Any]) -> Started:
     """
     try:
         _, position, j, t, i, a, pid, start, cores, out, err = message
-        core = cores[0] if cores else NO_CORE
-        report = Start(_key(j, t, i, a), float(start), int(core), int(pid))
+        core, several = _cores(cores)
+        report = Start(_key(j, t, i, a), float(start), core, int(pid), several)
         return Started(int(position), report, cores, out, err)
     except (TypeError, ValueError) as error:
         raise NewsError(f"started: {error!r}") from error
@@ -152,25 +152,36 @@ def _key(job: Any, task: Any, instance: Any, attempt: Any) -> Key:
     return int(job), int(task), int(instance), int(attempt)
 
 
+def _cores(cores: Sequence[Any] | None) -> tuple[int, tuple[int, ...]]:
+    """Return the first core, and all of them if there are several."""
+    if not cores:
+        return NO_CORE, ()
+    if len(cores) == 1:
+        return int(cores[0]), ()
+    several = tuple(sorted(map(int, cores)))
+    return several[0], several
+
+
 def _end(key: Key, body: Mapping[str, Any]) -> End:
     word = str(body.get("reason"))
     message = readable(str(body.get("message") or ""))[:LONGEST_MESSAGE]
     if word not in END_REASONS:
         message = f"unknown end reason {readable(word)}: {message}"[:LONGEST_MESSAGE]
-    cores = body.get("cores") or (NO_CORE,)
+    core, several = _cores(body.get("cores"))
     return End(
         key=key,
         reason=END_REASONS.get(word, STATUS_LOST),
         exit_code=_exit_code(body.get("exit_code"), body.get("signal")),
         start=float(body.get("start") or 0.0),
         end=float(body.get("end") or 0.0),
-        core=int(cores[0]),
+        core=core,
         user_ms=int(body.get("user_ms") or 0),
         kernel_ms=int(body.get("system_ms") or 0),
         max_rss_kib=int(body.get("max_rss_kb") or 0),
         output=to_bytes(str(body.get("output") or ""))[:MOST_OUTPUT],
         message=message,
         code=readable(str(body.get("code") or "")),
+        cores=several,
     )
 
 

@@ -41,6 +41,7 @@ MOST_OUTPUT: Final = 512 * 1024
 
 #: What a report takes in a frame beside its texts, bytes, at the most.
 REPORT_BYTES: Final = 120
+CORE_BYTES: Final = 3
 
 
 class Start(NamedTuple):
@@ -49,17 +50,19 @@ class Start(NamedTuple):
     Attributes:
         time: Seconds since 1970 by the node's clock.
         core: Its first core; -1: none.
+        cores: All of them, if there are several.
     """
 
     key: Key
     time: float
     core: int
     pid: int
+    cores: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
         """Bytes that it takes in a frame, about."""
-        return REPORT_BYTES
+        return REPORT_BYTES + CORE_BYTES * len(self.cores)
 
 
 class End(NamedTuple):
@@ -74,6 +77,7 @@ class End(NamedTuple):
         output: First bytes of the streams that the node kept.
         message: What went wrong, for people.
         code: What could not be done (``exec``, ``cwd``, …); empty otherwise.
+        cores: All of its cores, if there are several.
     """
 
     key: Key
@@ -88,11 +92,13 @@ class End(NamedTuple):
     output: bytes = b""
     message: str = ""
     code: str = ""
+    cores: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
         """Bytes that it takes in a frame, about."""
-        return REPORT_BYTES + len(self.output) + 4 * len(self.message)
+        cores = CORE_BYTES * len(self.cores)
+        return REPORT_BYTES + len(self.output) + 4 * len(self.message) + cores
 
 
 Report: TypeAlias = Start | End
@@ -110,7 +116,12 @@ class Detail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartColumns:
-    """Processes of one task have started."""
+    """Processes of one task have started.
+
+    Attributes:
+        counts: Number of cores of each; empty: one or none each.
+        sets: By position, those that do not follow the first one.
+    """
 
     job_id: int
     task_id: int
@@ -119,11 +130,13 @@ class StartColumns:
     times: Sequence[float]
     cores: Sequence[int]
     pids: Sequence[int]
+    counts: Sequence[int] = ()
+    sets: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndColumns:
-    """Attempts of one task have ended."""
+    """Attempts of one task have ended; ``counts`` and ``sets`` as of starts."""
 
     job_id: int
     task_id: int
@@ -138,6 +151,8 @@ class EndColumns:
     kernel_ms: Sequence[int]
     max_rss_kib: Sequence[int]
     details: Sequence[Detail] = field(default=())
+    counts: Sequence[int] = ()
+    sets: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
 Columns: TypeAlias = StartColumns | EndColumns
@@ -163,7 +178,7 @@ def in_columns(reports: Iterable[Report]) -> list[Columns]:
 
 
 def _starts(task: tuple[int, int], rows: list[Start]) -> StartColumns:
-    keys, times, cores, pids = zip(*rows, strict=True)
+    keys, times, cores, pids, several = zip(*rows, strict=True)
     _, _, instances, attempts = zip(*keys, strict=True)
     return StartColumns(
         job_id=task[0],
@@ -173,7 +188,24 @@ def _starts(task: tuple[int, int], rows: list[Start]) -> StartColumns:
         times=times,
         cores=cores,
         pids=pids,
+        counts=_counts(cores, several),
+        sets=_sets(several),
     )
+
+
+def _counts(cores: Sequence[int], several: Sequence[tuple[int, ...]]) -> Sequence[int]:
+    if not any(several):
+        return ()
+    pairs = zip(cores, several, strict=True)
+    return [len(own) or int(core != NO_CORE) for core, own in pairs]
+
+
+def _sets(several: Sequence[tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+    return {
+        position: own
+        for position, own in enumerate(several)
+        if own and own[-1] - own[0] != len(own) - 1
+    }
 
 
 def _ends(task: tuple[int, int], rows: list[End]) -> EndColumns:
@@ -190,6 +222,7 @@ def _ends(task: tuple[int, int], rows: list[End]) -> EndColumns:
         outputs,
         messages,
         codes,
+        several,
     ) = zip(*rows, strict=True)
     _, _, instances, attempts = zip(*keys, strict=True)
     texts = zip(outputs, messages, codes, strict=True)
@@ -209,4 +242,6 @@ def _ends(task: tuple[int, int], rows: list[End]) -> EndColumns:
         details=tuple(
             Detail(index, *text) for index, text in enumerate(texts) if any(text)
         ),
+        counts=_counts(cores, several),
+        sets=_sets(several),
     )

@@ -162,9 +162,16 @@ def _report(columns: Columns) -> report_pb2.Report:
                 start_times=columns.times,
                 cores=columns.cores,
                 pids=columns.pids,
+                core_counts=columns.counts,
+                core_sets=_sets(columns.sets),
             )
         )
     return report_pb2.Report(ended=_ended(columns))
+
+
+def _sets(sets: Mapping[int, Sequence[int]]) -> Iterator[report_pb2.CoreSet]:
+    for index, cores in sets.items():
+        yield report_pb2.CoreSet(index=index, cores=cores)
 
 
 def _ended(columns: EndColumns) -> report_pb2.TasksEnded:
@@ -181,6 +188,8 @@ def _ended(columns: EndColumns) -> report_pb2.TasksEnded:
         kernel_ms=columns.kernel_ms,
         max_rss_kib=columns.max_rss_kib,
         cores=columns.cores,
+        core_counts=columns.counts,
+        core_sets=_sets(columns.sets),
         details=[
             report_pb2.EndDetail(
                 index=detail.index,

@@ -89,6 +89,11 @@ ENDED = st.builds(
     end_times=st.lists(st.floats(), max_size=4),
     user_ms=st.lists(count, max_size=4),
     cores=st.lists(count, max_size=4),
+    core_counts=st.lists(count, max_size=4),
+    core_sets=st.lists(
+        st.builds(report_pb2.CoreSet, index=count, cores=st.lists(count, max_size=4)),
+        max_size=4,
+    ),
     details=st.lists(
         st.builds(report_pb2.EndDetail, index=count, output=st.binary(max_size=9)),
         max_size=4,
@@ -120,6 +125,7 @@ def test_columns_of_any_report_have_one_length(
         assert len({len(column) for column in columns}) == 1
         size = len(columns[0])
         assert all(0 <= at < size for at in getattr(value, "details", ()))
+        assert all(0 <= at < size for at in getattr(value, "sets", ()))
 
 
 @given(st.binary(max_size=200))

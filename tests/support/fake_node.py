@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.core import orders as o
 from hpcsched.core.reports import EndDetail, Ended, Report, Started
@@ -178,6 +178,7 @@ class FakeNode:
                 attempts=[attempt],
                 times=[process.start],
                 cores=[process.core],
+                **widths(process),
             )
             self.journal.append((started, 0))
         planned = self.plan(process)
@@ -251,6 +252,13 @@ class FakeNode:
         self.send(AgentFrame(outputs=tuple(chunks[: self.serve_limit])))
 
 
+def widths(process: Process) -> dict[str, Any]:
+    """Return what a report says of a process of several cores."""
+    if len(process.taken) < 2:
+        return {}
+    return {"widths": [len(process.taken)], "sets": {0: process.taken}}
+
+
 def ended(
     process: Process,
     reason: EndReason,
@@ -269,6 +277,7 @@ def ended(
         starts=[process.start],
         ends=[agent.clock.wall()],
         cores=[process.core],
+        **widths(process),
         user_ms=[1],
         kernel_ms=[1],
         max_rss_kib=[100],

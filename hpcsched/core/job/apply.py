@@ -201,14 +201,21 @@ def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:
     _columns(table, move, spans)
     if record.has_elements:
         note_times(record, move)
-    for instance, place in move.places.items():
-        table.put(record.row(instance), place)
+    _sparse(record, table, move)
     if to in _BUSY and (elsewhere or was not in _BUSY):
         book(job, record, table, spans, 1)
     if move.path:
         if to == TaskState.CANCELED:
             record.swept += _swept(record, table, spans)
         _enter(job, record, move, spans, changes)
+
+
+def _sparse(record: TaskRecord, table: ElementTable, move: TaskMove) -> None:
+    """Write what only few rows have."""
+    for instance, place in move.places.items():
+        table.put(record.row(instance), place)
+    for instance, cores in move.sets.items():
+        table.put_cores(record.row(instance), cores)
 
 
 def _enter(

@@ -307,7 +307,11 @@ def _encode_change(change: Change) -> tuple[Any, ...]:
 def _encode_move(one: TaskMove) -> tuple[Any, ...]:
     columns = {name: _encode_column(value) for name, value in one.columns.items()}
     head = (one.task_id, one.ranges, one.was, one.path, columns)
-    tail = (dict(one.places), one.why) if one.places or one.why else ()
+    tail: tuple[Any, ...] = ()
+    if one.places or one.why or one.sets:
+        tail = (dict(one.places), one.why)
+    if one.sets:
+        tail = (*tail, dict(one.sets))
     return (*head, one.flags, one.bump, one.clear, *tail)
 
 
@@ -370,6 +374,7 @@ def _decode_move(stored: tuple[Any, ...]) -> TaskMove:
         clear=clear,
         places=tail[0] if tail else {},
         why=tail[1] if len(tail) > 1 else 0,
+        sets=tail[2] if len(tail) > 2 else {},  # noqa: PLR2004  later versions only
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpcsched.core.job.holding import cores_of
 from hpcsched.core.job.locating import rows_on
 from hpcsched.core.task.elements import STARTED
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 def occupied_cores(job: Job, node_id: int) -> dict[int, TaskKey]:
     """Return what runs on each core that the job holds there and uses.
 
-    A node tells the first core of each process; those that one process has beside it
-    are taken to be the next ones that nobody is known to use.
+    Of a node that tells the first core of each process only, those that a process has
+    beside it are taken to be the next ones that nobody is known to use.
     """
     use = job.uses.get(node_id)
     if use is None:
@@ -30,10 +31,12 @@ def occupied_cores(job: Job, node_id: int) -> dict[int, TaskKey]:
         if core not in held or not table.get("flags", row) & STARTED:
             continue
         key = (record.task_id, record.instance(row))
+        known = cores_of(record, table, row)
+        if known is not None:
+            found.update(dict.fromkeys(known, key))
+            continue
         found[core] = key
-        width = record.width(table, row)
-        if width > 1:
-            wide.append((core, width, key))
+        wide.append((core, record.width(table, row), key))
     for first, width, key in sorted(wide):
         rest = [core for core in sorted(held) if core not in found]
         after = [core for core in rest if core > first]

@@ -10,8 +10,9 @@ from hpcsched.core.job.locating import current_row, to_ranges
 from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.stopping import stopped_state
+from hpcsched.core.job.told import CORE_LIMIT, told_cores
 from hpcsched.core.reports import EndDetail, Ended
-from hpcsched.core.task.elements import HAS_EXIT, HAS_OUTPUT, RECALLED, STARTED
+from hpcsched.core.task.elements import HAS_EXIT, HAS_OUTPUT, RECALLED, STARTED, WHOLE
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _RAN: Final = (
 _REASONS: Final = frozenset(EndReason) - {EndReason.NONE}
 _SMOOTH: Final = 0.3
 UINT32: Final = (1 << 32) - 1
-CORE_LIMIT: Final = 65535
 TIME_LIMIT: Final = 1e11
 """Seconds since 1970 that no clock shows: a node's time beyond it is none."""
 S = TaskState
@@ -217,17 +217,26 @@ class Ending:
     ) -> None:
         """Exit codes and outputs differ by row; if all agree it is one flag."""
         report = self._report
+        table = self._job.table_of(record)
         flags = []
-        for _, position in at:
+        sets = {}
+        for instance, position in at:
             flag = HAS_EXIT if 0 <= report.exit_codes[position] < 1 << 31 else 0
             if report.starts[position] > 0 or self._reason(position) in _RAN:
                 flag |= STARTED
             detail = report.details.get(position)
-            flags.append(flag | (HAS_OUTPUT if detail and detail.output else 0))
+            flag |= HAS_OUTPUT if detail and detail.output else 0
+            if report.widths:
+                row = record.row(instance)
+                whole, others = told_cores(record, table, row, report, position)
+                flag |= WHOLE if whole else 0
+                if others:
+                    sets[instance] = others
+            flags.append(flag)
+        one.sets = sets
         if len(set(flags)) == 1:
             one.flags = flags[0]
             return
-        table = self._job.table_of(record)
         old = [table.get("flags", record.row(instance)) for instance, _ in at]
         both = zip(flags, old, strict=True)
         one.columns = {**one.columns, "flags": [flag | was for flag, was in both]}

@@ -88,6 +88,8 @@ class TaskMove:
             is followed by the next number.
         places: What elements hold on other nodes from now on, by instance; only of
             those for which that changes.
+        sets: Cores of attempts on their own nodes, by instance; only of those with
+            several that do not follow each other.
         why: Number of the note that says why, for watchers: what runs again keeps none.
     """
 
@@ -100,6 +102,7 @@ class TaskMove:
     bump: tuple[str, ...] = ()
     clear: bool = False
     places: Mapping[int, Place] = field(default_factory=dict)
+    sets: Mapping[int, Sequence[int]] = field(default_factory=dict)
     why: int = 0
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpcsched.core.job.locating import rows_on
+from hpcsched.core.task.elements import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -121,9 +122,13 @@ def cores_of(
     core = int(table.get("core", row)) - 1
     if not width:
         return ()
-    if core < 0 or width != 1:
+    if core < 0:
         return None
-    return (core,)
+    if width == 1:
+        return (core,)
+    if not table.get("flags", row) & WHOLE:
+        return None
+    return table.sets.get(row) or tuple(range(core, core + width))
 
 
 def nodes_held(job: Job, moves: Iterable[TaskMove]) -> set[int]:

@@ -54,8 +54,9 @@ def picture(job: Job) -> dict[str, Any]:
 
 def _columns(table: ElementTable) -> dict[str, Any]:
     places = {row: place for row, place in table.places.items() if place}
+    sets = dict(table.sets)
     columns = {name: table.values(name) for name in COLUMNS}
-    return {**columns, "size": table.size, "places": places}
+    return {**columns, "size": table.size, "places": places, "sets": sets}
 
 
 def differences(job: Job, folded: Job) -> Iterator[str]:

@@ -13,10 +13,11 @@ from hpcsched.core.job.front import queued_front
 from hpcsched.core.job.holding import held_rows
 from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.model import UsePhase
-from hpcsched.core.job.reporting import sane_core, sane_time, started_move
+from hpcsched.core.job.reporting import sane_time, started_move
 from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import CancelRequest, JobState, NodeLoss
 from hpcsched.core.job.stopping import stopped_state
+from hpcsched.core.job.told import sane_core, told_live
 from hpcsched.core.task.elements import STARTED
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
 
@@ -220,7 +221,8 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
     job = turn.job
     live = {(a.task_id, a.instance_id, a.attempt): a for a in command.live}
     lost: _Rows = []
-    started: dict[tuple[int, int], list[tuple[int, float, int]]] = {}
+    started: dict[tuple[int, int, bool], list[tuple[int, float, int]]] = {}
+    sets: dict[int, dict[int, tuple[int, ...]]] = {}
     known: set[tuple[int, int, int]] = set()
     for record, row in rows_on(job, command.node_id):
         table = job.table_of(record)
@@ -235,13 +237,19 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         elif there.running and not table.get("flags", row) & STARTED:
             time = sane_time(there.start_time, turn.now)
             seen = (key[1], time, sane_core(there.core))
-            started.setdefault((record.task_id, state), []).append(seen)
+            whole, others = told_live(record, table, row, there)
+            if others:
+                sets.setdefault(record.task_id, {})[key[1]] = others
+            started.setdefault((record.task_id, state, whole), []).append(seen)
     reason = EndReason.NODE_REBOOTED if command.rebooted else EndReason.STATUS_LOST
     moves = lost_moves(turn, lost, reason)
     if command.rebooted:
         cut = list(held_rows(job, command.node_id))
         moves += cut_moves(turn, cut, command.node_id, reason)
-    moves += [started_move(*key, found) for key, found in started.items()]
+    moves += [
+        started_move(task_id, state, found, whole=whole, sets=sets.get(task_id))
+        for (task_id, state, whole), found in started.items()
+    ]
     uses: _Uses = {}
     use = job.uses.get(command.node_id)
     if use is not None and use.phase.lost:

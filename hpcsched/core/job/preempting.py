@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
-from hpcsched.core.job.holding import held_rows, taken_on
+from hpcsched.core.job.holding import cores_of, held_rows, taken_on
 from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.model import NodeUse, UsePhase
 from hpcsched.core.job.shrinking import kept_cores
@@ -126,9 +126,10 @@ def _choose(job: Job, use: NodeUse, count: int, chosen: set[tuple[int, int]]) ->
             chosen.add(key)
         else:
             rest.append(key)
-            unknown |= width > 1 and table.get("node", row) == use.node_id
+            own = table.get("node", row) == use.node_id
+            unknown |= own and width > 1 and cores_of(record, table, row) is None
     if stops and unknown:
-        # Which cores a process of several has only its node knows, so while it stays
+        # Which cores a process of several has its node has not told, so while it stays
         # nobody can tell which ones are idle.
         chosen.update(rest)
 

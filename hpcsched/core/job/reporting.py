@@ -9,18 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codes
-from hpcsched.core.job.ending import CORE_LIMIT, TIME_LIMIT, Ending
+from hpcsched.core.job.ending import TIME_LIMIT, Ending
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import queued_front
 from hpcsched.core.job.locating import current_row, to_ranges
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.service import pace
 from hpcsched.core.job.states import JobState
+from hpcsched.core.job.told import sane_core, told_cores
 from hpcsched.core.reports import Ended, Started
-from hpcsched.core.task.elements import STARTED
+from hpcsched.core.task.elements import STARTED, WHOLE
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcsched.core.job.commands import TakeReports
     from hpcsched.core.job.model import NodeUse
     from hpcsched.core.job.turn import Turn
@@ -68,11 +71,12 @@ def _started(
 ) -> list[TaskMove]:
     """T6; those whose end came along are left to it."""
     job = turn.job
-    found: dict[int, list[tuple[int, float, int]]] = {}
+    found: dict[tuple[int, bool], list[tuple[int, float, int]]] = {}
+    sets: dict[int, tuple[int, ...]] = {}
     columns = zip(
         report.instances, report.attempts, report.times, report.cores, strict=False
     )
-    for instance, attempt, time, core in columns:
+    for position, (instance, attempt, time, core) in enumerate(columns):
         key = (report.task_id, instance, attempt)
         at = current_row(job, *key, node_id)
         if at is None or key in told:
@@ -84,16 +88,32 @@ def _started(
         known = table.get("flags", row) & STARTED
         if state in (S.DISPATCHING, S.CANCELING) and not known:
             seen = (instance, sane_time(time, turn.now), sane_core(core))
-            found.setdefault(state, []).append(seen)
-    return [started_move(report.task_id, state, rows) for state, rows in found.items()]
+            whole = False
+            if report.widths:
+                whole, others = told_cores(record, table, row, report, position)
+                if others:
+                    sets[instance] = others
+            found.setdefault((state, whole), []).append(seen)
+    task_id = report.task_id
+    return [
+        started_move(task_id, state, rows, whole=whole, sets=sets)
+        for (state, whole), rows in found.items()
+    ]
 
 
 def started_move(
-    task_id: int, state: int, rows: list[tuple[int, float, int]]
+    task_id: int,
+    state: int,
+    rows: list[tuple[int, float, int]],
+    *,
+    whole: bool = False,
+    sets: Mapping[int, tuple[int, ...]] | None = None,
 ) -> TaskMove:
     """Return the move of processes that have started: (instance, time, core + 1).
 
-    One that is being stopped stays so; that it ran decides where it ends (T15).
+    Of ``whole`` ones the ids of all cores are known: those that do not follow the first
+    one are in ``sets``, by instance. One that is being stopped stays so; that it ran
+    decides where it ends (T15).
     """
     rows.sort()
     return TaskMove(
@@ -105,18 +125,14 @@ def started_move(
             "start": [time for _, time, _ in rows],
             "core": [core for _, _, core in rows],
         },
-        flags=STARTED,
+        flags=STARTED | WHOLE if whole else STARTED,
+        sets={i: sets[i] for i, _, _ in rows if i in sets} if whole and sets else {},
     )
 
 
 def sane_time(time: float, now: float) -> float:
     """Return a node's time, or ours where it cannot be one."""
     return time if 0.0 < time < TIME_LIMIT else now
-
-
-def sane_core(core: int) -> int:
-    """Return what the ``core`` column keeps: the number plus one, 0 for none."""
-    return core + 1 if 0 <= core < CORE_LIMIT else 0
 
 
 def _preparations(turn: Turn, moves: list[TaskMove], command: TakeReports) -> None:

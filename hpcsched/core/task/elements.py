@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from array import array
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+T = TypeVar("T")
 CHUNK: Final = 256
 """Rows per stored chunk: 20 kB at most, so that a small batch commits little."""
 
@@ -35,6 +36,10 @@ EARLIER: Final = 32
 
 RECALLED: Final = 64
 """Flag: its node was asked to give this attempt back if it has not started."""
+
+WHOLE: Final = 128
+"""Flag: the ids of all its cores are known. They follow the first one, unless ``sets``
+has others."""
 
 BYTES: Final = ("state", "prev", "origin", "request", "pending", "reason", "flags")
 WIDE: Final = {
@@ -69,6 +74,15 @@ _KEPT: Final = bytes(EARLIER if old & (STARTED | EARLIER) else 0 for old in rang
 _WAS_SENT: Final = bytes(old & SENT for old in range(256))
 
 
+def _spliced(sparse: Mapping[int, T], first: int, old: int, new: int) -> dict[int, T]:
+    """Return values by row where ``new`` rows have taken the place of ``old`` ones."""
+    return {
+        row if row < first else row + new - old: value
+        for row, value in sparse.items()
+        if not first <= row < first + old
+    }
+
+
 @cache
 def _with(flags: int) -> bytes:
     """Return the translation that sets flags."""
@@ -82,9 +96,11 @@ class ElementTable:
         size: Number of rows.
         dirty: Chunks that changed since the last ``take_dirty``.
         places: What attempts hold on other nodes, by row; only of those that do.
+        sets: Ids of their own node's cores, by row; only of those with several that do
+            not follow each other.
     """
 
-    __slots__ = ("_wide", "bytes", "dirty", "places", "size")
+    __slots__ = ("_wide", "bytes", "dirty", "places", "sets", "size")
 
     def __init__(self, size: int = 0, state: int = 0) -> None:
         self.size = size
@@ -92,6 +108,7 @@ class ElementTable:
         self._wide: dict[str, array[Any]] = {}
         self.dirty: set[int] = set()
         self.places: dict[int, Place] = {}
+        self.sets: dict[int, tuple[int, ...]] = {}
         self.bytes["state"] = bytearray([state]) * size
         self._touch(0, size - 1)
 
@@ -121,11 +138,8 @@ class ElementTable:
             column[first : first + old] = fresh
         for wide in self._wide.values():
             wide[first : first + old] = array(wide.typecode, bytes(wide.itemsize * new))
-        self.places = {
-            row if row < first else row + new - old: place
-            for row, place in self.places.items()
-            if not first <= row < first + old
-        }
+        self.places = _spliced(self.places, first, old, new)
+        self.sets = _spliced(self.sets, first, old, new)
         self.size += new - old
         self.dirty = set()
         self._touch(0, self.size - 1)
@@ -220,9 +234,10 @@ class ElementTable:
             self.fill(name, first, last, 0)
         if any(kept):
             self._bytes("flags")[first : last + 1] = kept
-        if self.places:
-            for row in range(first, last + 1):
-                self.places.pop(row, None)
+        for sparse in (self.places, self.sets):
+            if sparse:
+                for row in range(first, last + 1):
+                    sparse.pop(row, None)
 
     def put(self, row: int, place: Place) -> None:
         """Write what the attempt of a row holds on other nodes; empty: nothing."""
@@ -230,6 +245,11 @@ class ElementTable:
             self.places[row] = place
         else:
             self.places.pop(row, None)
+        self._touch(row, row)
+
+    def put_cores(self, row: int, cores: Sequence[int]) -> None:
+        """Write which cores the attempt of a row has on its own node."""
+        self.sets[row] = tuple(cores)
         self._touch(row, row)
 
     def _next_attempt(self, first: int, last: int) -> None:
@@ -276,6 +296,9 @@ class ElementTable:
             body["places"] = {
                 row - first: self.places[row] for row in rows if row in self.places
             }
+        if self.sets:
+            rows = range(first, last)
+            body["sets"] = {r - first: self.sets[r] for r in rows if r in self.sets}
         return bytes(msgpack.packb(body))
 
     @classmethod
@@ -300,6 +323,8 @@ class ElementTable:
                 table.places[first + offset] = tuple(
                     (node_id, tuple(cores)) for node_id, cores in place
                 )
+            for offset, cores in body.get("sets", {}).items():
+                table.sets[first + offset] = tuple(cores)
             first += body["n"]
         table.dirty = set()
         return table

@@ -47,6 +47,20 @@ def test_only_attempts_with_texts_have_details() -> None:
     assert columns.details == (Detail(1, b"x", "", ""),)
 
 
+def test_processes_of_several_cores_name_them_where_they_do_not_follow() -> None:
+    some = [
+        start(1, 1, 1),
+        start(1, 1, 2)._replace(core=2, cores=(2, 3)),
+        start(1, 1, 3)._replace(core=4, cores=(4, 7, 8)),
+    ]
+    (columns,) = in_columns(some)
+    assert isinstance(columns, StartColumns)
+    assert (list(columns.counts), columns.sets) == ([1, 2, 3], {2: (4, 7, 8)})
+    (columns,) = in_columns(some[:1])
+    assert isinstance(columns, StartColumns)
+    assert (list(columns.counts), columns.sets) == ([], {})
+
+
 tasks = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 9))
 
 
