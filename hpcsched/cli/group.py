@@ -130,6 +130,8 @@ def delete(app: App, names: tuple[str, ...]) -> None:
     async def work(client: AsyncClient) -> None:
         for name in dict.fromkeys(names):
             await client.groups.delete(name)
+            if not app.as_json:
+                app.print(name if app.quiet else f"group {name} deleted")
 
     app.call(work)
 

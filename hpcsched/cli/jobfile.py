@@ -38,6 +38,8 @@ def read_job(path: str, *, directory: Path) -> job_pb2.JobSpec:
         HpcError: TEXT_TOO_LONG, a limit of the reference in its own XML.
     """
     body = _read(path)
+    if not body.strip():
+        raise click.UsageError(f"{path} is empty: it describes no job")
     kind = Path(path).suffix.lower()
     if kind not in _KINDS:
         kind = _kind_of(body)
@@ -49,6 +51,8 @@ def read_job(path: str, *, directory: Path) -> job_pb2.JobSpec:
             spec = read_json(text) if kind == ".json" else read_toml(text)
     except JobFileError as error:
         raise click.UsageError(f"{path}: {error}") from None
+    if not spec.ListFields():
+        raise click.UsageError(f"{path} says nothing of a job")
     return _completed(spec, directory)
 
 

@@ -91,7 +91,18 @@ def modify(
     if app.as_json:
         app.print_message(found)
     else:
-        app.print(found.id if app.quiet else f"job {found.id} modified")
+        app.print(found.id if app.quiet else _modified(found))
+
+
+def _modified(found: job_pb2.Job) -> str:
+    """Say what became of a job that was modified."""
+    from hpcsched.api.v1 import job_pb2 as pb
+
+    text = f"job {found.id} modified"
+    ended = found.previous_state in {pb.Job.STATE_FAILED, pb.Job.STATE_CANCELED}
+    if ended and found.state == pb.Job.STATE_CONFIGURING:
+        text += f"; it is Configuring now, until: hpc job submit {found.id}"
+    return text
 
 
 def _exclude(

@@ -176,6 +176,8 @@ def delete(app: App, names: tuple[str, ...]) -> None:
     async def work(client: AsyncClient) -> None:
         for name in names:
             await client.templates.delete(name)
+            if not app.as_json:
+                app.print(name if app.quiet else f"template {name} deleted")
 
     app.call(work)
 

@@ -15,6 +15,7 @@ from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.job.validation import validate_new, validate_together
 from hpcsched.core.template.applying import (
     apply_template,
+    check_sizes,
     check_user,
     check_values,
     template_of,
@@ -184,6 +185,7 @@ class JobCreation(JobReads):
         template = template_of(new.spec, templates)
         check_user(template, caller)
         spec = apply_template(new.spec, template)
+        check_sizes(spec, template)
         validate_new(spec, new.tasks, self._settings)
         check_hold("spec.hold_until", spec.hold_until, self._now())
         if spec.user_name and spec.user_name != caller.user:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
-from hpcsched.runtime.job_calls import JobCalls
+from hpcsched.core.job.states import JobState
+from hpcsched.runtime.job_calls import JobCalls, always
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +31,20 @@ class EditCalls(JobCalls):
             entries=edit.entries,
             expected_revision=edit.expected_revision,
         )
+        before, _ = await self._submission_of(job_id)
         await self._once(caller, job_id, command, request)
+        submission, decides = await self._submission_of(job_id)
+        if decides or submission != before:  # it was submitted again (J28)
+            await self._verdict(job_id)
         return await self.get_job(caller, job_id, full=False)
+
+    async def _submission_of(self, job_id: int) -> tuple[int, bool]:
+        """Return which submission a job is at, and whether its filter decides on it."""
+        deciding = JobState.EXTERNAL_VALIDATION
+        found: tuple[int, bool] = await self._world.jobs.look(
+            job_id, lambda job: (job.validation, job.state is deciding)
+        )
+        return found
 
     async def modify_task(
         self, caller: Caller, job_id: int, task_id: int, edit: Edit, request: Request
@@ -66,14 +79,14 @@ class EditCalls(JobCalls):
     ) -> Sequence[JobView]:
         """Hold queued jobs, in order; stop at the first refusal (J31)."""
         command = c.HoldJob(caller=caller, until=until)
-        return await self._each(caller, job_ids, lambda: command, request)
+        return await self._each(caller, job_ids, always(command), request)
 
     async def release_jobs(
         self, caller: Caller, job_ids: Sequence[int], request: Request
     ) -> Sequence[JobView]:
         """Let held jobs go, in order; stop at the first refusal (J31)."""
         command = c.ReleaseJob(caller=caller)
-        return await self._each(caller, job_ids, lambda: command, request)
+        return await self._each(caller, job_ids, always(command), request)
 
 
 def _check(edit: Edit) -> None:

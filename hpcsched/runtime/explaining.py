@@ -68,10 +68,17 @@ def why_held_back(job: Job) -> list[str]:
     """Return sentences about a hold, or about the parents that a job waits for."""
     held = _HOLDERS.get(job.held_by)
     if held is not None:
-        if job.hold_until is None:
-            return [f"{held} until it is released: hpc job release {job.job_id}"]
-        at = datetime.fromtimestamp(job.hold_until, UTC)
-        return [f"{held} until {at:%Y-%m-%d %H:%M:%S} UTC"]
+        by_admin = job.held_by is PendingReason.HELD_BY_ADMIN
+        if job.hold_until is not None:
+            at = datetime.fromtimestamp(job.hold_until, UTC)
+            until = f"until {at:%Y-%m-%d %H:%M:%S} UTC"
+            if by_admin:
+                until += ", and only an administrator can release it before"
+        elif by_admin:
+            until = f"until one releases it: hpc job release {job.job_id}"
+        else:
+            until = f"until it is released: hpc job release {job.job_id}"
+        return [f"{held} {until}", *([job.hold_note] if job.hold_note else [])]
     waits: dict[str, list[int]] = {}
     for number in job.spec.parent_job_ids:
         state = job.parents.get(number)

@@ -76,7 +76,7 @@ class JobCalls(JobCreation):
             force=stop.force,
             graceful=stop.graceful,
         )
-        return await self._each(caller, job_ids, lambda: command, request)
+        return await self._each(caller, job_ids, always(command), request)
 
     async def finish_jobs(
         self, caller: Caller, job_ids: Sequence[int], stop: Stop, request: Request
@@ -89,7 +89,7 @@ class JobCalls(JobCreation):
             force=stop.force,
             graceful=stop.graceful,
         )
-        return await self._each(caller, job_ids, lambda: command, request)
+        return await self._each(caller, job_ids, always(command), request)
 
     async def requeue_jobs(
         self, caller: Caller, job_ids: Sequence[int], request: Request
@@ -97,8 +97,9 @@ class JobCalls(JobCreation):
         """Queue again in order; stop at the first refusal (S1, 4.3)."""
         self._admit(caller)
 
-        def command() -> c.Command:
-            return c.RequeueJob(caller=caller, submit_order=self._next_order())
+        async def command(job_id: int) -> c.Command:
+            kin, order = await self._kin(job_id), self._next_order()
+            return c.RequeueJob(caller=caller, submit_order=order, kin=kin)
 
         return await self._each(caller, job_ids, command, request, then=self._verdict)
 
@@ -107,7 +108,7 @@ class JobCalls(JobCreation):
     ) -> Sequence[JobView]:
         """Take back to Configuring in order; stop at the first refusal (J27)."""
         command = c.ConfigureJob(caller=caller)
-        return await self._each(caller, job_ids, lambda: command, request)
+        return await self._each(caller, job_ids, always(command), request)
 
     async def exclude_nodes(
         self, caller: Caller, job_id: int, change: Exclusion, request: Request
@@ -139,8 +140,10 @@ class JobCalls(JobCreation):
     ) -> Sequence[TaskView]:
         """Queue again in order; stop at the first refusal (S2)."""
         self._admit(caller)
-        order = self._next_order()
-        command = c.RequeueTasks(caller=caller, tasks=_some(tasks), submit_order=order)
+        kin, order = await self._kin(job_id), self._next_order()
+        command = c.RequeueTasks(
+            caller=caller, tasks=_some(tasks), submit_order=order, kin=kin
+        )
         await self._once(caller, job_id, command, request)
         await self._verdict(job_id)
         return await self._tasks(caller, job_id, tasks)
@@ -191,7 +194,7 @@ class JobCalls(JobCreation):
     # How it is done
 
     async def _kin(self, job_id: int) -> c.Kin:
-        """Return what a draft must know of other jobs when it is submitted."""
+        """Return what a job must know of other jobs when it is submitted (again)."""
         spec: JobSpec = await self._world.jobs.look(job_id, lambda job: job.spec)
         if not spec.parent_job_ids:
             return c.NO_KIN
@@ -209,7 +212,7 @@ class JobCalls(JobCreation):
         self,
         caller: Caller,
         job_ids: Sequence[int],
-        command: Callable[[], c.Command],
+        command: Callable[[int], Awaitable[c.Command]],
         request: Request,
         *,
         then: Callable[[int], Awaitable[None]] | None = None,
@@ -219,7 +222,8 @@ class JobCalls(JobCreation):
         for done, job_id in enumerate(_some(job_ids)):
 
             async def act(ledger: Ledger | None, job_id: int = job_id) -> Any:
-                return await self._world.jobs.ask(job_id, command(), ledger)
+                order = await command(job_id)
+                return await self._world.jobs.ask(job_id, order, ledger)
 
             try:
                 await self._ledgers.once(caller, request, act, part=done)
@@ -229,6 +233,15 @@ class JobCalls(JobCreation):
             except HpcError as refusal:
                 raise _counted(refusal, done) from None
         return views
+
+
+def always(command: c.Command) -> Callable[[int], Awaitable[c.Command]]:
+    """Return what gives each job the same command."""
+
+    async def same(_: int) -> c.Command:
+        return command
+
+    return same
 
 
 def _forgettable(caller: Caller, job_id: int) -> Callable[[Job], None]:

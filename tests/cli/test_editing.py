@@ -45,6 +45,18 @@ def test_properties_are_given_by_name(hpc: CommandLine, api: FakeApi) -> None:
     ]
 
 
+def test_an_ended_job_that_is_modified_says_that_it_does_not_run(
+    hpc: CommandLine, api: FakeApi
+) -> None:
+    api.add_job("CONFIGURING", previous_state=job_pb2.Job.STATE_FAILED)
+
+    result = hpc("job", "modify", "1", "name=x")
+
+    assert result.out == (
+        "job 1 modified; it is Configuring now, until: hpc job submit 1\n"
+    )
+
+
 def test_an_empty_value_clears(hpc: CommandLine, api: FakeApi) -> None:
     api.add_job()
 

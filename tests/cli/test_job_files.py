@@ -45,6 +45,19 @@ def test_a_job_file_in_xml_is_submitted_and_what_was_left_out_is_told(
     assert spec.tasks[0].work_directory == str(alone)
 
 
+@pytest.mark.parametrize("text", ["", " \n", "{}", "# nothing\n"])
+def test_a_file_without_a_job_is_no_job(
+    hpc: CommandLine, api: FakeApi, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "none.txt"
+    file.write_text(text)
+
+    refused = hpc("submit", "--file", str(file), status=2)
+
+    assert "none.txt" in refused.err
+    assert not api.asked("SubmitJob")
+
+
 def test_new_takes_a_job_file_too_and_no_options_beside_it(
     hpc: CommandLine, api: FakeApi, alone: Path
 ) -> None:

@@ -71,6 +71,16 @@ def test_modify_changes_what_is_named_and_leaves_the_rest(
     assert (first.revision, list(first.users), list(second.users)) == (3, ["ada"], [])
 
 
+def test_delete_says_what_it_did(hpc: CommandLine, api: FakeApi) -> None:
+    api.templates.update({name: pb.JobTemplate(name=name) for name in "abc"})
+
+    result = hpc("template", "delete", "a", "b")
+
+    assert result.out == "template a deleted\ntemplate b deleted\n"
+    assert [one.name for one in api.asked("DeleteTemplate")] == ["a", "b"]
+    assert hpc("template", "delete", "c", "--quiet").out == "c\n"
+
+
 def test_list_and_show_are_for_people_and_programs(
     hpc: CommandLine, api: FakeApi
 ) -> None:
@@ -86,7 +96,7 @@ def test_list_and_show_are_for_people_and_programs(
     shown = hpc("template", "show", "t").out
     assert "runtime" in shown
     assert "read-only" in shown
-    assert hpc("template", "delete", "t").out == ""
+    assert hpc("template", "delete", "t", "--json").out == ""
     assert "t" not in api.templates
 
 

@@ -155,6 +155,40 @@ def test_a_child_that_waits_can_be_canceled_and_requeued() -> None:
     assert held_back(bench.job) is R.PARENT_JOBS_CANCELED_OR_FAILED
 
 
+@pytest.mark.parametrize(
+    ("kin", "reason"),
+    [
+        (c.Kin(), "PARENT_NOT_FOUND"),
+        (c.Kin(states={1: J.CONFIGURING}), "PARENT_NOT_SUBMITTED"),
+        (c.Kin(states={1: J.QUEUED}, ancestors=frozenset({7})), "INVALID_PARENT"),
+    ],
+)
+@pytest.mark.parametrize("tasks", [(), ((1, 0),)])
+def test_a_requeue_validates_the_parents_again(
+    kin: c.Kin, reason: str, tasks: tuple[c.TaskKey, ...]
+) -> None:
+    bench = child(J.FAILED)
+    bench.cancel("no more")
+    again = c.RequeueJob(caller=ANN, submit_order=2, kin=kin)
+    some = c.RequeueTasks(caller=ANN, submit_order=2, tasks=tasks, kin=kin)
+
+    refusal = bench.do(some if tasks else again).refusal
+
+    assert refusal is not None
+    assert refusal.reason == reason
+    assert bench.stands(J.FAILED)
+
+
+def test_a_requeued_child_knows_where_its_parents_stand_now() -> None:
+    bench = child(J.FAILED, J.FINISHED)
+    bench.cancel("no more")
+    kin = c.Kin(states={1: J.RUNNING})
+
+    bench.do(c.RequeueJob(caller=ANN, submit_order=2, kin=kin))
+
+    assert held_back(bench.job) is R.PARENT_JOBS_NOT_FINISHED
+
+
 def test_cores_that_were_on_their_way_do_not_start_a_child() -> None:
     bench = child(J.RUNNING)
 

@@ -212,6 +212,9 @@ async def test_exit_code_3_holds_the_job_for_a_time(
     job = actor.job
     assert job.held_by is PendingReason.HELD_BY_ACTIVATION_FILTER
     assert job.hold_until == now + (1800 if said else 900)
+    _, why = await bench.head.explain(ANN, job_id, None)
+    assert why[0].startswith("the activation filter holds it until 20")
+    assert said or why[1:] == ["come back later"]
     await bench.crash()
     await bench.clock.advance(job.hold_until - bench.clock.wall() - 1)
     assert await bench.state(job_id) == "Queued"

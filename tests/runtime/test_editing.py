@@ -177,7 +177,7 @@ async def test_why_a_held_job_waits(bench: Bench) -> None:
 
         assert why == "HeldByAdmin"
         assert lines == [
-            f"an administrator holds it until it is released: hpc job release {job_id}"
+            f"an administrator holds it until one releases it: hpc job release {job_id}"
         ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.states import NodeLoss
 from hpcsched.runtime.filter_program import FilterOutcome
-from hpcsched.runtime.front import Stop
+from hpcsched.runtime.front import Edit, Stop
 from hpcsched.store.errors import StoreFullError
 from tests.support.fake_filters import FakePrograms, exits, kit, rewrites
 from tests.support.head_bench import (
@@ -171,6 +171,25 @@ async def test_requeued_jobs_and_tasks_are_asked_about_again(
     assert (await bench.task(job_id, 1)).state.label == "Queued"
     assert (await bench.task(job_id, 2)).state.label == "Queued"
     assert programs.jobs == [job_id] * 3
+
+
+async def test_a_queued_job_that_is_modified_waits_for_its_verdict_too(
+    bench: Bench, programs: FakePrograms
+) -> None:
+    job_id = await bench.submit()
+    edit = Edit(changes={}, entries={"custom_properties": {"a": "1"}})
+    view = await bench.head.modify_job(ANN, job_id, edit, NO_ID)
+    assert view.state.label == "Queued"
+    programs.answers = [exits(9, "not so")]
+    edit = Edit(changes={}, entries={"custom_properties": {"a": "2"}})
+
+    with pytest.raises(HpcError, match="not so"):
+        await bench.head.modify_job(ANN, job_id, edit, NO_ID)
+
+    assert await bench.state(job_id) == "Failed"
+    progress = Edit(changes={"progress": 5}, entries={})
+    view = await bench.head.modify_job(ANN, job_id, progress, NO_ID)
+    assert (view.state.label, view.progress) == ("Failed", 5)
 
 
 async def test_a_cancel_kills_the_filter_and_its_verdict_is_nobodys(

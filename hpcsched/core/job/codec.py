@@ -73,7 +73,7 @@ PLAIN: Final = (
     *("has_grown", "has_shrunk", "eased"),
     *("user_ms", "kernel_ms", "memory_kib", "sites", "largest"),
     *("is_backfill", "owing", "preempted_now", "yields_all"),
-    *("hold_until", "parents"),
+    *("hold_until", "hold_note", "parents"),
 )
 """Fields of a job that are stored as they are."""
 ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {

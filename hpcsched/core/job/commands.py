@@ -76,10 +76,15 @@ class FinishJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequeueJob:
-    """Queue a job again (J26, section 4.1)."""
+    """Queue a job again (J26, section 4.1).
+
+    Attributes:
+        kin: As of a submission; None: its parents are not asked.
+    """
 
     caller: Caller
     submit_order: int
+    kin: Kin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,11 +178,16 @@ class CancelTasks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequeueTasks:
-    """Queue tasks again in order; stops at the first refusal (section 4.2, S2)."""
+    """Queue tasks again in order; stops at the first refusal (section 4.2, S2).
+
+    Attributes:
+        kin: As of a submission, of an ended job; None: its parents are not asked.
+    """
 
     caller: Caller
     tasks: Sequence[TaskKey]
     submit_order: int
+    kin: Kin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,6 +134,10 @@ def hold_activation(turn: Turn, command: HoldActivation) -> None:
     by = PendingReason.HELD_BY_ACTIVATION_FILTER
     turn.emit(
         EventName.JOB_HELD,
-        patch={"held_by": by, "hold_until": command.until},
+        patch={
+            "held_by": by,
+            "hold_until": command.until,
+            "hold_note": command.message,
+        },
         message=command.message,
     )

@@ -31,7 +31,7 @@ def hold_job(turn: Turn, command: HoldJob) -> None:
     own = command.caller.user == job.owner
     by = PendingReason.HELD_BY_USER if own else PendingReason.HELD_BY_ADMIN
     if (job.held_by, job.hold_until) != (by, command.until):
-        patch = {"held_by": by, "hold_until": command.until}
+        patch = _hold(by, command.until)
         turn.emit(EventName.JOB_HELD, patch=patch)
 
 
@@ -68,8 +68,13 @@ def hold_deadline(job: Job) -> float | None:
     return job.hold_until
 
 
+def _hold(by: PendingReason, until: float | None) -> dict[str, Any]:
+    """Return the fields of a hold of people's, or of none."""
+    return {"held_by": by, "hold_until": until, "hold_note": ""}
+
+
 def _let_go(turn: Turn) -> None:
-    patch = {"held_by": PendingReason.NONE, "hold_until": None}
+    patch = _hold(PendingReason.NONE, None)
     turn.emit(EventName.JOB_RELEASED, patch=patch)
 
 
@@ -81,7 +86,7 @@ def hold_at_submit(job: Job, now: float) -> dict[str, Any]:
     until = job.spec.hold_until
     administrators = job.held_by is PendingReason.HELD_BY_ADMIN
     if until is not None and until > now and not administrators:
-        return {"held_by": PendingReason.HELD_BY_USER, "hold_until": until}
+        return _hold(PendingReason.HELD_BY_USER, until)
     return hold_kept(job, now)
 
 
@@ -93,5 +98,5 @@ def hold_kept(job: Job, now: float) -> dict[str, Any]:
     """
     over = job.hold_until is not None and job.hold_until <= now
     if job.held_by and (over or job.held_by is PendingReason.HELD_BY_ACTIVATION_FILTER):
-        return {"held_by": PendingReason.NONE, "hold_until": None}
+        return _hold(PendingReason.NONE, None)
     return {}

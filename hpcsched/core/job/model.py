@@ -48,6 +48,7 @@ class Job:
     Attributes:
         held_by: Who holds it back while it is queued: HELD_BY_…, or NONE.
         hold_until: When that ends by itself; None: when it is released.
+        hold_note: What the activation filter said to that; may be empty.
         parents: JobState numbers of its parents, as far as it has been told.
         demand, holder: What the scheduler was told last, and what that was made of.
     """
@@ -75,6 +76,7 @@ class Job:
         "has_grown",
         "has_shrunk",
         "held_by",
+        "hold_note",
         "hold_until",
         "holder",
         "holds",
@@ -145,6 +147,7 @@ class Job:
         self.pending_reason = PendingReason.NONE
         self.held_by = PendingReason.NONE
         self.hold_until: float | None = None
+        self.hold_note = ""
         self.parents: Mapping[int, int] = _NOTHING
         self.forced = False
         self.graceful = False

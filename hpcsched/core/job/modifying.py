@@ -26,6 +26,7 @@ from hpcsched.core.job.verdict import (
 from hpcsched.core.task.states import TaskState
 from hpcsched.core.template.applying import (
     apply_template,
+    check_sizes,
     check_user,
     check_values,
     template_of,
@@ -142,6 +143,7 @@ def _templated(
     )
     if turn.job.state is not JobState.RUNNING:
         new = apply_template(new, template)
+        check_sizes(new, template)
     overruled = turn.job.state in {JobState.QUEUED, JobState.RUNNING}
     beyond = {"priority"} if overruled else set()
     check_values(new, template, frozenset(named - beyond))

@@ -7,7 +7,7 @@ business: hearing the same twice changes nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import codes
@@ -52,6 +52,13 @@ def known_parents(job: Job, kin: Kin) -> dict[int, int]:
     known = {n: int(told_as(state)) for n, state in kin.states.items()}
     known |= {n: s for n, s in job.parents.items() if s == JobState.FINISHED}
     return {n: s for n, s in known.items() if n in job.spec.parent_job_ids}
+
+
+def parents_again(job: Job, kin: Kin | None) -> dict[str, Any]:
+    """Return the fields of an ended job that is submitted again."""
+    if kin is None or not job.spec.parent_job_ids:
+        return {}
+    return {"parents": known_parents(job, kin)}
 
 
 def told_as(state: JobState) -> JobState:

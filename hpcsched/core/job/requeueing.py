@@ -12,6 +12,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.holds import hold_kept
 from hpcsched.core.job.locating import find_elements, show
+from hpcsched.core.job.parents import parents_again
 from hpcsched.core.job.states import (
     CancelRequest,
     FailureReason,
@@ -31,7 +32,7 @@ from hpcsched.core.job.verdict import (
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
-    from hpcsched.core.job.commands import ConfigureJob, RequeueJob
+    from hpcsched.core.job.commands import ConfigureJob, Kin, RequeueJob
     from hpcsched.core.job.events import Ranges
     from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.job.turn import Turn
@@ -107,7 +108,7 @@ def requeue_job(turn: Turn, command: RequeueJob) -> HpcError | None:
             raise HpcError("TASK_NOT_RERUNNABLE", task=task)
     order = {"submit_order": command.submit_order}
     if job.state is not JobState.RUNNING:
-        return requeue_now(turn, order)
+        return requeue_now(turn, order, kin=command.kin)
     how = StopOf(
         end=TaskState.QUEUED,
         origin=CancelOrigin.REQUEUE,
@@ -128,16 +129,23 @@ def requeue_job(turn: Turn, command: RequeueJob) -> HpcError | None:
     return None
 
 
-def requeue_now(turn: Turn, also: dict[str, Any] | None = None) -> HpcError | None:
+def requeue_now(
+    turn: Turn, also: dict[str, Any] | None = None, *, kin: Kin | None = None
+) -> HpcError | None:
     """Apply the three-way table to every element and queue the job, if it is valid.
+
+    Args:
+        turn: Of the job.
+        also: More fields of it.
+        kin: What its parents say; None: it ran, so all of them have Finished.
 
     Returns:
         The verdict when the job failed its validation, else None.
     """
     job = turn.job
-    verdict = verdict_on(turn)
+    verdict = verdict_on(turn, kin=kin)
     job_path, task_path, more = way_in(turn)
-    patch = {**again_patch(turn), **(also or {})}
+    patch = {**again_patch(turn), **(also or {}), **parents_again(job, kin)}
     columns: dict[str, Any] = {}
     if verdict is not None:
         rejected, columns = rejection(turn, verdict)

@@ -9,6 +9,7 @@ from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import joined
 from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.job.model import PER_NODE
+from hpcsched.core.job.parents import parents_again
 from hpcsched.core.job.requeueing import again, again_patch, reset_per_node
 from hpcsched.core.job.states import CancelRequest, JobState, JobType
 from hpcsched.core.job.table import JobTrigger, require
@@ -57,7 +58,7 @@ def requeue_tasks(turn: Turn, command: RequeueTasks) -> HpcError | None:
     require(job.state, JobTrigger.REQUEUE_TASKS, job.job_id)
     if job.spec.job_type is JobType.ADMIN:
         raise HpcError("COMMAND_NOT_RERUNNABLE", job_id=job.job_id)
-    line = _Line(turn, command.submit_order)
+    line = _Line(turn, command)
     for number, key in enumerate(command.tasks):
         try:
             verdict = line.requeue(key)
@@ -74,9 +75,10 @@ def requeue_tasks(turn: Turn, command: RequeueTasks) -> HpcError | None:
 class _Line:
     """The tasks of one call, in the order in which they will be the next to start."""
 
-    def __init__(self, turn: Turn, submit_order: int) -> None:
+    def __init__(self, turn: Turn, command: RequeueTasks) -> None:
         self._turn = turn
-        self._order = submit_order
+        self._order = command.submit_order
+        self._kin = command.kin
         self._call: _Front = []
 
     def requeue(self, key: TaskKey) -> HpcError | None:
@@ -93,7 +95,8 @@ class _Line:
             patch = {**again_patch(turn), "submit_order": self._order}
             tasks = reset_per_node(job)
             states, path, more = way_in(turn)
-            verdict = verdict_on(turn)
+            verdict = verdict_on(turn, kin=self._kin)
+            patch |= parents_again(job, self._kin)
             if verdict is not None:
                 path, states = OUT_TASK, OUT_JOB
                 rejected, columns = rejection(turn, verdict)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.template.template import Rule, Template
 
+_UNITS: Final = ("cores", "sockets", "nodes")
 _EMPTY_IS_ANY: Final = ("requested_nodes", "node_groups")
 
 
@@ -57,6 +58,28 @@ def apply_template(spec: JobSpec, template: Template) -> JobSpec:
     values["templated"] = tuple(sorted(templated))
     values["pool"] = pool
     return replace(spec, **values)
+
+
+def check_sizes(spec: JobSpec, template: Template) -> None:
+    """Refuse a minimum above the template's maximum, or a maximum below its minimum.
+
+    Without it the job would contradict itself, in a value that its user has not given.
+
+    Raises:
+        HpcError: TEMPLATE_VALUE_TOO_LARGE, TEMPLATE_VALUE_TOO_SMALL.
+    """
+    for unit in _UNITS:
+        low, high = f"min_{unit}", f"max_{unit}"
+        least, most = getattr(spec, low), getattr(spec, high)
+        if least is None or most is None or least <= most:
+            continue
+        facts = {"template": template.name}
+        if high in spec.templated:
+            facts |= {"field": f"spec.{low}", "value": str(least), "limit": str(most)}
+            raise HpcError("TEMPLATE_VALUE_TOO_LARGE", **facts)
+        if low in spec.templated:
+            facts |= {"field": f"spec.{high}", "value": str(most), "limit": str(least)}
+            raise HpcError("TEMPLATE_VALUE_TOO_SMALL", **facts)
 
 
 def _implied(name: str, rule: Rule, spec: JobSpec) -> str | None:

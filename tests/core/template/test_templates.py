@@ -11,7 +11,12 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.caller import Caller
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import UnitType
-from hpcsched.core.template.applying import apply_template, check_user, check_values
+from hpcsched.core.template.applying import (
+    apply_template,
+    check_sizes,
+    check_user,
+    check_values,
+)
 from hpcsched.core.template.codec import decode_template, encode_template
 from hpcsched.core.template.properties import BUILT_IN, KINDS, as_text, find, parse
 from hpcsched.core.template.template import Rule, Template, check_template
@@ -162,6 +167,32 @@ def test_who_takes_all_there_is_gets_no_more_than_the_maximum() -> None:
 
     assert (cores.max_cores, cores.max_nodes) == (8, None)
     assert (nodes.max_cores, nodes.max_nodes) == (None, 2)
+
+
+def size(**spec: Any) -> JobSpec:
+    return JobSpec(**spec)
+
+
+@pytest.mark.parametrize("unit", ["cores", "sockets", "nodes"])
+def test_a_size_that_contradicts_the_templates_is_told_the_templates_limit(
+    unit: str,
+) -> None:
+    low, high = f"min_{unit}", f"max_{unit}"
+    template = a_template(**{high: Rule(default="2", read_only=True)})
+    job = apply_template(size(**{low: 3, high: 3}), template)
+    with pytest.raises(HpcError) as refusal:
+        check_sizes(job, template)
+    assert refusal.value.reason == "TEMPLATE_VALUE_TOO_LARGE"
+    assert refusal.value.facts["field"] == f"spec.{low}"
+    assert (refusal.value.facts["limit"], refusal.value.facts["value"]) == ("2", "3")
+
+    template = a_template(**{low: Rule(default="4")})
+    job = apply_template(size(**{high: 3}), template)
+    with pytest.raises(HpcError) as refusal:
+        check_sizes(job, template)
+    assert refusal.value.reason == "TEMPLATE_VALUE_TOO_SMALL"
+    own = size(**{low: 3, high: 2})
+    check_sizes(own, a_template())  # its own contradiction is told as such
 
 
 def test_who_names_no_nodes_gets_those_that_are_allowed() -> None:
