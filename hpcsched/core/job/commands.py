@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.exclusions import ExcludeNodes as ExcludeNodes  # noqa: PLC0414
 from hpcsched.core.job.exclusions import ReviewNodes as ReviewNodes  # noqa: PLC0414
+from hpcsched.core.job.kin import NO_KIN as NO_KIN  # noqa: PLC0414  part of these
+from hpcsched.core.job.kin import Kin as Kin  # noqa: PLC0414  the same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,22 +25,6 @@ Site = tuple[str, tuple[str, ...]]
 
 TaskKey = tuple[int, int]
 """(task number, instance number; 0: the task itself)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kin:
-    """What a job's actor has heard of other jobs before it is submitted.
-
-    Attributes:
-        states: Of its parents that exist.
-        ancestors: Every job that one of them waits for, directly or not.
-    """
-
-    states: Mapping[int, JobState] = field(default_factory=dict)
-    ancestors: frozenset[int] = frozenset()
-
-
-NO_KIN: Final = Kin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
