@@ -9,7 +9,7 @@ from google.protobuf import duration_pb2
 from hpcsched.api.v1 import cluster_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from hpcsched.client.connection import Connection
 
@@ -94,3 +94,33 @@ class Cluster:
         """Void tokens."""
         request = cluster_service_pb2.RevokeTokensRequest(ids=ids)
         await self._connection.call(lambda s: s.cluster.RevokeTokens, request)
+
+    async def create_backup(self, *, keep: int = 0) -> cluster_service_pb2.Backup:
+        """Make a backup on the head; delete the oldest beyond ``keep`` (0: none)."""
+        request = cluster_service_pb2.CreateBackupRequest(keep=keep)
+        answer = await self._connection.call(lambda s: s.cluster.CreateBackup, request)
+        return answer.backup
+
+    async def backups(self) -> Sequence[cluster_service_pb2.Backup]:
+        """Return the backups that the head has, oldest first."""
+        request = cluster_service_pb2.ListBackupsRequest()
+        answer = await self._connection.call(lambda s: s.cluster.ListBackups, request)
+        return answer.backups
+
+    async def read_backup(self, name: str) -> AsyncIterator[bytes]:
+        """Yield a backup, part by part."""
+        offset = 0
+        while True:
+            request = cluster_service_pb2.ReadBackupRequest(name=name, offset=offset)
+            answer = await self._connection.call(
+                lambda s: s.cluster.ReadBackup, request
+            )
+            yield answer.data
+            if answer.eof:
+                return
+            offset += len(answer.data)
+
+    async def delete_backups(self, names: Iterable[str]) -> None:
+        """Delete backups by name."""
+        request = cluster_service_pb2.DeleteBackupsRequest(names=names)
+        await self._connection.call(lambda s: s.cluster.DeleteBackups, request)

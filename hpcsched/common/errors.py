@@ -15,6 +15,7 @@ from hpcsched.common.reason import Reason as Reason  # noqa: PLC0414  users find
 from hpcsched.common.reasons_asking import ASKING
 from hpcsched.common.reasons_editing import EDITING
 from hpcsched.common.reasons_pools import POOL_REASONS
+from hpcsched.common.reasons_store import STORE_REASONS
 from hpcsched.common.reasons_templates import TEMPLATES
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         "an administrator ends it with hpc cluster set RestoreMode=False",
     ),
     **POOL_REASONS,
+    **STORE_REASONS,
     # Permission
     "PERMISSION_DENIED": Reason(_DENIED, -2147220981, "{user} may not {operation}"),
     "UNAUTHENTICATED": Reason(

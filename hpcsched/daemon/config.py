@@ -30,10 +30,13 @@ class ClusterConfig:
     Attributes:
         name: Name of the cluster, at most 80 characters (CCP_CLUSTER_NAME of tasks).
         state_dir: Directory of the store and its lock, on a local disk.
+        backup_dir: Where backups go, better on another disk; empty: ``backups`` in the
+            state directory.
     """
 
     name: str = "hpcsched"
     state_dir: str = "/var/lib/hpcsched"
+    backup_dir: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 80:  # noqa: PLR2004

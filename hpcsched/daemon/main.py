@@ -25,7 +25,7 @@ from hpcsched.daemon.config import (
     read_cluster,
     read_config,
 )
-from hpcsched.daemon.upkeep import check
+from hpcsched.daemon.upkeep import accept_rollback, check, restore, rewrite_store
 from hpcsched.daemon.wiring import EX_CONFIG, run
 
 _OPTIONS = {
@@ -107,7 +107,55 @@ def _add_upkeep(parser: argparse.ArgumentParser) -> None:
         help="look for damage and contradictions in the store, or in FILE, such as a "
         "backup; changes nothing, and a head may be running",
     )
-    group.add_argument("--json", action="store_true", help="print --check's as JSON")
+    group.add_argument(
+        "--restore",
+        type=Path,
+        metavar="FILE",
+        help="put a backup in the place of the store, in restore mode; the store that "
+        "was there is kept beside it",
+    )
+    group.add_argument(
+        "--rewrite-store",
+        action="store_true",
+        help="after an error of the disk: write the store to new files and look "
+        "through them",
+    )
+    group.add_argument(
+        "--accept-rollback",
+        action="store_true",
+        help="after safe mode: go on from a store that is older than what nodes have "
+        "seen, in restore mode",
+    )
+    group.add_argument("--json", action="store_true", help="what these tell, as JSON")
+
+
+def _keep_up(args: argparse.Namespace) -> int | None:
+    """Do what is asked of the store; return the exit status, None: to serve it.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    asked = [
+        args.check is not None,
+        args.restore is not None,
+        args.rewrite_store,
+        args.accept_rollback,
+    ]
+    if not any(asked):
+        return None
+    if sum(asked) > 1:
+        problem = "one of --check, --restore, --rewrite-store, --accept-rollback"
+        print(f"hpcschedd: {problem}", file=sys.stderr)  # noqa: T201
+        return 2
+    state = Path(read_cluster(args.config, _overrides(args)).state_dir)
+    if args.check is not None:
+        return check(Path(args.check or state), as_json=args.json)
+    with logs.setup("WARNING", json=False):
+        if args.restore is not None:
+            return restore(state, args.restore, as_json=args.json)
+        if args.rewrite_store:
+            return rewrite_store(state, as_json=args.json)
+        return accept_rollback(state, as_json=args.json)
 
 
 def configuration(args: argparse.Namespace) -> Config:
@@ -135,9 +183,9 @@ def main(argv: list[str] | None = None) -> None:
     """Run the daemon; exits with the statuses above."""
     args = arguments(argv)
     try:
-        if args.check is not None:
-            state = Path(read_cluster(args.config, _overrides(args)).state_dir)
-            sys.exit(check(Path(args.check or state), as_json=args.json))
+        status = _keep_up(args)
+        if status is not None:
+            sys.exit(status)
         config = configuration(args)
     except ConfigError as error:
         print(f"hpcschedd: {error}", file=sys.stderr)  # noqa: T201

@@ -119,6 +119,8 @@ class _Daemon:
         self._config = config
         self._state = state
         self._ready_file = ready_file
+        backups = config.cluster.backup_dir
+        self._backups = Path(backups).absolute() if backups else None
         self._notifier = Notifier()
         self._clock = SystemClock()
         self._broken: BaseException | None = None
@@ -140,7 +142,9 @@ class _Daemon:
             tls = TlsFiles(cert=files.cert, key=files.key, ca=files.client_ca)
         ids = SystemIds(self._clock)
         filters = FilterProcesses(self._state.absolute() / FILTERS, self._clock, loop)
-        store = open_store(self._state, loop=loop, on_broken=broken)
+        store = open_store(
+            self._state, loop=loop, on_broken=broken, backups=self._backups
+        )
         try:
             head = Head(
                 store=store,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hpcsched.core.caller import Caller as Caller  # noqa: PLC0414  services get it here
+from hpcsched.runtime.backup_front import BackupFront
 from hpcsched.runtime.edit_front import Edit as Edit  # noqa: PLC0414  the same
 from hpcsched.runtime.edit_front import EditFront
 
@@ -302,7 +303,7 @@ class JobFront(EditFront, Protocol):
     ) -> AsyncIterator[WatchItem]: ...
 
 
-class ClusterFront(Protocol):
+class ClusterFront(BackupFront, Protocol):
     """Use cases of parameters and tokens."""
 
     async def cluster(self, caller: Caller) -> ClusterView: ...

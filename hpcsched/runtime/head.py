@@ -11,6 +11,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.accounting_calls import AccountingCalls
+from hpcsched.runtime.backup_calls import BackupCalls
 from hpcsched.runtime.blobs import Blobs
 from hpcsched.runtime.cleaning import LAST_CLEANUP, Cleaning
 from hpcsched.runtime.cluster_calls import ClusterCalls
@@ -62,6 +63,7 @@ class Head(
     TokenCalls,
     AccountingCalls,
     PoolCalls,
+    BackupCalls,
 ):
     """See the module. Made, then ``recover``, then ``run`` for as long as it lives.
 
@@ -110,6 +112,7 @@ class Head(
         self._texts: dict[str, str] = {}
         self._tokens: dict[bytes, TokenRow] = {}
         self._token_lock = asyncio.Lock()
+        self._backup_lock = asyncio.Lock()
         self._variable_lock = asyncio.Lock()
         self._on_log_level = on_log_level
         self._last_cleanup = 0.0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.api.v1 import cluster_service_pb2 as pb
 from hpcsched.api.v1 import cluster_service_pb2_grpc
 from hpcsched.services.convert_node import (
+    backup_message,
     cluster_message,
     parameter_message,
     role_name,
@@ -14,7 +15,7 @@ from hpcsched.services.convert_node import (
 )
 from hpcsched.services.convert_time import seconds_of
 from hpcsched.services.gate import caller
-from hpcsched.services.requests import request_of, texts
+from hpcsched.services.requests import not_negative, request_of, texts
 
 if TYPE_CHECKING:
     from hpcsched.runtime.front import ClusterFront
@@ -83,3 +84,29 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
     ) -> pb.RevokeTokensResponse:
         await self._front.revoke_tokens(caller(), texts(request.ids, "ids"))
         return pb.RevokeTokensResponse()
+
+    async def CreateBackup(
+        self, request: pb.CreateBackupRequest, context: Any
+    ) -> pb.CreateBackupResponse:
+        keep = not_negative(request.keep, "keep")
+        made = await self._front.create_backup(caller(), keep)
+        return pb.CreateBackupResponse(backup=backup_message(made))
+
+    async def ListBackups(
+        self, request: pb.ListBackupsRequest, context: Any
+    ) -> pb.ListBackupsResponse:
+        found = await self._front.list_backups(caller())
+        return pb.ListBackupsResponse(backups=map(backup_message, found))
+
+    async def ReadBackup(
+        self, request: pb.ReadBackupRequest, context: Any
+    ) -> pb.ReadBackupResponse:
+        offset = not_negative(request.offset, "offset")
+        data, eof = await self._front.read_backup(caller(), request.name, offset)
+        return pb.ReadBackupResponse(data=data, eof=eof)
+
+    async def DeleteBackups(
+        self, request: pb.DeleteBackupsRequest, context: Any
+    ) -> pb.DeleteBackupsResponse:
+        await self._front.delete_backups(caller(), texts(request.names, "names"))
+        return pb.DeleteBackupsResponse()

@@ -23,6 +23,7 @@ from hpcsched.services.cursors import encode_cursor
 if TYPE_CHECKING:
     from hpcsched.core.views import ClusterView, CoreView, GroupView, NodeView
     from hpcsched.runtime.front import Caller
+    from hpcsched.store.backups import Backup
     from hpcsched.store.base import TokenRow
 
 #: Roles as the store names them, and on the wire.
@@ -166,6 +167,18 @@ def token_message(row: TokenRow) -> cluster_pb2.Token:
         role=ROLES.get(row.role, cluster_pb2.ROLE_UNSPECIFIED),
         create_time=timestamp(row.create_time),
         expire_time=timestamp(row.expire_time),
+    )
+
+
+def backup_message(made: Backup) -> cluster_pb2.Backup:
+    """Return a backup."""
+    return cluster_pb2.Backup(
+        name=made.name,
+        directory=made.folder,
+        size_bytes=made.size,
+        create_time=timestamp(made.time),
+        sha256=made.digest,
+        cursor=encode_cursor(made.last_seq) if made.digest else "",
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hpcsched.core.listing.conditions import Condition
     from hpcsched.core.listing.ordering import Position, SortKey
     from hpcsched.core.listing.properties import Value
+    from hpcsched.store.backups import Backup
     from hpcsched.store.history import (
         AllocationRow,
         HistoryQuery,
@@ -346,6 +347,30 @@ class Store(Protocol):
 
     async def job_counts(self) -> Mapping[int, int]:
         """Return how many jobs there are per state number."""
+
+    async def create_backup(self, now: float) -> Backup:
+        """Make a backup, named after the time, while writes go on.
+
+        Raises:
+            StoreError: it could not be made.
+        """
+
+    async def list_backups(self) -> Sequence[Backup]:
+        """Return the backups that there are, oldest first."""
+
+    async def read_backup(self, name: str, offset: int, size: int) -> bytes:
+        """Return a part of a backup; empty behind its end.
+
+        Raises:
+            NoSuchBackupError: there is none of this name.
+        """
+
+    async def delete_backup(self, name: str) -> None:
+        """Delete a backup.
+
+        Raises:
+            NoSuchBackupError: there is none of this name.
+        """
 
     async def close(self) -> None:
         """Write what has queued, then close."""

@@ -62,6 +62,10 @@ class StoreFormatError(StoreError):
     """The file is not a store of this program, or one of a newer version."""
 
 
+class NoSuchBackupError(StoreError):
+    """There is no backup of this name."""
+
+
 class StateDirectoryError(StoreError):
     """The state directory cannot keep promises: the message says what it lacks."""
 

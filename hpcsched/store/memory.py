@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hpcsched.core.listing.ordering import Place
 from hpcsched.store.base import ClusterState
 from hpcsched.store.errors import (
+    NoSuchBackupError,
     StoreBrokenError,
     StoreClosedError,
     StoreError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hpcsched.core.listing.ordering import Position
+    from hpcsched.store.backups import Backup
     from hpcsched.store.base import (
         Delta,
         JobQuery,
@@ -245,6 +247,20 @@ class MemoryStore:
         for job in self._state.jobs.values():
             counts[job.row.state] = counts.get(job.row.state, 0) + 1
         return counts
+
+    async def create_backup(self, now: float) -> Backup:
+        del now
+        raise StoreError("this store is kept in memory only")
+
+    async def list_backups(self) -> Sequence[Backup]:
+        return ()
+
+    async def read_backup(self, name: str, offset: int, size: int) -> bytes:
+        del offset, size
+        raise NoSuchBackupError(name)
+
+    async def delete_backup(self, name: str) -> None:
+        raise NoSuchBackupError(name)
 
     async def close(self) -> None:
         """Write what has queued, held or not."""

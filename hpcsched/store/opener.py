@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hpcsched.store.backups import FOLDER, SUFFIX, Backups, copy_store
 from hpcsched.store.errors import StoreBrokenError, StoreBusyError, StoreFullError
+from hpcsched.store.marks import require_unmarked
 from hpcsched.store.sql import sqlite
 from hpcsched.store.sql.chores import Chores
 from hpcsched.store.sql.loading import JobLoader
-from hpcsched.store.sql.migrate import bring_up_to_date
+from hpcsched.store.sql.migrate import bring_up_to_date, version_of
 from hpcsched.store.sql.readers import Readers
 from hpcsched.store.sql.reads import Reads
+from hpcsched.store.sql.schema import HEAD
 from hpcsched.store.sql.session import WriterSession
 from hpcsched.store.sql.sqlite import Fault
 from hpcsched.store.sql.statements import Statements
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+log = logging.getLogger(__name__)
 DATABASE: Final = "hpcsched.db"
 
 _SCHEME: Final = "sqlite:///"
@@ -35,6 +40,7 @@ def open_store(
     loop: asyncio.AbstractEventLoop,
     on_broken: Callable[[BaseException], None] | None = None,
     allow_network: bool = False,
+    backups: Path | None = None,
 ) -> SqlStore:
     """Open a store; make it if there is none. Blocks: to be called before serving.
 
@@ -47,9 +53,11 @@ def open_store(
         on_broken: Called once, on the loop, when nothing more can be written; every
             commit fails from then on.
         allow_network: Take a directory on a network file system.
+        backups: Where backups go; a directory beside the file by default.
 
     Raises:
         ValueError: the address is of a database that is not supported.
+        MarkedError: the directory must not be served (store.marks).
         StateDirectoryError: the directory does not do.
         StoreFormatError: the file is another program's, or of a newer version.
         StoreBrokenError: the file is damaged, or the disk fails.
@@ -59,8 +67,10 @@ def open_store(
     path = path_of(address)
     sqlite.check_version()
     prepare_state_directory(path.parent, allow_network=allow_network)
+    require_unmarked(path.parent)
+    copies = Backups(path, backups or path.parent / FOLDER)
     try:
-        session, last_seq, reads = _open_session(path)
+        session, last_seq, reads = _open_session(path, copies.folder)
     except sqlite3.Error as error:
         match sqlite.fault_of(error, path):
             case Fault.FULL:
@@ -86,6 +96,7 @@ def open_store(
         dialect=dialect,
         loader=JobLoader(dialect),
         reads=reads,
+        backups=copies,
         loop=loop,
     )
 
@@ -109,11 +120,14 @@ def path_of(address: str | Path) -> Path:
     return path / DATABASE if path.is_dir() else path
 
 
-def _open_session(path: Path) -> tuple[WriterSession, int, Reads]:
+def _open_session(path: Path, backups: Path) -> tuple[WriterSession, int, Reads]:
     """Open the writer so that what it acknowledges first is as durable as the rest."""
     connection = sqlite.connect_writer(path)
     guard: sqlite3.Connection | None = None
     try:
+        version = version_of(connection)
+        if version is not None and version < HEAD:
+            _keep_before_upgrade(path, backups, version)
         bring_up_to_date(connection)
         sqlite.quick_check(connection, path)
         # What a killed head wrote last may be in the log and not on the disk, and is
@@ -129,6 +143,20 @@ def _open_session(path: Path) -> tuple[WriterSession, int, Reads]:
         _close_failed(connection, guard, path)
         raise
     return WriterSession(connection, guard, path), last_seq, reads
+
+
+def _keep_before_upgrade(path: Path, backups: Path, version: str) -> None:
+    """Make a backup of what is about to be migrated, unless an earlier start did.
+
+    Raises:
+        OSError: there is no room for it; then nothing is migrated.
+    """
+    target = backups / f"before-schema-{HEAD}-from-{version}{SUFFIX}"
+    if target.exists():
+        return
+    backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copy_store(path, target)
+    log.info("kept the store as it was before its upgrade in %s", target)
 
 
 def _make_log(connection: sqlite3.Connection) -> None:

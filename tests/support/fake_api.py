@@ -69,6 +69,10 @@ class FakeApi:
         self.variables: dict[str, str] = {}
         self.accounts: dict[str, Any] = {}
         self.tokens: dict[str, cluster_service_pb2.Token] = {}
+        #: The backup that is made when one is asked for, and what its digest should be.
+        self.backup: tuple[str, bytes] = ("", b"")
+        self.backups: dict[str, bytes] = {}
+        self.backup_digest = b""
         self.templates: dict[str, template_service_pb2.JobTemplate] = {}
         self.requests: list[tuple[str, Any]] = []
         self.secrets: set[str] = set()

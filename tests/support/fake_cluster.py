@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.api.v1 import accounting_service_pb2, cluster_service_pb2
@@ -11,6 +12,8 @@ from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
     from tests.support.fake_api import FakeApi
+
+PART_BYTES = 1 << 20
 
 
 class FakeCluster:
@@ -98,6 +101,46 @@ class FakeCluster:
             return cluster_service_pb2.RevokeTokensResponse()
 
         return self._api.answer("RevokeTokens", request, context, work)
+
+    def CreateBackup(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            name, content = self._api.backup
+            self._api.backups[name] = content
+            made = self._backup(name)
+            made.directory = "/head/backups"
+            digest = hashlib.sha256(content).digest()
+            made.sha256 = self._api.backup_digest or digest
+            return cluster_service_pb2.CreateBackupResponse(backup=made)
+
+        return self._api.answer("CreateBackup", request, context, work)
+
+    def _backup(self, name: str) -> cluster_service_pb2.Backup:
+        content = self._api.backups[name]
+        return cluster_service_pb2.Backup(name=name, size_bytes=len(content))
+
+    def ListBackups(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            found = map(self._backup, self._api.backups)
+            return cluster_service_pb2.ListBackupsResponse(backups=found)
+
+        return self._api.answer("ListBackups", request, context, work)
+
+    def ReadBackup(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            rest = self._api.backups[request.name][request.offset :]
+            return cluster_service_pb2.ReadBackupResponse(
+                data=rest[:PART_BYTES], eof=len(rest) < PART_BYTES
+            )
+
+        return self._api.answer("ReadBackup", request, context, work)
+
+    def DeleteBackups(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            for name in request.names:
+                del self._api.backups[name]
+            return cluster_service_pb2.DeleteBackupsResponse()
+
+        return self._api.answer("DeleteBackups", request, context, work)
 
 
 class FakeAccounting:

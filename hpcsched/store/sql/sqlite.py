@@ -175,6 +175,15 @@ def connect_reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection
     return connection
 
 
+def connect_plain(path: Path) -> sqlite3.Connection:
+    """Open a file that is only read, for what writes another one (VACUUM INTO)."""
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None
+    )
+    connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
+    return connection
+
+
 def set_pragma(connection: sqlite3.Connection, name: str, value: int | str) -> None:
     """Set and read back.
 

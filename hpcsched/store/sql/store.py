@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from hpcsched.core.listing.ordering import Position
+    from hpcsched.store.backups import Backup, Backups
     from hpcsched.store.base import (
         ClusterState,
         Delta,
@@ -59,6 +60,7 @@ class SqlStore:
         dialect: sa.Dialect,
         loader: JobLoader,
         reads: Reads,
+        backups: Backups,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._writer = writer
@@ -66,6 +68,7 @@ class SqlStore:
         self._dialect = dialect
         self._loader = loader
         self._reads = reads
+        self._backups = backups
         self._loop = loop
         self._closed = False
 
@@ -234,6 +237,18 @@ class SqlStore:
 
     async def job_counts(self) -> Mapping[int, int]:
         return await self._readers.read(self._reads.counts)
+
+    async def create_backup(self, now: float) -> Backup:
+        return await asyncio.to_thread(self._backups.create, now)
+
+    async def list_backups(self) -> Sequence[Backup]:
+        return await asyncio.to_thread(self._backups.list)
+
+    async def read_backup(self, name: str, offset: int, size: int) -> bytes:
+        return await asyncio.to_thread(self._backups.read, name, offset, size)
+
+    async def delete_backup(self, name: str) -> None:
+        await asyncio.to_thread(self._backups.delete, name)
 
     async def close(self) -> None:
         if self._closed:
