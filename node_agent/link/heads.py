@@ -6,23 +6,21 @@ import asyncio
 import logging
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hpcsched.agent.v1 import agent_service_pb2_grpc
-from hpcsched.rpc.channel import agent_channel
-from hpcsched.rpc.credentials import CredentialsError, TlsFiles
-from hpcsched.rpc.metadata import call_metadata
+from node_agent.link.dialing import DialError, GrpcDialer
+from node_agent.link.dialing import HeadsConfig as HeadsConfig  # noqa: PLC0414
 from node_agent.link.stream import Stream, StreamEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
     from hpcsched.rpc.addresses import Address
+    from hpcsched.rpc.credentials import TlsFiles
     from node_agent.core.frames import Welcome
+    from node_agent.link.dialing import Dialer
     from node_agent.link.node import Node
 
 log = logging.getLogger(__name__)
@@ -47,25 +45,6 @@ DIAGNOSE_EVERY: Final = 20
 DIAGNOSE_TIMEOUT_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadsConfig:
-    """Where heads are, and how they are spoken to.
-
-    Attributes:
-        heads: In the order in which they are tried.
-        token_file: The node's token; read again for each attempt.
-        tls: None: plain text, on loopback only.
-        authority: Name in the heads' certificates, where it is not the host.
-        client: Name and version of this program.
-    """
-
-    heads: Sequence[Address]
-    token_file: Path
-    tls: TlsFiles | None
-    authority: str
-    client: str
-
-
 class Heads:
     """Keeps a stream to one of the heads, from the first inventory to the goodbye."""
 
@@ -79,6 +58,7 @@ class Heads:
         ready: asyncio.Event,
         term: Callable[[], int],
         on_status: Callable[[str], object],
+        dialer: Dialer | None = None,
     ) -> None:
         """Begin.
 
@@ -90,6 +70,7 @@ class Heads:
             ready: Set while the node knows what lives on it.
             term: Returns the highest term of a head so far.
             on_status: Hears a line for people when something has changed.
+            dialer: Opens the streams; None: over gRPC.
         """
         self._config = config
         self._node = node
@@ -98,6 +79,7 @@ class Heads:
         self._ready = ready
         self._term = term
         self._on_status = on_status
+        self._dialer = GrpcDialer(config) if dialer is None else dialer
         self._stream: Stream | None = None
         self._leaving = False
         self._failures = 0
@@ -131,20 +113,13 @@ class Heads:
             await self._stream.leave()
 
     async def _visit(self, head: Address) -> StreamEnd:
-        config = self._config
         try:
-            token = config.token_file.read_text(encoding="utf-8")
-            channel = agent_channel(head, config.tls, authority=config.authority)
-        except (OSError, UnicodeDecodeError, CredentialsError) as error:
+            line = self._dialer.dial(head, self._term())
+        except DialError as error:
             return StreamEnd(why=str(error), welcomed=False, lasted_s=0.0)
         try:
-            call = agent_service_pb2_grpc.AgentServiceStub(channel).Connect(
-                metadata=call_metadata(
-                    token=token, client=config.client, term=self._term()
-                )
-            )
             self._stream = Stream(
-                call,
+                line.call,
                 self._node,
                 self._clock,
                 address=str(head),
@@ -153,7 +128,7 @@ class Heads:
             end = await self._stream.run()
         finally:
             self._stream = None
-            await channel.close()
+            await line.close()
         if not end.welcomed and end.refusal is None:
             await self._diagnose(head)
         return end

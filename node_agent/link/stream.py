@@ -33,11 +33,8 @@ if TYPE_CHECKING:
     from hpcsched.common.clock import Clock
     from hpcsched.common.errors import HpcError
     from node_agent.core.frames import HeadFrame, Welcome
+    from node_agent.link.dialing import Call
     from node_agent.link.node import Node
-
-    Call = grpc.aio.StreamStreamCall[
-        agent_service_pb2.ConnectRequest, agent_service_pb2.ConnectResponse
-    ]
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,281 @@
+"""An event loop on virtual time, in which simulated programs live and die.
+
+Time jumps to the next timer. Among what is ready the seed chooses, because asyncio's
+FIFO hides races; what one task has asked for keeps its order (RELIABILITY.md 4.4).
+
+A program is killed as ``kill -9`` kills it: nothing of it runs any more, no ``finally``
+either. Its coroutines stay referenced until the run is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import heapq
+import sys
+from asyncio import base_events, events
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+
+
+class DeadlockError(AssertionError):
+    """Nothing is ready and nothing is planned: everybody waits for ever."""
+
+
+class Program:
+    """One run of a simulated program.
+
+    Attributes:
+        alive: It has not been killed.
+        frozen: It was stopped (SIGSTOP): what it has to do waits.
+        fuse: So many callbacks later it dies; below 0: it does not.
+    """
+
+    __slots__ = ("_backlog", "_loop", "alive", "frozen", "fuse", "name", "on_death")
+
+    def __init__(self, loop: SimLoop, name: str) -> None:
+        self._loop = loop
+        self.name = name
+        self.alive = True
+        self.frozen = False
+        self.fuse = -1
+        self.on_death: Callable[[], None] | None = None
+        self._backlog: list[SimHandle] = []
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Let a coroutine run as a part of this program."""
+        context = copy_context()
+        context.run(PROGRAM.set, self)
+        return self._loop.create_task(work, context=context)
+
+    def soon(self, call: Callable[..., object], *args: Any) -> None:
+        """Let a callback come as a part of this program."""
+        context = copy_context()
+        context.run(PROGRAM.set, self)
+        self._loop.call_soon(call, *args, context=context)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.alive:
+            self.alive = False
+            self._loop.graveyard.append(self._backlog)
+            if self.on_death is not None:
+                self.on_death()
+
+    def freeze(self) -> None:
+        self.frozen = True
+
+    def thaw(self) -> None:
+        self.frozen = False
+        backlog, self._backlog = self._backlog, []
+        self._loop.add_ready(backlog)
+
+    def put_off(self, handle: SimHandle) -> None:
+        self._backlog.append(handle)
+
+
+PROGRAM: ContextVar[Program | None] = ContextVar("program", default=None)
+
+
+class SimHandle(events.Handle):
+    """A callback, and the lane in which it keeps its place."""
+
+    __slots__ = ("lane",)
+
+    def __init__(
+        self,
+        callback: Callable[..., Any],
+        args: Any,
+        loop: SimLoop,
+        context: Context | None,
+    ) -> None:
+        super().__init__(callback, args, loop, context)
+        owner = getattr(callback, "__self__", None)
+        self.lane: Any = owner if isinstance(owner, asyncio.Task) else loop.lane
+
+
+class SimLoop(base_events.BaseEventLoop):
+    """See the module.
+
+    Attributes:
+        steps: Callbacks so far.
+        lateness: How likely, and how late at the most in seconds, a timer comes late.
+        after_step: Called after each callback of a program.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._rng = rng
+        self._clock_resolution = 1e-9
+        self.lane: Any = None
+        self.steps = 0
+        self.lateness = (0.0, 0.0)
+        self.after_step: Callable[[], None] = lambda: None
+        self.graveyard: list[Any] = []
+        self.sockets: dict[str, Any] = {}
+        self.failures: list[str] = []
+        self.set_task_factory(self._make_task)
+        self.set_exception_handler(self._complain)
+
+    def time(self) -> float:
+        return self._now
+
+    def _complain(self, loop: Any, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self.failures.append(f"{context.get('message')}: {error!r}")
+
+    def _make_task(
+        self, loop: Any, work: Any, *, context: Any = None
+    ) -> asyncio.Task[Any]:
+        task = asyncio.Task(work, loop=loop, context=context)
+        self.graveyard.append(task)
+        if len(self.graveyard) > 50_000:
+            self.graveyard = [
+                one
+                for one in self.graveyard
+                if not (isinstance(one, asyncio.Task) and one.done())
+            ]
+        return task
+
+    # What asyncio asks of a loop
+
+    def _process_events(self, event_list: Any) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> SimHandle:
+        handle = SimHandle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        chance, most = self.lateness
+        if chance and self._rng.random() < chance:
+            when += self._rng.random() * most
+        return super().call_at(when, callback, *args, context=context)
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """Do at once what a thread would do; its end is heard a moment later."""
+        future = self.create_future()
+        try:
+            result = func(*args)
+        except Exception as error:  # noqa: BLE001  it is the caller's
+            found: tuple[Any, BaseException | None] = None, error
+        else:
+            found = result, None
+
+        def tell() -> None:
+            if future.done():
+                return
+            if found[1] is None:
+                future.set_result(found[0])
+            else:
+                future.set_exception(found[1])
+
+        self.call_later(self._rng.random() * 0.002, tell)
+        return future
+
+    async def create_unix_connection(  # type: ignore[override]
+        self, protocol_factory: Any, path: str | None = None, **_: Any
+    ) -> Any:
+        """Connect to whoever listens in this simulation."""
+        listener = self.sockets.get(str(path))
+        if listener is None:
+            raise ConnectionRefusedError(111, f"nobody listens at {path}")
+        protocol = protocol_factory()
+        transport = listener(protocol, PROGRAM.get())
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    # How it runs
+
+    def add_ready(self, handles: list[SimHandle]) -> None:
+        self._ready.extend(handles)
+
+    def _run_once(self) -> None:
+        scheduled = self._scheduled
+        ready = self._ready
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+        if not ready:
+            if not scheduled:
+                raise DeadlockError("nothing is ready and nothing is planned")
+            self._now = max(self._now, scheduled[0]._when)
+        while scheduled and scheduled[0]._when <= self._now:
+            timer = heapq.heappop(scheduled)
+            timer._scheduled = False
+            if not timer._cancelled:
+                ready.append(timer)
+        handle = self._choose()
+        if handle is not None and not handle._cancelled:
+            self._run(handle)
+
+    def _choose(self) -> Any:
+        ready = self._ready
+        count = len(ready)
+        if not count:
+            return None
+        if count == 1:
+            return ready.popleft()
+        at = self._rng.randrange(count)
+        handle = ready[at]
+        lane = getattr(handle, "lane", None)
+        if lane is not None and at:
+            for place in range(at):
+                if getattr(ready[place], "lane", None) is lane:
+                    handle, at = ready[place], place
+                    break
+        del ready[at]
+        return handle
+
+    def _run(self, handle: Any) -> None:
+        program = handle._context.get(PROGRAM)
+        if program is not None:
+            if not program.alive:
+                self.graveyard.append(handle)
+                return
+            if program.frozen:
+                program.put_off(handle)
+                return
+        self.steps += 1
+        self.lane = getattr(handle, "lane", None) or handle
+        handle._run()
+        if program is not None and program.alive:
+            self.after_step()
+            if program.fuse >= 0:
+                program.fuse -= 1
+                if program.fuse < 0:
+                    program.kill()
+
+    def bury(self) -> None:
+        """Let everything go that the dead have left."""
+        hook = sys.unraisablehook
+        sys.unraisablehook = lambda _: None
+        try:
+            for task in self.graveyard:
+                if isinstance(task, asyncio.Task):
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+            self._ready.clear()
+            self._scheduled.clear()
+            self.graveyard.clear()
+            self.sockets.clear()
+            self.after_step = lambda: None
+            self.set_exception_handler(lambda *_: None)
+            gc.collect()
+        finally:
+            sys.unraisablehook = hook
+        self.close()

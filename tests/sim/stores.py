@@ -1,0 +1,144 @@
+"""The head's durable state on a disk that answers late, refuses, or is the last thing
+that a head sees."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.store.errors import StoreBrokenError, StoreFullError
+from hpcsched.store.memory import MemoryStore
+from tests.sim.loop import PROGRAM
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from hpcsched.store.memory_state import MemoryState
+    from tests.sim.loop import Program, SimLoop
+
+#: What a commit takes at the most, seconds, on a disk that is well.
+COMMIT_S = 0.003
+
+
+class StoreFaults:
+    """What is wrong with the disk.
+
+    Attributes:
+        slow: How likely a commit takes long, and how long at the most, seconds.
+        full: Every commit is refused.
+        breaks: The next commit breaks the store.
+        lost: The head dies at the next commit, before it is written.
+        unanswered: The head dies at the next commit, after it was written.
+    """
+
+    def __init__(self) -> None:
+        self.slow = (0.0, 0.0)
+        self.full = False
+        self.breaks = False
+        self.lost = False
+        self.unanswered = False
+
+
+class SimStore(MemoryStore):
+    """A MemoryStore with time between a commit, its durability and its answer."""
+
+    def __init__(
+        self,
+        loop: SimLoop,
+        rng: random.Random,
+        state: MemoryState,
+        faults: StoreFaults,
+        *,
+        program: Program,
+        on_broken: Callable[[BaseException], None],
+        on_commit: Callable[[MemoryState], None],
+    ) -> None:
+        super().__init__(state=state, on_broken=on_broken, schedule=self._plan)
+        self._loop = loop
+        self._rng = rng
+        self._faults = faults
+        self._program = program
+        self._on_commit = on_commit
+
+    def _plan(self, flush: Callable[[], None]) -> object:
+        seconds = self._rng.random() * COMMIT_S
+        chance, most = self._faults.slow
+        if chance and self._rng.random() < chance:
+            seconds += self._rng.random() * most
+        return self._loop.call_later(seconds, flush)
+
+    def _flush(self) -> None:
+        faults = self._faults
+        if not self._queue:
+            self._scheduled = False
+            return
+        if faults.lost:
+            faults.lost = False
+            self._program.kill()
+            return
+        units, self._queue = self._queue, []
+        self.transactions += 1
+        failure = self._failure_now()
+        answers = [(unit, *self._write(unit, failure)) for unit in units]
+        if failure is None:
+            self._on_commit(self._state)
+        if faults.unanswered:
+            faults.unanswered = False
+            self._program.kill()
+            return
+        delay = self._rng.random() * COMMIT_S
+        self._loop.call_later(delay, self._answer, answers)
+
+    def _failure_now(self) -> BaseException | None:
+        faults = self._faults
+        if faults.breaks:
+            faults.breaks = False
+            self._failures = [StoreBrokenError("the disk has failed")]
+        elif faults.full:
+            return StoreFullError("the disk is full") if self._broken is None else None
+        return self._failure()
+
+    def _answer(self, answers: list[Any]) -> None:
+        self._scheduled = False  # one writer: the next transaction begins now
+        for unit, numbers, error in answers:
+            try:
+                unit.done(numbers, error)
+            except Exception as fault:  # noqa: BLE001  told to the run
+                self._loop.failures.append(f"done() raised {fault!r}")
+        self._wake()
+
+
+def _slow_read(name: str) -> Any:
+    original = getattr(MemoryStore, name)
+
+    @functools.wraps(original)
+    async def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = self._rng.random() < 0.5
+        if before:
+            await asyncio.sleep(self._rng.random() * 0.002)
+        found = await original(self, *args, **kwargs)
+        if not before:
+            await asyncio.sleep(self._rng.random() * 0.002)
+        return found
+
+    return read
+
+
+for _name in (
+    "load_cluster",
+    "load_job",
+    "list_jobs",
+    "search_jobs",
+    "children",
+    "has_families",
+    "read_events",
+    "floor",
+    "read_output",
+    "find_request",
+    "expired_jobs",
+    "job_counts",
+):
+    setattr(SimStore, _name, _slow_read(_name))
+_ = PROGRAM
