@@ -13,12 +13,14 @@ FIRST ?= 1000000
 ROUNDS ?= 40
 SEED ?= 1
 SECONDS ?= 600
+SEEDS ?= 0
 INSTALLED := $(VENV)/.installed
 BENCHED := $(VENV)/.benched
 GENERATED := $(VENV)/.generated
 
 .DEFAULT_GOAL := help
-.PHONY: help dev protos demo test walks crash-long check format bench constraints clean
+.PHONY: help dev protos demo test walks sim sim-long crash-long check format bench \
+	constraints clean
 
 help:  ## show this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -55,6 +57,16 @@ walks: dev  ## long random lives of jobs; make walks LIVES=1000 FIRST=5000
 crash-long: dev  ## daemons killed under load; make crash-long ROUNDS=500 SEED=9 SECONDS=7200
 	$(BIN)/python -m tests.support.crash --rounds $(ROUNDS) --seed $(SEED) --seconds $(SECONDS)
 	$(BIN)/python -m tests.support.crash.syscalls --seconds $(SECONDS)
+sim: SECONDS = 60
+sim: dev  ## simulated clusters under faults; make sim SEED=17 ARGS=--trace
+	$(BIN)/python -m tests.support.sim \
+		$(if $(filter command environment,$(origin SEED)),--seed $(SEED),\
+		--first $(FIRST) --seconds $(SECONDS)) $(ARGS)
+
+sim-long: SECONDS = 7200
+sim-long: dev  ## the same for hours; make sim-long SECONDS=36000
+	$(BIN)/python -m tests.support.sim --first $(FIRST) --seeds $(SEEDS) \
+		--seconds $(SECONDS) $(ARGS)
 
 check: dev  ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

@@ -43,10 +43,14 @@ class Recovery:
         """
         found = {}
         for attempt in self._node.table.live.values():
-            stat = procfs.read_stat(attempt.pid) if attempt.pid else None
+            stat = self._stat(attempt.pid) if attempt.pid else None
             if stat is not None and procfs.started_between(stat, *attempt.born):
                 found[attempt.pid] = stat
         return found
+
+    def _stat(self, pid: int) -> procfs.Stat | None:
+        """Return what the machine knows of a process (a seam of the simulation)."""
+        return procfs.read_stat(pid)
 
     def run(self, present: dict[int, procfs.Stat], exits: list[Exit]) -> None:
         """Take over what lives, and end what does not."""
@@ -143,7 +147,7 @@ class Recovery:
             born = end.start_ticks / procfs.TICKS_PER_S
         else:
             attempt.pid = pid
-            stat = procfs.read_stat(pid)
+            stat = self._stat(pid)
             if stat is not None:
                 present[pid] = stat
             born = (

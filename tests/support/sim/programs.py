@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpcsched.common.errors import HpcError
 from hpcsched.runtime.head import Head
 from hpcsched.services.agents import AgentService
 from hpcsched.store.memory_state import MemoryState
@@ -16,18 +17,19 @@ from node_agent.config import AgentConfig
 from node_agent.link.dialing import HeadsConfig
 from node_agent.link.heads import Heads
 from node_agent.probes.machine import Machine as MachineFacts
-from tests.sim.clocks import Machine, SimClock
-from tests.sim.host import Host
-from tests.sim.loop import PROGRAM, Program, SimLoop
-from tests.sim.network import SimDialer
-from tests.sim.stores import SimStore, StoreFaults
-from tests.sim.supervisor import NodeDisk, Supervisor
+from tests.support.sim.clocks import Machine, SimClock
+from tests.support.sim.disk import NodeDisk
+from tests.support.sim.host import Host
+from tests.support.sim.loop import PROGRAM, Program, SimLoop
+from tests.support.sim.network import SimDialer
+from tests.support.sim.stores import SimStore, StoreFaults
+from tests.support.sim.supervisor import Supervisor
 from tests.support.seeded_ids import SeededIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.sim.network import Network
+    from tests.support.sim.network import Network
 
 GIB = 1 << 30
 
@@ -83,11 +85,16 @@ class HeadSite:
             name="sim",
             version="1",
         )
-        await head.recover()
+        try:
+            await head.recover()
+        except HpcError as error:
+            self.on_end(f"the head cannot start: {error}")
+            program.kill()
+            await asyncio.sleep(0)
         self.network.service = AgentService(head, self.clock)
         living = program.start(head.run())
         await asyncio.sleep(0)
-        while not head.serving:
+        while not head.serving:  # noqa: ASYNC110  it is virtual time
             await asyncio.sleep(0.001)
         self.network.head = program
         self.head = head
@@ -123,14 +130,13 @@ class NodeSite:
         name: str,
         cores: int,
         folder: Path,
-        rate: float,
     ) -> None:
         self.loop = loop
         self.network = network
         self.rng = rng
         self.name = name
         self.cores = cores
-        self.machine = Machine(loop, name, rate=rate)
+        self.machine = Machine(loop, name)
         self.host = Host(loop, self.machine, rng, name, cores)
         self.disk = NodeDisk(folder, rng)
         self.supervisor = Supervisor(loop, self.host, self.disk, rng)
@@ -166,7 +172,8 @@ class NodeSite:
             version="1",
         )
         clock = SimClock(self.machine)
-        agent = self.agent = Agent(config, self._facts(), clock, SimTerm(self.disk))
+        term: Any = SimTerm(self.disk)
+        agent = self.agent = Agent(config, self._facts(), clock, term)
         heads = Heads(
             HeadsConfig(
                 heads=("head",),  # type: ignore[arg-type]
@@ -189,7 +196,7 @@ class NodeSite:
             tasks.create_task(heads.run())
 
     def _facts(self) -> MachineFacts:
-        facts = QuietMachine(
+        return QuietMachine(
             cores=self.cores,
             sockets=1,
             memory_bytes=4 * GIB,
@@ -197,7 +204,6 @@ class NodeSite:
             boot_id=self.machine.boot_id,
             machine_id=f"machine-{self.name}",
         )
-        return facts
 
     def _agent_died(self) -> None:
         agent, self.agent = self.agent, None

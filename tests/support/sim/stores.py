@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.store.errors import StoreBrokenError, StoreFullError
 from hpcsched.store.memory import MemoryStore
-from tests.sim.loop import PROGRAM
+from tests.support.sim.loop import PROGRAM
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
     from hpcsched.store.memory_state import MemoryState
-    from tests.sim.loop import Program, SimLoop
+    from tests.support.sim.loop import Program, SimLoop
 
 #: What a commit takes at the most, seconds, on a disk that is well.
 COMMIT_S = 0.003

@@ -5,19 +5,20 @@ This is the ground truth that everything that the scheduler records is compared 
 
 from __future__ import annotations
 
+import errno
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.sim.loop import PROGRAM
+from tests.support.sim.loop import PROGRAM
 
 if TYPE_CHECKING:
     import asyncio
     import random
     from collections.abc import Callable
 
-    from tests.sim.clocks import Machine
-    from tests.sim.loop import SimLoop
+    from tests.support.sim.clocks import Machine
+    from tests.support.sim.loop import SimLoop
 
 Key = tuple[int, int, int, int]
 """(job, task, instance, attempt)."""
@@ -40,6 +41,7 @@ class Life:
     lags: float = 0.0
     daemons: int = 0
     start_fails: bool = False
+    node_fails: bool = False
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ class Host:
         self.rng = rng
         self.name = name
         self.cores = cores
-        self.plan: Callable[[Key], Life] = lambda _: Life(1.0)
+        self.plan: Callable[[Key, str], Life] = lambda *_: Life(1.0)
         self.all: list[Process] = []
         self.violations: list[str] = []
         self.on_exit: Callable[[Process], None] = lambda _: None
@@ -96,9 +98,17 @@ class Host:
     def living(self) -> list[Process]:
         return [one for one in self.all if one.living]
 
-    def start(self, key: Key, cores: tuple[int, ...], slot: int) -> Process:
-        """Execute an attempt's command."""
-        life = self.plan(key)
+    def start(self, key: Key, cores: tuple[int, ...], slot: int, words: str) -> Process:
+        """Execute an attempt's command.
+
+        Raises:
+            OSError: it cannot be.
+        """
+        life = self.plan(key, words)
+        if life.start_fails:
+            raise OSError(errno.ENOENT, "no such program")
+        if life.node_fails:
+            raise OSError(errno.EAGAIN, "too many processes")
         for other in self.all:
             if other.living and set(other.cores) & set(cores) and other.main:
                 self.violations.append(f"{key} and {other.key} share a core")

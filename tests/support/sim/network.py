@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -21,19 +22,24 @@ from hpcsched.rpc.errors import status_code, to_status
 from hpcsched.rpc.metadata import STATUS_DETAILS
 from hpcsched.services import gate
 from hpcsched.store.base import TokenRow
-from tests.sim.loop import PROGRAM
+from tests.support.sim.loop import PROGRAM
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from tests.sim.loop import Program, SimLoop
+    from tests.support.sim.loop import Program, SimLoop
 
 #: Messages on their way in one direction before a writer has to wait.
 WINDOW = 64
 UP, DOWN = 0, 1
 NODE_TOKEN = TokenRow(
-    token_id="t", digest=b"", user="*", role="node", create_time=0, expire_time=None
+    token_id="1",  # noqa: S106  it opens nothing
+    digest=b"",
+    user="*",
+    role="node",
+    create_time=0,
+    expire_time=None,
 )
 
 
@@ -351,7 +357,7 @@ class Network:
             if silent:
                 self.cut_off(session)
             else:
-                self.after_latency(lambda one=session: one.drop_agent("reset"))
+                self.after_latency(partial(session.drop_agent, "reset"))
 
     def cut_off(self, session: Session) -> None:
         session.up.ended = True  # what is sent arrives nowhere

@@ -13,12 +13,14 @@ import asyncio
 import gc
 import heapq
 import sys
+import warnings
 from asyncio import base_events, events
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import random
+    from collections import deque
     from collections.abc import Callable, Coroutine
     from contextvars import Context
 
@@ -99,6 +101,28 @@ class SimHandle(events.Handle):
         self.lane: Any = owner if isinstance(owner, asyncio.Task) else loop.lane
 
 
+class SimFuture(asyncio.Future[Any]):
+    """A future whose place in a set does not hang on where it lies in memory."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        super().__init__(loop=loop)
+        self._number = loop.next_number()
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class SimTask(asyncio.Task[Any]):
+    """The same of a task: asyncio keeps those of a TaskGroup in a set."""
+
+    def __init__(self, work: Any, loop: SimLoop, context: Any) -> None:
+        self._number = loop.next_number()
+        super().__init__(work, loop=loop, context=context, name=f"{self._number}")
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class SimLoop(base_events.BaseEventLoop):
     """See the module.
 
@@ -108,6 +132,10 @@ class SimLoop(base_events.BaseEventLoop):
         after_step: Called after each callback of a program.
     """
 
+    # Of asyncio's own, which a test keeps an eye on.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
         self._now = 0.0
@@ -115,6 +143,7 @@ class SimLoop(base_events.BaseEventLoop):
         self._clock_resolution = 1e-9
         self.lane: Any = None
         self.steps = 0
+        self._numbers = 0
         self.lateness = (0.0, 0.0)
         self.after_step: Callable[[], None] = lambda: None
         self.graveyard: list[Any] = []
@@ -126,14 +155,22 @@ class SimLoop(base_events.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
+    def next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def create_future(self) -> SimFuture:
+        return SimFuture(self)
+
     def _complain(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        self.failures.append(f"{context.get('message')}: {error!r}")
+        what = context.get("future") or context.get("handle") or ""
+        self.failures.append(f"{context.get('message')}: {error!r} {what!r:.300}")
 
     def _make_task(
         self, loop: Any, work: Any, *, context: Any = None
     ) -> asyncio.Task[Any]:
-        task = asyncio.Task(work, loop=loop, context=context)
+        task = SimTask(work, self, context)
         self.graveyard.append(task)
         if len(self.graveyard) > 50_000:
             self.graveyard = [
@@ -168,7 +205,9 @@ class SimLoop(base_events.BaseEventLoop):
             when += self._rng.random() * most
         return super().call_at(when, callback, *args, context=context)
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> Any:
         """Do at once what a thread would do; its end is heard a moment later."""
         future = self.create_future()
         try:
@@ -189,7 +228,7 @@ class SimLoop(base_events.BaseEventLoop):
         self.call_later(self._rng.random() * 0.002, tell)
         return future
 
-    async def create_unix_connection(  # type: ignore[override]
+    async def create_unix_connection(
         self, protocol_factory: Any, path: str | None = None, **_: Any
     ) -> Any:
         """Connect to whoever listens in this simulation."""
@@ -265,17 +304,35 @@ class SimLoop(base_events.BaseEventLoop):
         """Let everything go that the dead have left."""
         hook = sys.unraisablehook
         sys.unraisablehook = lambda _: None
-        try:
-            for task in self.graveyard:
-                if isinstance(task, asyncio.Task):
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
-            self._ready.clear()
-            self._scheduled.clear()
-            self.graveyard.clear()
-            self.sockets.clear()
-            self.after_step = lambda: None
-            self.set_exception_handler(lambda *_: None)
-            gc.collect()
-        finally:
-            sys.unraisablehook = hook
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._let_go()
+        sys.unraisablehook = hook
         self.close()
+
+    def _let_go(self) -> None:
+        tasks = [one for one in self.graveyard if isinstance(one, asyncio.Task)]
+        for task in tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            if not task.done():
+                _close(task.get_coro())
+        self._ready.clear()
+        self._scheduled.clear()
+        self.graveyard.clear()
+        self.sockets.clear()
+        self.after_step = lambda: None
+        self.set_exception_handler(lambda *_: None)
+        gc.collect()
+
+
+def _close(work: Any) -> None:
+    """End a coroutine whose cleaning up waits for others that never run again."""
+    for _ in range(20):
+        try:
+            work.close()
+        except RuntimeError:  # it ignored the wish, and waits somewhere else now
+            continue
+        except BaseException:  # noqa: BLE001  whatever it had on its mind
+            return
+        else:
+            return

@@ -1,315 +1,41 @@
 """The supervisor of a simulated node: its real decisions and journal, model processes.
 
-Orders, starts, stops, ends, records, journal and the socket's framing are the
+Orders, starts, stops, ends, recovery, records, journal and the socket's framing are the
 product's. The model is below them: processes (host), cgroups, epoll, and the reaper,
 which outlives a spawner and keeps the exit statuses of its children.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
-from node_agent.supervisor.commands import Config
 from node_agent.supervisor.definition import User
 from node_agent.supervisor.ending import Ender
 from node_agent.supervisor.exits import Exit
-from node_agent.supervisor.journal import END_OF_LOG, Journal
-from node_agent.supervisor.link import Link
-from node_agent.supervisor.node import Node
 from node_agent.supervisor.orders import Orders
-from node_agent.supervisor.outputs import Outputs
 from node_agent.supervisor.records import Fold, status
-from node_agent.supervisor.recovery import Recovery
 from node_agent.supervisor.replay import read_journal
-from node_agent.supervisor.slots import CLOSED, Slots
 from node_agent.supervisor.starting import Starter
 from node_agent.supervisor.stopping import Stopper
 from node_agent.supervisor.table import Table
-from node_agent.supervisor.timers import Timers
-from tests.sim.clocks import SimClock
-from tests.sim.loop import PROGRAM, Program
-from tests.sim.unixsocket import SimSocket, SimTransport
+from tests.support.sim.disk import SimJournal
+from tests.support.sim.loop import PROGRAM, Program
+from tests.support.sim.nodeparts import TICKS, SimConfig, SimLink, SimNode, SimRecovery
+from tests.support.sim.unixsocket import SimSocket, SimTransport
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
-    from pathlib import Path
 
-    from node_agent.supervisor.attempt import Attempt, Queued
-    from node_agent.supervisor.procfs import Stat
-    from node_agent.supervisor.slots import Slot
-    from tests.sim.host import Host, Process
-    from tests.sim.loop import SimLoop
+    from tests.support.sim.disk import NodeDisk
+    from tests.support.sim.host import Host, Process
+    from tests.support.sim.loop import SimLoop
 
+#: Longest time that a record stays unsynced, seconds.
 SYNC_S = 0.1
-TICKS = 100
 
 
 class KilledError(BaseException):
     """The spawner dies in the middle of its turn."""
-
-
-class SimConfig(Config):
-    """The boot is the machine's."""
-
-    __slots__ = ("machine",)
-
-    def boot_id(self) -> str:
-        return str(self.machine.boot_id)
-
-
-class NodeDisk:
-    """The directory of a node's supervisor; a power cut takes what is not synced."""
-
-    def __init__(self, folder: Path, rng: random.Random) -> None:
-        self.folder = folder
-        self.journal = folder / "journal"
-        self.journal.mkdir(parents=True)
-        (folder / "output").mkdir()
-        self.exits: list[Exit] = []
-        self.term = 0
-        self._rng = rng
-        self._safe: dict[str, bytes] = {}
-
-    def sync(self, journal: SimJournal) -> str:
-        """Bring the segment that is written to the disk; return its path."""
-        path = journal.path
-        size = journal.written + len(END_OF_LOG)
-        with open(path, "rb") as file:
-            self._safe = {os.path.basename(path): file.read(size)}
-        return path
-
-    def power_cut(self) -> None:
-        """Leave what was synced, and perhaps a part of what was written since."""
-        torn: dict[str, bytes] = {}
-        for name, safe in self._safe.items():
-            path = self.journal / name
-            data = path.read_bytes() if path.exists() else safe
-            # the mark of the log's end is overwritten by the next record
-            known = len(safe) - len(END_OF_LOG)
-            more = data[known:].rstrip(b"\0")
-            keep = self._rng.randrange(len(more) + 1) if more else 0
-            torn[name] = data[: known + keep] + END_OF_LOG
-        shutil.rmtree(self.journal)
-        self.journal.mkdir()
-        for name, data in torn.items():
-            (self.journal / name).write_bytes(data)
-        self.exits = []
-
-
-class SimJournal(Journal):
-    """The journal on a disk that may be the last thing the spawner sees."""
-
-    on_flush: Callable[[bool], None] = staticmethod(lambda _: None)
-
-    @property
-    def written(self) -> int:
-        return self._offset
-
-    def flush(self) -> bool:
-        if not self._pending:
-            return True
-        self.on_flush(False)
-        done = super().flush()
-        self.on_flush(True)
-        return done
-
-
-class SimSlots(Slots):
-    """Slots without files."""
-
-    def open(self, slot: Slot, kind: int) -> int:
-        return CLOSED
-
-    def clear(self) -> None:
-        pass
-
-
-class SimCgroups:
-    """A cgroup per slot."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def enter(self, slot: int) -> None:
-        pass
-
-    def leave(self) -> None:
-        pass
-
-    def park(self, slot: int) -> None:
-        pass
-
-    def holds(self, pid: int) -> None:
-        return None
-
-    def close(self) -> None:
-        pass
-
-    def is_populated(self, slot: int) -> bool:
-        return self._host.populated(slot)
-
-    def kill(self, slot: int) -> None:
-        self._host.signal(slot, 9)
-
-    def signal(self, slot: int, number: int) -> None:
-        self._host.signal(slot, number)
-
-
-class SimLauncher:
-    """Starts processes on the host."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self.cpus = set(range(host.cores))
-
-    def start(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
-        cores = tuple(attempt.core_list)
-        return self._host.start(attempt.key, cores, slot.number).pid
-
-    def make_room(self) -> None:
-        pass
-
-    def unpin(self) -> None:
-        pass
-
-
-class SimKin:
-    """Nothing escapes its cgroup."""
-
-    def __init__(self) -> None:
-        self.mains: set[int] = set()
-        self.adopted: dict[int, Any] = {}
-
-    def scan(self, owner_of: Any) -> list[int]:
-        return []
-
-    def of(self, attempt: Attempt) -> list[int]:
-        return []
-
-
-class Poll:
-    """What a link registers with."""
-
-    def register(self, *_: Any) -> None:
-        pass
-
-    modify = unregister = register
-
-
-class SimLink(Link):
-    """The real framing over a simulated socket."""
-
-    def __init__(self, obey: Callable[[Any], None]) -> None:
-        from collections import deque  # noqa: PLC0415
-
-        from node_agent.supervisor import protocol  # noqa: PLC0415
-
-        self._poll = Poll()  # type: ignore[assignment]
-        self._obey = obey
-        self._agent: Any = None
-        self._reader = protocol.FrameReader()
-        self._waiting = deque()
-        self._unsent = memoryview(b"")
-        self._blocked = self._closing = self.greeted = False
-
-    def accept(self, socket: SimSocket) -> None:
-        self.drop()
-        self._agent = socket
-
-    def serve(self) -> None:
-        """Read what the agent has sent; send what it could not take before."""
-        while self._agent is not None and self._agent.readable:
-            self._read(self._agent)
-        if self._agent is not None and self._blocked:
-            self.flush()
-
-    def close(self) -> None:
-        self.drop()
-
-
-class SimNode(Node):
-    """What the parts of the spawner share, without a machine."""
-
-    def __init__(
-        self, config: SimConfig, host: Host, table: Table, journal: SimJournal
-    ) -> None:
-        self.config = config
-        self.clock = SimClock(host.machine)  # type: ignore[assignment]
-        self.table = table
-        self.journal = journal
-        self.cgroups = SimCgroups(host)  # type: ignore[assignment]
-        self.user = User()
-        self.activity = 0
-        self.timers = Timers(self.clock)
-        self.link = None
-        self.boot_id = config.boot_id()
-        self.outputs = Outputs(config.path("output"), 1 << 30, for_group=False)
-        self.slots = SimSlots(config.path("output"), self.outputs, for_group=False)
-        self.launcher = SimLauncher(host)  # type: ignore[assignment]
-        self.by_pid = {}
-        self.busy = 0
-        self.own = SimKin()  # type: ignore[assignment]
-        self.foreign = SimKin()  # type: ignore[assignment]
-        self.oom = NoOom()  # type: ignore[assignment]
-        self.warnings = []
-        self.stopping_all = False
-        self.retiring = False
-        self._fresh = []
-
-
-class NoOom:
-    """Nobody runs out of memory."""
-
-    def has_struck(self) -> bool:
-        return False
-
-
-class SimRecovery(Recovery):
-    """Finds processes where the model has them."""
-
-    def __init__(self, spawner: Spawner, *parts: Any) -> None:
-        super().__init__(spawner.node, *parts)
-        self._host = spawner.host
-
-    def _process(self, attempt: Attempt) -> Process | None:
-        for one in reversed(self._host.all):
-            if one.key == attempt.key and one.main:
-                return one if one.boot == self._host.machine.boots else None
-        return None
-
-    def look(self) -> dict[int, Stat]:
-        return {}
-
-    def _resolve(self, attempt: Attempt, present: Any, exits: list[Exit]) -> None:
-        process = self._process(attempt)
-        if process is not None:
-            attempt.pid = process.pid
-        super()._resolve(attempt, present, exits)
-
-    def _find_living(self, attempt: Attempt) -> int | None:
-        process = self._process(attempt)
-        return process.pid if process is not None and process.living else None
-
-    def _find_ended(self, attempt: Attempt, exits: list[Exit]) -> Exit | None:
-        process = self._process(attempt)
-        if process is None:
-            return None
-        return next((end for end in exits if end.pid == process.pid), None)
-
-    def _register(self, attempt: Attempt, stat: Any) -> None:
-        self._node.by_pid[attempt.pid] = attempt
-        attempt.own = False
-
-    def _take_over(self, attempt: Attempt, stat: Any, exits: list[Exit]) -> None:
-        process = self._process(attempt)
-        living = process if process is not None and process.living else None
-        super()._take_over(attempt, living, exits)  # type: ignore[arg-type]
-
-    def _watch(self, attempt: Attempt) -> bool:
-        return True
 
 
 class Spawner:
@@ -330,7 +56,7 @@ class Spawner:
         fold.finish()
         journal = SimJournal(config.path("journal"))
         journal.resume(replay.segment, replay.offset, replay.old)
-        journal.on_flush = self._flushed  # type: ignore[method-assign]
+        journal.on_flush = self._flushed
         self.node = node = SimNode(config, host, table, journal)
         for warning in replay.warnings:
             node.warnings.append(warning)
@@ -363,7 +89,8 @@ class Spawner:
         node = self.node
         exits = list(self.supervisor.disk.exits)
         self.taken = len(exits)
-        recovery = SimRecovery(self, self.starter, self.stopper, self.ender)
+        parts = self.starter, self.stopper, self.ender
+        recovery = SimRecovery(self.host, node, *parts)
         recovery.run(recovery.look(), exits)
         for attempt in self._endless:
             self.ender.report_damage(attempt)
@@ -488,6 +215,10 @@ class Supervisor:
         self.program: Program | None = None
         self.reaper_alive = True
         host.on_exit = self._exited
+
+    @property
+    def alive(self) -> bool:
+        return self.program is not None and self.program.alive
 
     def start(self) -> None:
         """Start a spawner."""

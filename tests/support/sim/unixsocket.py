@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from tests.sim.loop import PROGRAM
+from tests.support.sim.loop import PROGRAM
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from tests.sim.loop import Program, SimLoop
+    from tests.support.sim.loop import Program, SimLoop
 
 
 class SimSocket:

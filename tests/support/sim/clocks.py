@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcsched.common.clock import Timer
-    from tests.sim.loop import SimLoop
+    from tests.support.sim.loop import SimLoop
 
 #: Wall time at the start of every run: 2026-01-05 12:00 UTC, far from any cleanup.
 EPOCH = 1_767_614_400.0
@@ -35,6 +35,12 @@ class Machine:
     @property
     def boot_id(self) -> str:
         return f"{self.name}-boot-{self.boots}"
+
+    def set_rate(self, rate: float) -> None:
+        """Let the clock run faster or slower from now on."""
+        boot = self.boot()
+        self.rate = rate
+        self._booted = self.loop.time() - boot / rate
 
     def reboot(self) -> None:
         self.boots += 1

@@ -1,0 +1,76 @@
+"""Simulated clusters under faults: every promise, on some seeds, and replay."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.sim.simulation import Outcome, simulate
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SLICE = range(1, 11)
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def corpus() -> list[int]:
+    lines = (HERE / "corpus.txt").read_text().splitlines()
+    return [int(line.split()[0]) for line in lines if line[:1].isdigit()]
+
+
+def kept(outcome: Outcome) -> str:
+    """Return the end of a story, if a promise was broken."""
+    if not outcome.problem:
+        return ""
+    return "\n".join([*outcome.lines[-40:], f"again: make sim SEED={outcome.seed}"])
+
+
+@pytest.mark.parametrize("seed", SLICE)
+def test_every_promise_is_kept_whatever_goes_wrong(seed: int) -> None:
+    outcome = simulate(seed)
+
+    assert not kept(outcome)
+
+
+def test_what_has_failed_once_does_not_fail_again() -> None:
+    broken = [story for seed in corpus() if (story := kept(simulate(seed)))]
+
+    assert not broken
+
+
+def test_one_seed_is_one_run() -> None:
+    first, second = simulate(101), simulate(101)
+
+    assert first.hash == second.hash
+    assert first.steps == second.steps
+
+
+@pytest.mark.timeout(120)
+def test_a_run_does_not_hang_on_the_order_of_hashes() -> None:
+    code = (
+        "from tests.support.sim.simulation import simulate; print(simulate(102).hash)"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": number, "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for number in ("1", "2")
+    }
+
+    assert len(found) == 1
+
+
+def test_without_faults_everything_ends_well() -> None:
+    outcome = simulate(103, only=())
+
+    assert not kept(outcome)
+    assert not outcome.faults

@@ -1,0 +1,123 @@
+"""Runs many seeds: ``python -m tests.support.sim --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tests.support.sim.simulation import Outcome, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+STORY_LINES = 60
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run seeds; return 1 if any of them breaks a promise."""
+    options = _parser().parse_args(arguments)
+    if options.seed is not None:
+        return _one(options)
+    began = time.monotonic()
+    faults: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    hours = 0.0
+    failed: list[Outcome] = []
+    for seed in _seeds(options, began):
+        outcome = simulate(seed, without=options.without)
+        totals.update(seeds=1, steps=outcome.steps, calls=outcome.calls)
+        totals.update(starts=outcome.starts)
+        hours += outcome.hours
+        faults.update(outcome.faults)
+        if outcome.problem:
+            failed.append(outcome)
+            print(f"seed {seed}: {outcome.problem[:300]}", flush=True)
+            if len(failed) >= options.stop_after:
+                break
+    took = time.monotonic() - began
+    print(
+        f"{totals['seeds']} seeds, {hours:.1f} cluster-hours, "
+        f"{sum(faults.values())} faults, {totals['calls']} calls, "
+        f"{totals['starts']} processes, {totals['steps']} steps in {took:.0f} s"
+    )
+    print(", ".join(f"{kind} {count}" for kind, count in sorted(faults.items())))
+    for outcome in failed[:1]:
+        _tell(outcome, shrink=not options.no_shrink)
+    print(f"{totals['seeds'] - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+def _one(options: argparse.Namespace) -> int:
+    outcome = simulate(options.seed, without=options.without, trace=options.trace)
+    if outcome.problem:
+        _tell(outcome, shrink=not options.no_shrink and not options.without)
+        return 1
+    print(
+        f"seed {outcome.seed}: {outcome.hours:.2f} h, {outcome.steps} steps, "
+        f"trace {outcome.hash}, faults {outcome.faults}"
+    )
+    return 0
+
+
+def _tell(outcome: Outcome, *, shrink: bool) -> None:
+    print(f"\nThe story of seed {outcome.seed}:")
+    for line in outcome.lines[-STORY_LINES:]:
+        print(line[:300])
+    print(f"\nseed {outcome.seed} broke: {outcome.problem}")
+    if shrink:
+        needed = shrunk(outcome)
+        print(f"the faults that it needs: {', '.join(needed) or 'none'}")
+        left_out = [one for one in outcome.kinds if one not in needed]
+        more = f" ARGS='--without {','.join(left_out)}'" if left_out else ""
+        print(f"again: make sim SEED={outcome.seed}{more}")
+    else:
+        print(f"again: make sim SEED={outcome.seed}")
+
+
+def shrunk(outcome: Outcome) -> list[str]:
+    """Return kinds of faults that are enough for the same promise to break."""
+    needed = list(outcome.kinds)
+    promise = outcome.problem.split(":")[0]
+    for kind in outcome.kinds:
+        fewer = [one for one in needed if one != kind]
+        without = [one for one in outcome.kinds if one not in fewer]
+        again = simulate(outcome.seed, without=without)
+        if again.problem.split(":")[0] == promise:
+            needed = fewer
+    return needed
+
+
+def _seeds(options: argparse.Namespace, began: float) -> Iterator[int]:
+    number = options.first
+    while True:
+        if options.seeds and number >= options.first + options.seeds:
+            return
+        if options.seconds and time.monotonic() - began > options.seconds:
+            return
+        yield number
+        number += 1
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--seed", type=int, help="run this one only, and tell its story if it fails")
+    add("--first", type=int, default=1, help="first seed (default: 1)")
+    add("--seeds", type=int, default=0, help="how many; 0: until --seconds are over")
+    add("--seconds", type=float, default=0, help="begin no seed after so long")
+    add("--without", type=_words, default=[], help="kinds of faults to leave out")
+    add("--trace", action="store_true", help="print everything as it happens")
+    add("--no-shrink", action="store_true", help="do not look for fewer faults")
+    add("--stop-after", type=int, default=5, help="failed seeds (default: 5)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

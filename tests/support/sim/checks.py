@@ -1,0 +1,226 @@
+"""What must be true at every step, at every commit, and at the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job import codec
+from hpcsched.core.job.events import EventName
+from hpcsched.core.job.spec import JobSpec
+from hpcsched.core.job.states import JOB_TERMINAL, NodeLoss
+from hpcsched.core.job.table import LEGAL_JOB_MOVES
+from hpcsched.core.task.spec import TaskSpec
+from hpcsched.core.task.states import TASK_TERMINAL, TaskType
+from hpcsched.core.task.table import LEGAL_TASK_MOVES
+
+if TYPE_CHECKING:
+    from hpcsched.store.base import StoredEvent
+    from hpcsched.store.memory_state import MemoryState
+    from tests.support.sim.host import Process
+    from tests.support.sim.simulation import Simulation
+
+AGAIN = {
+    *(EventName.JOB_REQUEUED, EventName.TASKS_REQUEUED, EventName.JOB_CONFIGURED),
+    EventName.JOB_REJECTED,
+}
+"""After these what had ended may begin again."""
+
+
+class ViolationError(AssertionError):
+    """A promise was broken; the message begins with its number."""
+
+
+class Checks:
+    """See the module.
+
+    Attributes:
+        durable: Number of the newest committed event.
+        unreachable: Per node the moments at which it was declared unreachable.
+    """
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+        self.durable = 0
+        self.unreachable: dict[str, list[float]] = defaultdict(list)
+        self._revisions: dict[int, int] = {}
+        self._states: dict[int, int] = {}
+        self._created: dict[int, float] = {}
+        self._told: dict[tuple[int, int, int], int] = {}
+        self._masters: dict[tuple[int, int], bool] = {}
+        self._starts: dict[Any, Process] = {}
+        self._canceled: dict[int, int] = {}
+        self._term = 0
+
+    def fail(self, what: str) -> None:
+        raise ViolationError(what)
+
+    # At every step
+
+    def step(self) -> None:
+        sim = self._sim
+        if sim.loop.failures:
+            self.fail(f"fault: {sim.loop.failures[0]}")
+        if sim.network.faults:
+            self.fail(f"fault: {sim.network.faults[0]}")
+        if sim.errors:
+            self.fail(f"fault: {sim.errors[0]}")
+
+    # At every start of a process
+
+    def started(self, process: Process) -> None:
+        sim = self._sim
+        key = process.key
+        sim.story.tell(f"{process.node}: {key} runs on cores {list(process.cores)}")
+        if key in self._starts:
+            self.fail(f"I2: {key} was started twice")
+        self._starts[key] = process
+        for node in sim.nodes:
+            if node.host.violations:
+                self.fail(f"I3, I6: {node.name}: {node.host.violations[0]}")
+            if node.name == process.node:
+                continue
+            for other in node.host.living:
+                if other.main and other.key[:3] == key[:3]:
+                    self._check_overlap(other, process)
+
+    def _check_overlap(self, other: Process, process: Process) -> None:
+        """Two attempts of one task live: only where a node was given up (P4).
+
+        The older one is stopped on sight, so it may even begin after the newer one: its
+        start was on its way.
+        """
+        older = min(other, process, key=lambda one: one.key[3])
+        both = f"{process.key} starts while {other.key} lives on {other.node}"
+        job = self._sim.site.state.jobs.get(older.key[0])
+        if job is None:
+            return
+        since = self._created.get(older.key[0], 0.0)
+        if not [t for t in self.unreachable[older.node] if t >= since]:
+            self.fail(f"I3: {both}")
+        loss = codec.decode_spec(JobSpec, job.specs[0]).node_loss
+        if loss is not NodeLoss.RERUN:
+            self.fail(f"I3: {both}, with node_loss {loss.name}")
+
+    # At every commit
+
+    def committed(self, state: MemoryState) -> None:
+        for event in state.events_after(self.durable, 1 << 30, 0):
+            if event.seq != self.durable + 1:
+                self.fail(f"I7: event {event.seq} follows {self.durable}")
+            self.durable = event.seq
+            if event.job_id:
+                self._job_event(state, event)
+            else:
+                self._node_event(event)
+        term = state.counters.get("term", 0)
+        if term < self._term:
+            self.fail(f"I14: the term went from {self._term} to {term}")
+        self._term = term
+        self._check_books()
+
+    def _check_books(self) -> None:
+        head = self._sim.site.head
+        if head is None:
+            return
+        scheduler = head._world.scheduler
+        for node in head._world.nodes:
+            used = scheduler.cores_in_use(node.record.node_id)
+            if used > node.record.cores:
+                self.fail(f"I6: {used} cores of {node.record.name} are booked")
+
+    def _node_event(self, event: StoredEvent) -> None:
+        body = codec.unpack(event.body)
+        self._sim.story.tell(f"event {event.seq}: {body['n']} {body.get('d', '')}")
+        if body["n"] == "NodeUnreachable":
+            self.unreachable[body["d"]].append(self._sim.loop.time())
+
+    def _job_event(self, state: MemoryState, event: StoredEvent) -> None:
+        job_id = event.job_id
+        name, actor, text, changes = codec.decode_changes(event.body)
+        told = [(c.task_id, c.ranges, c.previous, c.state) for c in changes]
+        self._sim.story.tell(
+            f"event {event.seq}: job {job_id} r{event.revision} {name} by {actor} "
+            f"{text!r} {told}"
+        )
+        if event.revision != self._revisions.get(job_id, 0) + 1:
+            self.fail(f"I7: job {job_id}: revision {event.revision} out of turn")
+        self._revisions[job_id] = event.revision
+        self._created.setdefault(job_id, self._sim.loop.time())
+        for change in changes:
+            if change.task_id:
+                self._task_change(state, job_id, name, change)
+            else:
+                self._job_change(job_id, name, change)
+        if name == EventName.TASKS_DISPATCHED and job_id in self._canceled:
+            self._check_dispatch(state, job_id, changes)
+        if name in AGAIN:
+            self._canceled.pop(job_id, None)
+
+    def _check_dispatch(self, state: MemoryState, job_id: int, changes: Any) -> None:
+        for change in changes:
+            spec = self._spec(state, job_id, change.task_id)
+            if spec.type is not TaskType.NODE_RELEASE:
+                self.fail(f"I9: task {job_id}.{change.task_id} starts after its cancel")
+
+    def _job_change(self, job_id: int, name: str, change: Any) -> None:
+        known = self._states.get(job_id, 1)
+        step = (change.previous, change.state)
+        if change.previous and change.previous != known:
+            self.fail(f"I7: job {job_id}: {known} was left out before {step}")
+        if change.previous and step not in LEGAL_JOB_MOVES:
+            self.fail(f"I4: job {job_id} went {step} by {name}")
+        if change.previous in JOB_TERMINAL and name not in AGAIN:
+            self.fail(f"I4: job {job_id} had ended, and went {step} by {name}")
+        self._states[job_id] = change.state
+
+    def _spec(self, state: MemoryState, job_id: int, task_id: int) -> TaskSpec:
+        return codec.decode_spec(TaskSpec, state.jobs[job_id].specs[task_id])
+
+    def _is_master(self, state: MemoryState, job_id: int, task_id: int) -> bool:
+        key = (job_id, task_id)
+        if key not in self._masters:
+            self._masters[key] = (
+                self._spec(state, job_id, task_id).type is not TaskType.BASIC
+            )
+        return self._masters[key]
+
+    def _task_change(
+        self, state: MemoryState, job_id: int, name: str, change: Any
+    ) -> None:
+        master = self._is_master(state, job_id, change.task_id) and not change.ranges
+        step = (change.previous, change.state)
+        if not master and change.previous and step not in LEGAL_TASK_MOVES:
+            self.fail(f"I4: task {job_id}.{change.task_id} went {step} by {name}")
+        if not master and change.previous in TASK_TERMINAL and name not in AGAIN:
+            self.fail(f"I4: task {job_id}.{change.task_id} had ended: {step} by {name}")
+        for first, last in change.ranges or ((0, 0),):
+            for instance in range(first, last + 1):
+                key = (job_id, change.task_id, instance)
+                known = self._told.get(key)
+                if known is not None and change.previous not in (0, known):
+                    self.fail(f"I7: task {key}: {known} was left out before {step}")
+                self._told[key] = change.state
+
+    def canceled(self, job_id: int) -> None:
+        """The cancel of a job was acknowledged: from here on nothing of it starts."""
+        self._canceled[job_id] = self.durable
+
+    # Liveness
+
+    async def stuck(self, jobs: list[int]) -> None:
+        """Say why jobs do not end although nothing is wrong any more (I8)."""
+        sim = self._sim
+        head = sim.site.head
+        words = []
+        for job_id in jobs:
+            actor = None if head is None else head._world.jobs.get(job_id)
+            job = None if actor is None else actor.job
+            if job is None:
+                words.append(f"job {job_id} is not there")
+                continue
+            uses = {n: (u.cores, u.phase.name) for n, u in job.uses.items()}
+            tasks = [(r.task_id, list(r.counts)) for r in job.tasks]
+            words.append(f"job {job_id} is {job.state.label}: {uses} {tasks}")
+        living = [str(p.key) for n in sim.nodes for p in n.host.living]
+        self.fail(f"I8: {words}; living: {living}")

@@ -1,0 +1,145 @@
+"""Clients of the head: calls that get lost, are answered late, and are repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.common.errors import HpcError
+from hpcsched.runtime.front import Request
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Awaitable, Callable
+
+    from hpcsched.runtime.head import Head
+    from tests.support.sim.loop import Program, SimLoop
+    from tests.support.sim.programs import HeadSite
+    from tests.support.sim.story import Story
+
+    Operation = Callable[[Head], Awaitable[Any]]
+
+#: Refusals after which the same call is made again.
+WEATHER = {"DISK_FULL", "OUTCOME_UNKNOWN", "QUEUE_FULL", "HEAD_STOPPING"}
+DEADLINE_S = 20.0
+
+
+class Unanswered(Exception):  # noqa: N818  it is no error of anybody's
+    """Nobody knows what became of the call."""
+
+
+class Clients:
+    """Makes calls.
+
+    Attributes:
+        lossy: How likely a request or an answer gets lost.
+        patience: Calls are repeated until this moment.
+    """
+
+    def __init__(
+        self, loop: SimLoop, site: HeadSite, rng: random.Random, story: Story
+    ) -> None:
+        self.loop = loop
+        self.site = site
+        self.rng = rng
+        self.story = story
+        self.lossy = 0.0
+        self.impatient = 0.0
+        self.calls = 0
+        self._waiting: dict[asyncio.Future[Any], None] = {}
+        self._mourners: list[Callable[[], None]] = []
+        site.on_end = self._head_ended
+
+    def mourn(self, program: Program, tell: Callable[[], None]) -> None:
+        """Have somebody told of the death of the head that lives now."""
+        if program.alive:
+            self._mourners.append(tell)
+        else:
+            tell()
+
+    def _head_ended(self, why: str) -> None:
+        self.story.tell(why)
+        mourners, self._mourners = self._mourners, []
+        for tell in mourners:
+            tell()
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting:
+            if not future.done():
+                future.set_exception(Unanswered(why))
+
+    def request(self, name: str) -> Request:
+        digest = hashlib.sha256(name.encode()).digest()
+        return Request(request_id=name, digest=digest)
+
+    async def call(self, what: str, operation: Operation) -> Any:
+        """Make a call until it is answered; return the answer.
+
+        Raises:
+            HpcError: it is refused.
+            Unanswered: the client has given up.
+        """
+        while True:
+            self.calls += 1
+            try:
+                answer = await self.once(operation)
+            except Unanswered:
+                if self.impatient and self.rng.random() < self.impatient:
+                    self.story.tell(f"client: {what}: given up")
+                    raise
+            except HpcError as refusal:
+                if refusal.reason not in WEATHER:
+                    self.story.tell(f"client: {what}: refused: {refusal.reason}")
+                    raise
+            else:
+                if not what.startswith("get "):
+                    self.story.tell(f"client: {what}: done")
+                return answer
+            await asyncio.sleep(0.2 + self.rng.random() * 3)
+
+    async def once(self, operation: Operation, deadline: float = DEADLINE_S) -> Any:
+        """Make a call once."""
+        await asyncio.sleep(self.rng.random() * 0.01)
+        head, program = self.site.head, self.site.program
+        if head is None or program is None or not program.alive:
+            raise Unanswered("no head")
+        lost = self.rng.random()
+        if lost < self.lossy / 2:
+            raise Unanswered("the request was lost")
+        answer = await self._run(program, operation(head), deadline)
+        if lost > 1 - self.lossy / 2:
+            raise Unanswered("the answer was lost")
+        return answer
+
+    async def _run(self, program: Program, work: Any, deadline: float) -> Any:
+        future: asyncio.Future[Any] = self.loop.create_future()
+        self._waiting[future] = None
+
+        def answer(value: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+        async def run() -> None:
+            try:
+                value = await work
+            except HpcError as refusal:
+                answer(None, refusal)
+            except Exception as error:  # noqa: BLE001  clients see INTERNAL
+                self.loop.failures.append(f"a call raised {error!r}")
+                answer(None, HpcError("INTERNAL"))
+            else:
+                answer(value, None)
+
+        task = program.start(run())
+        try:
+            await asyncio.wait({future}, timeout=deadline)
+            if not future.done():
+                task.cancel()  # as the gate ends a call at its deadline
+                raise Unanswered("the deadline has passed")
+            return future.result()
+        finally:
+            self._waiting.pop(future, None)

@@ -1,0 +1,158 @@
+"""What must be true when everything has ended and nothing is on its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.task.elements import HAS_EXIT
+from hpcsched.core.task.states import EndReason, TaskState
+from hpcsched.runtime.registry import decode_stored
+from tests.support.head_bench import ANN
+
+if TYPE_CHECKING:
+    from tests.support.sim.host import Process
+    from tests.support.sim.simulation import Simulation
+
+TOLD = {EndReason.EXITED, EndReason.SIGNALED}
+
+
+class EndChecks:
+    """See the module."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+        self._fail = sim.checks.fail
+
+    async def run(self) -> None:
+        self._processes()
+        self._supervisors()
+        self._books()
+        self._jobs()
+        self._requests()
+        self._watchers()
+        await self._restart()
+
+    def _processes(self) -> None:
+        for node in self._sim.nodes:
+            for process in node.host.living:
+                self._fail(f"I16: {process.key} still lives on {node.name}")
+
+    def _supervisors(self) -> None:
+        for node in self._sim.nodes:
+            spawner = node.supervisor.spawner
+            assert spawner is not None
+            table = spawner.node.table
+            if table.live or table.queued:
+                self._fail(f"I16: {node.name} still has {table.live} {table.queued}")
+            if table.reports:
+                waiting = [text for text, _ in table.reports.values()]
+                self._fail(f"P5: {node.name} was never rid of {waiting[:2]}")
+            if spawner.node.busy:
+                self._fail(f"I6: {node.name}: cores {spawner.node.busy:b} stay busy")
+
+    def _books(self) -> None:
+        head = self._sim.site.head
+        assert head is not None
+        scheduler = head._world.scheduler
+        for node in head._world.nodes:
+            used = scheduler.cores_in_use(node.record.node_id)
+            if used:
+                self._fail(f"I6: {used} cores of {node.record.name} stay booked")
+            if node.jobs:
+                self._fail(f"I6: {node.record.name} still has jobs {node.jobs}")
+            if not node.ready:
+                self._fail(f"I8: {node.record.name} takes no work: {node.record}")
+        if scheduler.granting.pending:
+            self._fail(f"I6: grants are pending: {scheduler.granting.pending}")
+        if scheduler.waiting:
+            self._fail(f"I8: jobs wait: {list(scheduler.waiting.in_order())}")
+
+    def _jobs(self) -> None:
+        sim = self._sim
+        state = sim.site.state
+        counts: dict[int, int] = {}
+        for job_id, stored in state.jobs.items():
+            job = decode_stored(stored.stored())
+            counts[int(job.state)] = counts.get(int(job.state), 0) + 1
+            unknown = stored.row.name not in sim.workload.numbers
+            if not job.state.terminal and not unknown:
+                self._fail(f"I8: job {job_id} is {job.state.label}")
+            self._elements(job)
+        by_name: dict[str, int] = {}
+        for name, job_id in sim.workload.numbers.items():
+            if job_id in sim.workload.forgotten:
+                continue
+            if job_id not in state.jobs or state.jobs[job_id].row.name != name:
+                self._fail(f"I1: job {job_id} ({name}) was acknowledged and is gone")
+            by_name[name] = job_id
+        for kind, job_id in sim.workload.acked:
+            row = state.jobs.get(job_id)
+            if kind == "cancel" and row is not None and row.row.active:
+                self._fail(f"I1: the cancel of job {job_id} was lost")
+
+    def _elements(self, job: Any) -> None:
+        """Compare what is recorded of each element with what really ran (I5)."""
+        starts = self._sim.checks._starts
+        for record in job.tasks:
+            table = job.table_of(record)
+            for place in range(record.count):
+                row = record.base + place
+                attempt = table.get("attempt", row)
+                state = table.state[row]
+                instance = record.instance(row) if record.has_elements else 0
+                key = (job.job_id, record.task_id, instance, attempt)
+                reason = table.get("reason", row)
+                process = starts.get(key)
+                flags = table.get("flags", row)
+                if state == TaskState.FINISHED and process is None:
+                    self._fail(f"I5: {key} is Finished and never ran")
+                if reason in TOLD and flags & HAS_EXIT:
+                    self._exit(key, process, table.get("exit", row), reason)
+
+    def _exit(self, key: Any, process: Process | None, code: int, reason: int) -> None:
+        if process is None:
+            self._fail(f"I5: {key} has exit code {code} and never ran")
+            return
+        status = process.status
+        if reason == EndReason.EXITED and (status is None or status != code << 8):
+            self._fail(f"I5: {key} ended with {status}, and {code} is recorded")
+
+    def _requests(self) -> None:
+        names: dict[str, int] = {}
+        for job in self._sim.site.state.jobs.values():
+            name = job.row.name
+            names[name] = names.get(name, 0) + 1
+            if name in self._sim.workload.refused:
+                self._fail(f"I1: {name} was refused and is there")
+        for name, count in names.items():
+            if count > 1:
+                self._fail(f"I11: {count} jobs have the name {name}")
+
+    def _watchers(self) -> None:
+        events = self._sim.site.state.events
+        floor = self._sim.site.state.floor_seq
+        for watcher in self._sim.watchers:
+            seqs = [one[0] for one in watcher.told]
+            log = {e.seq: (e.job_id, e.revision) for e in events}
+            if floor == 0 and seqs != list(range(1, len(seqs) + 1)):
+                self._fail(f"I7: watcher {watcher.number} has gaps")
+            if floor == 0 and len(seqs) != len(events):
+                self._fail(f"I7: watcher {watcher.number} missed the last events")
+            for seq, job_id, revision, _ in watcher.told:
+                if seq in log and log[seq] != (job_id, revision):
+                    self._fail(f"I7: watcher {watcher.number} was told another {seq}")
+
+    async def _restart(self) -> None:
+        """A new head knows the same of every job (P7)."""
+        sim = self._sim
+        head = sim.site.head
+        assert head is not None
+        ids = sorted(sim.site.state.jobs)
+        before = [await head.get_job(ANN, job_id, full=True) for job_id in ids]
+        assert sim.site.program is not None
+        sim.site.program.kill()
+        new = await sim.site.serving()
+        after = [await new.get_job(ANN, job_id, full=True) for job_id in ids]
+        for one, other in zip(before, after, strict=True):
+            if one != other:
+                self._fail(f"P7: after a restart {one} is {other}")

@@ -1,0 +1,252 @@
+"""One run: a cluster, its users, what goes wrong, and what must be true anyway."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.sim.checks import Checks, ViolationError
+from tests.support.sim.clients import Clients
+from tests.support.sim.clocks import Machine
+from tests.support.sim.endchecks import EndChecks
+from tests.support.sim.lives import life_of
+from tests.support.sim.loop import DeadlockError, SimLoop
+from tests.support.sim.nemesis import Nemesis
+from tests.support.sim.network import Network
+from tests.support.sim.programs import HeadSite, NodeSite
+from tests.support.sim.story import Story
+from tests.support.sim.watchers import Watcher
+from tests.support.sim.workload import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+#: After everything is healed, jobs have so long to end, seconds of virtual time.
+HEALED_S = 2400.0
+#: Then all that is on its way has so long to arrive.
+QUIET_S = 200.0
+MOST_STEPS = 3_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        problem: The promise that was broken; empty: none.
+        kinds: Kinds of faults that were enabled.
+        hours: Simulated cluster-hours: the cluster's, not each node's.
+    """
+
+    seed: int
+    problem: str
+    kinds: tuple[str, ...]
+    hours: float
+    steps: int
+    hash: str
+    faults: dict[str, int] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    calls: int = 0
+    starts: int = 0
+
+
+class Errors(logging.Handler):
+    """Faults that the product caught and logged: in a run they are failures."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._found = found
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self._found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+
+class Simulation:
+    """See the module."""
+
+    def __init__(self, seed: int, folder: Path, *, trace: bool = False) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.loop = SimLoop(random.Random(self.rng.getrandbits(64)))
+        self.story = Story(self.loop, trace=trace)
+        self.network = Network(self.loop, random.Random(self.rng.getrandbits(64)))
+        self.errors: list[str] = []
+        self.checks = Checks(self)
+        machine = Machine(self.loop, "head")
+        self.site = HeadSite(
+            self.loop, self.network, machine, random.Random(self.rng.getrandbits(64))
+        )
+        self.site.on_commit = self.checks.committed
+        self.clients = Clients(self.loop, self.site, self.rng, self.story)
+        self.nodes: list[NodeSite] = []
+        for number in range(self.rng.randint(2, 5)):
+            self._add_node(f"n{number}", folder)
+        self.workload = Workload(self)
+        self.nemesis = Nemesis(self)
+        self.watchers = [Watcher(self, n) for n in range(2)]
+        self.over = False
+
+    def _add_node(self, name: str, folder: Path) -> None:
+        node = NodeSite(
+            self.loop,
+            self.network,
+            random.Random(self.rng.getrandbits(64)),
+            name=name,
+            cores=self.rng.randint(1, 4),
+            folder=folder / name,
+        )
+        node.host.plan = lambda key, words: life_of(self.seed, key, words)
+        node.host.on_start = self.checks.started
+        self.nodes.append(node)
+
+    def complain(self, what: str) -> None:
+        self.errors.append(what)
+
+    def chosen(self, only: Collection[str] | None, without: Collection[str]) -> Any:
+        """Return the kinds of faults of this seed: some, by chance."""
+        kinds = [one for one in self.nemesis.kinds if self.rng.random() < 0.3]
+        if only is not None:
+            kinds = [one for one in kinds if one in only]
+        return [one for one in kinds if one not in without]
+
+    async def live(self, kinds: list[str]) -> None:
+        """Live the whole run."""
+        seconds = 60.0 + self.rng.random() * 600.0
+        self.site.start()
+        async with asyncio.TaskGroup() as tasks:
+            keepers = [tasks.create_task(self._keep_head())]
+            for node in self.nodes:
+                node.start()
+                keepers.append(tasks.create_task(self._keep_node(node)))
+            keepers += [tasks.create_task(one.run()) for one in self.watchers]
+            harm = tasks.create_task(self.nemesis.run(kinds, seconds))
+            await self.workload.run(seconds)
+            await harm
+            self.story.tell("everything is healed")
+            self.nemesis.heal()
+            for node in self.nodes:
+                await self.workload.online(node.name)
+            await self.workload.end(HEALED_S)
+            self.story.tell("everything has ended")
+            await asyncio.sleep(QUIET_S)
+            await EndChecks(self).run()
+            for keeper in keepers:
+                keeper.cancel()
+
+    async def _keep_head(self) -> None:
+        """Start the head again when it has died, as the service manager does."""
+        while True:
+            await asyncio.sleep(0.5)
+            program = self.site.program
+            if program is not None and not program.alive:
+                await asyncio.sleep(self._restart_pause())
+                self.story.tell("the head is started again")
+                self.site.start()
+
+    async def _keep_node(self, node: NodeSite) -> None:
+        """The same for the agent and the supervisor of a node."""
+        while True:
+            await asyncio.sleep(0.5)
+            if node.off:
+                continue
+            if not node.supervisor.alive:
+                await asyncio.sleep(self._restart_pause() * 0.2)
+                if not node.off and not node.supervisor.alive:
+                    self.story.tell(f"{node.name}: the spawner is started again")
+                    node.supervisor.start()
+            if node.program is not None and not node.program.alive and not node.off:
+                await asyncio.sleep(self._restart_pause() * 0.5)
+                if not node.off and not node.program.alive:
+                    self.story.tell(f"{node.name}: the agent is started again")
+                    node.start_agent()
+
+    def _restart_pause(self) -> float:
+        if self.rng.random() < 0.15:
+            return self.rng.random() * 120.0
+        return self.rng.random() * 5.0
+
+
+def simulate(
+    seed: int,
+    *,
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+    trace: bool = False,
+) -> Outcome:
+    """Run one seed; never raises for what it finds."""
+    folder = Path(tempfile.mkdtemp(prefix="sim", dir=_scratch()))
+    was_enabled = gc.isenabled()
+    gc.disable()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    sim = Simulation(seed, folder, trace=trace)
+    root.handlers = [Errors(sim.errors)]
+    root.setLevel(logging.ERROR)
+    problem = ""
+    kinds: list[str] = []
+    loop = sim.loop
+    try:
+        kinds = sim.chosen(only, without)
+        sim.story.tell(f"seed {seed}: {len(sim.nodes)} nodes, faults: {kinds}")
+        loop.after_step = _watched(sim)
+        loop.run_until_complete(sim.live(kinds))
+    except (ViolationError, DeadlockError) as error:
+        problem = str(error) or repr(error)
+    except BaseExceptionGroup as group:
+        problem = _first(group)
+    finally:
+        if problem:
+            sim.story.tell(f"BROKEN {problem}")
+        outcome = Outcome(
+            seed=seed,
+            problem=problem,
+            kinds=tuple(kinds),
+            hours=loop.time() / 3600,
+            steps=loop.steps,
+            hash=sim.story.hash,
+            faults=dict(sim.story.faults),
+            lines=sim.story.lines,
+            calls=sim.clients.calls,
+            starts=sum(len(node.host.all) for node in sim.nodes),
+        )
+        del sim
+        loop.bury()
+        root.handlers, root.level = handlers, level
+        shutil.rmtree(folder, ignore_errors=True)
+        if was_enabled:
+            gc.enable()
+    return outcome
+
+
+def _scratch() -> str | None:
+    shared = Path("/dev/shm")  # noqa: S108  memory, where there is some
+    return str(shared) if shared.is_dir() else None
+
+
+def _watched(sim: Simulation) -> Any:
+    def step() -> None:
+        sim.checks.step()
+        if sim.loop.steps > MOST_STEPS:
+            raise ViolationError("I8: the run does not come to its end")
+
+    return step
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, (ViolationError, DeadlockError)):
+        return str(error)
+    import traceback  # noqa: PLC0415
+
+    lines = traceback.format_exception(error)
+    return "harness: " + "".join(lines[-4:])

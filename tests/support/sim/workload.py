@@ -1,0 +1,385 @@
+"""What users and administrators ask for during a run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.common.errors import HpcError
+from hpcsched.core.job.spec import JobSpec
+from hpcsched.core.job.states import JobState, NodeLoss, UnitType
+from hpcsched.core.task.spec import TaskSpec
+from hpcsched.core.task.states import TaskType
+from hpcsched.runtime.front import Edit, NewJob, Stop
+from tests.support.sim.clients import Unanswered
+from tests.support.head_bench import ANN, ROOT
+
+if TYPE_CHECKING:
+    from tests.support.sim.simulation import Simulation
+
+#: Refusals that say the job is in a state in which it cannot be done.
+SPANS = ("short", "short", "medium", "long")
+TRAITS = ("flaky", "deaf", "slow", "daemons", "broken", "sick")
+
+
+class Workload:
+    """Submits jobs and meddles with them.
+
+    Attributes:
+        acked: What the head has confirmed: kind, and what it was about.
+        names: Of every job that was asked for, acknowledged or not.
+        numbers: Name of a job to the numbers that its submission was answered with.
+    """
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+        self._rng = sim.rng
+        self.acked: list[tuple[str, int]] = []
+        self.names: list[str] = []
+        self.refused: set[str] = set()
+        self.numbers: dict[str, int] = {}
+        self.forgotten: set[int] = set()
+        self.meddled: set[int] = set()
+        self.traits = [one for one in TRAITS if self._rng.random() < 0.4]
+        self.kinds = [
+            kind
+            for kind in (
+                self._sweep,
+                self._plain,
+                self._prepared,
+                self._wide,
+                self._spanning,
+                self._chain,
+                self._limited,
+                self._endless,
+                self._service,
+            )
+            if self._rng.random() < 0.6
+        ] or [self._sweep]
+        self.actions = [
+            action
+            for action in (
+                self._cancel,
+                self._force,
+                self._requeue,
+                self._finish,
+                self._cancel_task,
+                self._requeue_task,
+                self._hold,
+                self._wait,
+                self._offline,
+                self._add_tasks,
+                self._modify,
+                self._forget,
+                self._look,
+            )
+            if self._rng.random() < 0.6
+        ]
+        self._count = 0
+
+    async def run(self, seconds: float) -> None:
+        """Act for so long."""
+        sim = self._sim
+        end = sim.loop.time() + seconds
+        jobs = self._rng.randint(4, 24)
+        pause = seconds / jobs
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(jobs):
+                tasks.create_task(self._job())
+                if self.actions and self._rng.random() < 0.9:
+                    tasks.create_task(self._meddle())
+                await asyncio.sleep(self._rng.random() * 2 * pause)
+                if sim.loop.time() > end:
+                    return
+
+    def _name(self, kind: str) -> str:
+        self._count += 1
+        return f"{kind}-{self._count}"
+
+    async def _job(self) -> None:
+        new = self._rng.choice(self.kinds)()
+        name = new.spec.name
+        self.names.append(name)
+        request = self._sim.clients.request(f"submit {name}")
+        two_steps = self._rng.random() < 0.2
+
+        async def submit(head: Any) -> int:
+            if not two_steps:
+                (job_id,) = await head.submit_jobs(
+                    ANN, [new], request, validate_only=False
+                )
+                return int(job_id)
+            view = await head.create_job(ANN, new, request, validate_only=False)
+            return int(view.job_id)
+
+        try:
+            job_id = await self._sim.clients.call(f"submit {name}", submit)
+        except Unanswered:
+            return
+        except HpcError:
+            self.refused.add(name)
+            return
+        self.numbers[name] = job_id
+        self._sim.story.tell(f"client: {name} is job {job_id}")
+        if two_steps:
+            second = self._sim.clients.request(f"submit draft {name}")
+            await self._try(
+                f"submit draft {job_id}",
+                lambda head: head.submit_job(ANN, job_id, second),
+            )
+
+    # Jobs
+
+    def _words(self, *more: str) -> str:
+        chosen = [one for one in self.traits if self._rng.random() < 0.5]
+        return ",".join([*more, *chosen])
+
+    def _task(self, *words: str, **fields: Any) -> TaskSpec:
+        span = self._rng.choice(SPANS)
+        text = self._words(span, *words)
+        rerun = self._rng.random() < 0.8
+        return TaskSpec(
+            **{"arguments": ("live", text), "is_rerunnable": rerun, **fields}
+        )
+
+    def _spec(self, kind: str, **fields: Any) -> JobSpec:
+        rng = self._rng
+        more: dict[str, Any] = {}
+        if rng.random() < 0.2:
+            more["priority"] = rng.choice((0, 1000, 3000, 4000))
+        if rng.random() < 0.2:
+            more["retry_limit"] = rng.randint(1, 3)
+        if rng.random() < 0.15:
+            more["fail_on_task_failure"] = True
+        if rng.random() < 0.15:
+            more["can_preempt"] = True
+        if rng.random() < 0.1:
+            more["is_exclusive"] = True
+        if rng.random() < 0.2:
+            more["node_loss"] = rng.choice((NodeLoss.FENCE, NodeLoss.HOLD))
+        if rng.random() < 0.3:
+            more["max_cores"] = rng.randint(1, 6)
+        return JobSpec(**{"name": self._name(kind), **more, **fields})
+
+    def _sweep(self) -> NewJob:
+        end = self._rng.randint(1, 25)
+        sweep = self._task(type=TaskType.PARAMETRIC_SWEEP, end=end)
+        return NewJob(spec=self._spec("sweep"), tasks=(sweep,))
+
+    def _plain(self) -> NewJob:
+        tasks = tuple(self._task() for _ in range(self._rng.randint(1, 4)))
+        return NewJob(spec=self._spec("plain"), tasks=tasks)
+
+    def _prepared(self) -> NewJob:
+        tasks = [self._task() for _ in range(self._rng.randint(1, 3))]
+        if self._rng.random() < 0.7:
+            tasks.append(self._quick(TaskType.NODE_PREP))
+        if self._rng.random() < 0.7:
+            tasks.append(self._quick(TaskType.NODE_RELEASE))
+        return NewJob(spec=self._spec("prepared"), tasks=tuple(tasks))
+
+    def _quick(self, kind: TaskType) -> TaskSpec:
+        words = self._words("short")
+        return TaskSpec(type=kind, arguments=("live", words))
+
+    def _wide(self) -> NewJob:
+        cores = self._rng.randint(2, 3)
+        tasks = [self._task(min_cores=cores, max_cores=cores) for _ in range(2)]
+        spec = self._spec("wide")
+        return NewJob(spec=spec, tasks=tuple(tasks))
+
+    def _spanning(self) -> NewJob:
+        task = self._task(min_nodes=2, max_nodes=2)
+        spec = self._spec("spanning", unit_type=UnitType.NODE, max_cores=None)
+        return NewJob(spec=spec, tasks=(task,))
+
+    def _chain(self) -> NewJob:
+        first = self._task(name="a")
+        second = self._task(name="b", depends_on=("a",))
+        third = self._task(name="c", depends_on=("b",))
+        return NewJob(spec=self._spec("chain"), tasks=(first, second, third))
+
+    def _limited(self) -> NewJob:
+        task = self._task(runtime=float(self._rng.randint(1, 40)))
+        spec = self._spec("limited", runtime=float(self._rng.randint(5, 90)))
+        return NewJob(spec=spec, tasks=(task, self._task()))
+
+    def _endless(self) -> NewJob:
+        task = TaskSpec(
+            arguments=("live", self._words("forever")),
+            runtime=float(self._rng.randint(30, 120)),
+        )
+        return NewJob(spec=self._spec("endless"), tasks=(task,))
+
+    def _service(self) -> NewJob:
+        task = TaskSpec(
+            type=TaskType.SERVICE, arguments=("live", self._words("medium"))
+        )
+        limit = float(self._rng.randint(20, 90))
+        return NewJob(spec=self._spec("service", runtime=limit), tasks=(task,))
+
+    # Meddling
+
+    async def _meddle(self) -> None:
+        await asyncio.sleep(self._rng.random() * 60)
+        action = self._rng.choice(self.actions)
+        if not self.numbers:
+            return
+        name = self._rng.choice(list(self.numbers))
+        await action(self.numbers[name])
+
+    async def _try(self, what: str, operation: Any) -> bool:
+        """Make a call; return whether it was done."""
+        try:
+            await self._sim.clients.call(what, operation)
+        except (HpcError, Unanswered):
+            return False
+        return True
+
+    def _request(self, what: str) -> Any:
+        self._count += 1
+        return self._sim.clients.request(f"{what} {self._count}")
+
+    async def _cancel(self, job_id: int) -> None:
+        request = self._request("cancel")
+        stop = Stop(message="enough")
+        if await self._try(
+            f"cancel {job_id}",
+            lambda head: head.cancel_jobs(ANN, [job_id], stop, request),
+        ):
+            self.acked.append(("cancel", job_id))
+            self._sim.checks.canceled(job_id)
+
+    async def _force(self, job_id: int) -> None:
+        request = self._request("force")
+        stop = Stop(force=True)
+        if await self._try(
+            f"cancel {job_id} by force",
+            lambda head: head.cancel_jobs(ANN, [job_id], stop, request),
+        ):
+            self.acked.append(("cancel", job_id))
+            self._sim.checks.canceled(job_id)
+
+    async def _requeue(self, job_id: int) -> None:
+        request = self._request("requeue")
+        self.meddled.add(job_id)
+        await self._try(
+            f"requeue {job_id}", lambda head: head.requeue_jobs(ANN, [job_id], request)
+        )
+
+    async def _finish(self, job_id: int) -> None:
+        request = self._request("finish")
+        stop = Stop(graceful=self._rng.random() < 0.5)
+        await self._try(
+            f"finish {job_id}",
+            lambda head: head.finish_jobs(ANN, [job_id], stop, request),
+        )
+
+    async def _cancel_task(self, job_id: int) -> None:
+        request = self._request("cancel task")
+        stop = Stop(force=self._rng.random() < 0.3)
+        await self._try(
+            f"cancel task {job_id}.1",
+            lambda head: head.cancel_tasks(ANN, job_id, [(1, 0)], stop, request),
+        )
+
+    async def _requeue_task(self, job_id: int) -> None:
+        request = self._request("requeue task")
+        self.meddled.add(job_id)
+        await self._try(
+            f"requeue task {job_id}.1",
+            lambda head: head.requeue_tasks(ANN, job_id, [(1, 0)], request),
+        )
+
+    async def _hold(self, job_id: int) -> None:
+        hold, release = self._request("hold"), self._request("release")
+        await self._try(
+            f"hold {job_id}", lambda head: head.hold_jobs(ANN, [job_id], None, hold)
+        )
+        await asyncio.sleep(self._rng.random() * 30)
+        await self._try(
+            f"release {job_id}",
+            lambda head: head.release_jobs(ANN, [job_id], release),
+        )
+
+    async def _wait(self, job_id: int) -> None:
+        try:
+            view = await self._sim.clients.once(
+                lambda head: head.wait_job(ANN, job_id, 15.0)
+            )
+        except (HpcError, Unanswered):
+            return
+        self._sim.story.tell(f"client: waited for {job_id}: {view.state.label}")
+
+    async def _offline(self, job_id: int) -> None:
+        name = self._rng.choice(self._sim.nodes).name
+        request = self._request("offline")
+        drain = self._rng.random() < 0.5
+        await self._try(
+            f"offline {name}",
+            lambda head: head.offline_nodes(
+                ROOT, [name], request, drain=drain, reason="test"
+            ),
+        )
+        await asyncio.sleep(self._rng.random() * 60)
+        await self.online(name)
+
+    async def online(self, name: str) -> None:
+        request = self._request("online")
+        await self._try(
+            f"online {name}", lambda head: head.online_nodes(ROOT, [name], request)
+        )
+
+    async def _add_tasks(self, job_id: int) -> None:
+        request = self._request("add")
+        tasks = [self._task() for _ in range(2)]
+        await self._try(
+            f"add tasks to {job_id}",
+            lambda head: head.add_tasks(ANN, job_id, tasks, request, submit=True),
+        )
+
+    async def _modify(self, job_id: int) -> None:
+        request = self._request("modify")
+        edit = Edit(changes={"priority": self._rng.choice((500, 2000, 3500))})
+        await self._try(
+            f"modify {job_id}",
+            lambda head: head.modify_job(ANN, job_id, edit, request),
+        )
+
+    async def _forget(self, job_id: int) -> None:
+        request = self._request("forget")
+        self.forgotten.add(job_id)  # perhaps: the answer may never come
+        await self._try(
+            f"forget {job_id}", lambda head: head.forget_jobs(ANN, [job_id], request)
+        )
+
+    async def _look(self, job_id: int) -> None:
+        async def look(head: Any) -> Any:
+            await head.get_job(ANN, job_id, full=True)
+            return await head.explain(ANN, job_id, None)
+
+        await self._try(f"look at {job_id}", look)
+
+    # The end
+
+    async def end(self, seconds: float) -> None:
+        """Ask everything that does not end by itself to end; wait until all has."""
+        for job_id in self._active():
+            if self._sim.site.state.jobs[job_id].row.state == JobState.CONFIGURING:
+                await self._cancel(job_id)
+        deadline = self._sim.loop.time() + seconds
+        stopped = False
+        while left := self._active():
+            if self._sim.loop.time() > deadline:
+                await self._sim.checks.stuck(left)
+                return
+            if not stopped and self._sim.loop.time() > deadline - seconds / 2:
+                stopped = True
+                for job_id in left:
+                    await self._cancel(job_id)
+            await asyncio.sleep(2.0)
+
+    def _active(self) -> list[int]:
+        """Return the jobs that have not ended, as the head's disk has them."""
+        jobs = self._sim.site.state.jobs
+        return [job_id for job_id, job in jobs.items() if job.row.active]
