@@ -17,6 +17,7 @@ from node_agent.config import AgentConfig
 from node_agent.link.dialing import HeadsConfig
 from node_agent.link.heads import Heads
 from node_agent.probes.machine import Machine as MachineFacts
+from tests.support.seeded_ids import SeededIds
 from tests.support.sim.clocks import Machine, SimClock
 from tests.support.sim.disk import NodeDisk
 from tests.support.sim.host import Host
@@ -24,7 +25,6 @@ from tests.support.sim.loop import PROGRAM, Program, SimLoop
 from tests.support.sim.network import SimDialer
 from tests.support.sim.stores import SimStore, StoreFaults
 from tests.support.sim.supervisor import Supervisor
-from tests.support.seeded_ids import SeededIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

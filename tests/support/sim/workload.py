@@ -11,8 +11,8 @@ from hpcsched.core.job.states import JobState, NodeLoss, UnitType
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskType
 from hpcsched.runtime.front import Edit, NewJob, Stop
-from tests.support.sim.clients import Unanswered
 from tests.support.head_bench import ANN, ROOT
+from tests.support.sim.clients import Unanswered
 
 if TYPE_CHECKING:
     from tests.support.sim.simulation import Simulation
