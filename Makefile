@@ -57,6 +57,7 @@ walks: dev  ## long random lives of jobs; make walks LIVES=1000 FIRST=5000
 crash-long: dev  ## daemons killed under load; make crash-long ROUNDS=500 SEED=9 SECONDS=7200
 	$(BIN)/python -m tests.support.crash --rounds $(ROUNDS) --seed $(SEED) --seconds $(SECONDS)
 	$(BIN)/python -m tests.support.crash.syscalls --seconds $(SECONDS)
+
 sim: SECONDS = 60
 sim: dev  ## simulated clusters under faults; make sim SEED=17 ARGS=--trace
 	$(BIN)/python -m tests.support.sim \
@@ -67,6 +68,11 @@ sim-long: SECONDS = 7200
 sim-long: dev  ## the same for hours; make sim-long SECONDS=36000
 	$(BIN)/python -m tests.support.sim --first $(FIRST) --seeds $(SEEDS) \
 		--seconds $(SECONDS) $(ARGS)
+
+.PHONY: fuzz
+fuzz: SECONDS = 60
+fuzz: dev  ## wild input, SECONDS per target; make fuzz SECONDS=600 ARGS='-k agent'
+	HPCSCHED_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/fuzz $(ARGS)
 
 check: dev  ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

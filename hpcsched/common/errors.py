@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.common.reason import Reason as Reason  # noqa: PLC0414  users find it here
 from hpcsched.common.reasons_asking import ASKING
 from hpcsched.common.reasons_editing import EDITING
+from hpcsched.common.reasons_limits import LIMITS
 from hpcsched.common.reasons_pools import POOL_REASONS
 from hpcsched.common.reasons_store import STORE_REASONS
 from hpcsched.common.reasons_templates import TEMPLATES
@@ -285,6 +286,7 @@ REASONS: Final[Mapping[str, Reason]] = {
     ),
     "PARAMETER_INVALID": Reason(_INVALID, -2147220987, "{name}: {problem}"),
     # Limits and weather
+    **LIMITS,
     "QUEUE_FULL": Reason(
         "RESOURCE_EXHAUSTED", -2147220897, "the server is busy: {what}", "try again"
     ),

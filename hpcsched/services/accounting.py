@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from hpcsched.services.convert_accounting import (
     usage_message,
 )
 from hpcsched.services.convert_time import seconds_since_epoch
-from hpcsched.services.cursors import Pages
+from hpcsched.services.cursors import Pages, whole_number
 from hpcsched.services.fitting import fitting
 from hpcsched.services.gate import caller
 from hpcsched.services.requests import not_negative, page_size
@@ -160,9 +161,13 @@ def _place(pages: Pages, token: str) -> tuple[float, int] | None:
         return None
     time, _, history_id = position.partition(",")
     try:
-        return float(time), int(history_id)
+        moment = float(time)
     except ValueError:
-        raise HpcError("PAGE_TOKEN_INVALID", field="page_token") from None
+        moment = math.nan
+    number = whole_number(history_id)
+    if number is None or not math.isfinite(moment):
+        raise HpcError("PAGE_TOKEN_INVALID", field="page_token")
+    return moment, number
 
 
 def _day(text: str, field: str) -> int | None:

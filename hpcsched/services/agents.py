@@ -17,14 +17,20 @@ from hpcsched.services.convert_report import agent_value, hello_value
 from hpcsched.services.gate import node_of_token
 from hpcsched.services.interrupting import after, interruptible, too_slow
 from hpcsched.services.limits import (
+    ABORT_DEADLINE_S,
     HELLO_DEADLINE_S,
+    MAX_HELLO_BYTES,
     MAX_LIVE_ATTEMPTS,
     WRITE_DEADLINE_S,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hpcsched.common.clock import Clock
     from hpcsched.runtime.frames import AgentFront, AgentSession, Hello
+
+    Read = Callable[[], Awaitable[Any]]
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +67,12 @@ class Link:
             self.refusal = HpcError.from_wire(reason, message, {})
         self._wake.set()
 
+    def hang_up(self) -> None:
+        """Nobody listens any more: nothing that is queued is sent."""
+        self._frames.clear()
+        self.closed = True
+        self._wake.set()
+
     async def next(self) -> HeadFrame | None:
         """Return the next frame, or None when the stream is to end."""
         while not self._frames:
@@ -79,22 +91,28 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
         self._clock = clock
 
     async def Connect(  # type: ignore[override]
-        self, request_iterator: Any, context: Any
+        self, request_iterator: Read, context: Any
     ) -> None:
-        """Serve one stream until either side ends it."""
+        """Serve one stream until either side ends it.
+
+        Args:
+            request_iterator: Returns the next message, None at the end (services.gate).
+            context: Of the call.
+        """
         link = Link()
-        hello = await self._hello_in_time(context)
+        read = request_iterator
+        hello = await self._hello_in_time(read)
         if hello is None:
             return
         session = await self._front.connect(hello, link, token_node=node_of_token())
         try:
-            await self._serve(context, link, session)
+            await self._serve(read, context, link, session)
         finally:
             session.closed()
         if link.refusal is not None:
             raise link.refusal
 
-    async def _hello_in_time(self, context: Any) -> Hello | None:
+    async def _hello_in_time(self, read: Read) -> Hello | None:
         """Return the Hello; an agent that does not say it is let go."""
         problem = f"none came within {HELLO_DEADLINE_S:g} s"
         late = HpcError("INVALID_FIELD", field="hello", problem=problem)
@@ -102,15 +120,19 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
             interruptible() as interrupt,
             after(self._clock, HELLO_DEADLINE_S, interrupt, late),
         ):
-            return await self._hello(context)
+            return await self._hello(read)
 
-    async def _hello(self, context: Any) -> Hello | None:
+    async def _hello(self, read: Read) -> Hello | None:
         parts = []
-        live = 0
+        live = size = 0
         while True:
-            message = await context.read()
-            if message is aio.EOF:
+            message = await read()
+            if message is None:
                 return None
+            size += message.ByteSize()
+            if size > MAX_HELLO_BYTES:
+                limit = f"at most {MAX_HELLO_BYTES} bytes"
+                raise HpcError("OUT_OF_RANGE", field="hello", value=size, limit=limit)
             if not message.HasField("hello"):
                 raise HpcError(
                     "INVALID_FIELD", field="hello", problem="the first frame has none"
@@ -125,23 +147,38 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
             if not message.hello.more:
                 return hello_value(parts)
 
-    async def _serve(self, context: Any, link: Link, session: AgentSession) -> None:
+    async def _serve(
+        self, read: Read, context: Any, link: Link, session: AgentSession
+    ) -> None:
         """Read and write until one of both is over; that ends the other."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._write(context, link))
-                reader = tasks.create_task(self._read(context, session))
-                reader.add_done_callback(lambda _: writer.cancel())
+                reader = tasks.create_task(self._read(read, link, session))
                 writer.add_done_callback(lambda _: reader.cancel())
+                await asyncio.wait([reader])
+                # A write that is broken off takes the call's status with it.
+                link.hang_up()
+                end = self._clock.mono() + ABORT_DEADLINE_S
+                timer = self._clock.call_at(end, writer.cancel)
+                try:
+                    await asyncio.wait([writer])
+                finally:
+                    timer.cancel()
         except* (aio.UsageError, aio.AbortError, aio.BaseError) as errors:
             _log.info("agent stream ended: %s", errors.exceptions[0])
 
-    async def _read(self, context: Any, session: AgentSession) -> None:
-        while True:
-            message = await context.read()
-            if message is aio.EOF:
-                return
-            session.receive(agent_value(message))
+    async def _read(self, read: Read, link: Link, session: AgentSession) -> None:
+        """Hand over what comes; one message that cannot be read is the last.
+
+        Nobody knows what was in it, and an acknowledgement of a later one would speak
+        of it as well: the agent begins again.
+        """
+        try:
+            while (message := await read()) is not None:
+                session.receive(agent_value(message))
+        except HpcError as refusal:
+            link.refusal = refusal
 
     async def _write(self, context: Any, link: Link) -> None:
         """Write what is queued; who takes nothing is refused."""

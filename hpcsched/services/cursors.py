@@ -17,6 +17,7 @@ OLDEST: Final = "0"
 
 _PREFIX: Final = "e-"
 _LARGEST: Final = (1 << 63) - 1
+_MOST_DIGITS: Final = 19
 _LONGEST: Final = 64
 _DIGEST_BYTES: Final = 8
 
@@ -101,9 +102,18 @@ class Pages:
         position = self.decode(token)
         if not position:
             return 0
-        if not (position.isascii() and position.isdigit()):
+        number = whole_number(position)
+        if number is None:
             raise HpcError("PAGE_TOKEN_INVALID", field="page_token")
-        return int(position)
+        return number
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number in a position that came back; None: nobody gave that out."""
+    if len(text) > _MOST_DIGITS or not (text.isascii() and text.isdigit()):
+        return None
+    number = int(text)
+    return number if number <= _LARGEST else None
 
 
 def _position(cursor: str) -> int | None:

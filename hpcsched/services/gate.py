@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 
 from hpcsched.common.errors import HpcError
@@ -110,8 +111,10 @@ class Gate(aio.ServerInterceptor):
         return self._wrap(handler, method, tuple(metadata))
 
     def _wrap(self, handler: Any, method: str, metadata: Any) -> Any:
+        # Requests are read behind the gate: who may not call costs no parsing (P14),
+        # and what cannot be read is refused like everything else.
         kinds = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": None,
             "response_serializer": handler.response_serializer,
         }
         call = _Call(self, handler, method, metadata)
@@ -211,7 +214,8 @@ class Gate(aio.ServerInterceptor):
                 contextlib.suppress(asyncio.InvalidStateError),
             ):
                 await context.abort_with_status(_Status(refusal, echo))
-        except _UnheardError:
+        except (_UnheardError, aio.InternalError):
+            # The second: a message was broken off on its way.
             _log.info("%s: the peer took no status for %s", method, refusal.reason)
             # Leaving like this drops the call, which resets its stream.
             raise asyncio.CancelledError from None
@@ -226,15 +230,17 @@ class _Call:
         self._method = method
         self._metadata = metadata
 
-    async def unary(self, request: Any, context: Any) -> Any:
+    async def unary(self, data: bytes, context: Any) -> Any:
         async def body(_: str) -> Any:
+            request = self._read(data)
             with self._gate.deadline(context):
                 return await self._handler.unary_unary(request, context)
 
         return await self._guard(body, context)
 
-    async def stream(self, request: Any, context: Any) -> None:
+    async def stream(self, data: bytes, context: Any) -> None:
         async def body(secret: str) -> None:
+            request = self._read(data)
             clock, slow = self._gate.clock, too_slow()
             with self._gate.while_valid(secret) as interrupt:
                 answers = self._handler.unary_stream(request, context)
@@ -246,11 +252,28 @@ class _Call:
         await self._guard(body, context)
 
     async def both(self, requests: Any, context: Any) -> None:
+        del requests  # an iterator of grpc.aio knows no end that is not an exception
+
+        async def read() -> Any:
+            data = await context.read()
+            return None if data is aio.EOF else self._read(data)
+
         async def body(secret: str) -> None:
             with self._gate.while_valid(secret):
-                await self._handler.stream_stream(requests, context)
+                await self._handler.stream_stream(read, context)
 
         await self._guard(body, context)
+
+    def _read(self, data: bytes) -> Any:
+        """Return a message of the caller's.
+
+        Raises:
+            HpcError: MALFORMED_REQUEST.
+        """
+        try:
+            return self._handler.request_deserializer(data)
+        except DecodeError as error:
+            raise HpcError("MALFORMED_REQUEST", problem=error) from None
 
     async def _guard(self, body: Callable[[str], Awaitable[Any]], context: Any) -> Any:
         name = call_name(self._metadata)

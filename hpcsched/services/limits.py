@@ -23,8 +23,8 @@ MAX_JOBS_PER_MESSAGE: Final = 500
 #: Bytes in one message of an output stream.
 MAX_OUTPUT_BYTES: Final = 64 * 1024
 
-#: A frame of the agent stream, bytes.
-MAX_FRAME_BYTES: Final = 1024 * 1024
+#: All Hello frames of one agent, bytes; a million attempts are some 25 MB.
+MAX_HELLO_BYTES: Final = 64 * 1024 * 1024
 #: Attempts that one node may tell of in its Hello frames.
 MAX_LIVE_ATTEMPTS: Final = 1_000_000
 

@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
+from hpcsched.api.v1 import (
+    accounting_service_pb2,
+    accounting_service_pb2_grpc,
+    node_service_pb2,
+)
 from hpcsched.api.v1 import job_service_pb2 as pb
-from hpcsched.api.v1 import node_service_pb2
+from hpcsched.services.cursors import Pages
 from hpcsched.services.limits import MAX_PAGE_BYTES
 from tests.support.fake_front import FakeFront
 from tests.support.served import refusal
@@ -127,3 +132,24 @@ async def test_pages_of_nodes_join_to_the_whole_list(
     assert [node.name for node in first.nodes] == ["n1", "n2", "n3"]
     assert [node.name for node in rest.nodes] == ["n4", "n5"]
     assert rest.next_page_token == ""
+
+
+@pytest.mark.parametrize(
+    "position", ["9" * 20, "9" * 5000, str(1 << 63), "-1", "1.5", "\N{SUPERSCRIPT TWO}"]
+)
+async def test_a_position_that_no_store_takes_is_refused_in_every_list(
+    jobs: Any, served: Any, position: str
+) -> None:
+    accounts = served.stub(accounting_service_pb2_grpc.AccountingServiceStub)
+    listed = pb.ListJobsRequest()
+    listed.page_token = Pages(listed).encode(position)
+    history = accounting_service_pb2.ListJobHistoryRequest()
+    history.page_token = Pages(history).encode(f"1.5,{position}")
+    nodes = accounting_service_pb2.ListNodeHistoryRequest()
+    nodes.page_token = Pages(nodes).encode(position)
+    for call in (
+        jobs.ListJobs(listed),
+        accounts.ListJobHistory(history),
+        accounts.ListNodeHistory(nodes),
+    ):
+        assert (await refusal(call)).reason == "PAGE_TOKEN_INVALID"

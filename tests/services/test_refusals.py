@@ -152,11 +152,20 @@ async def test_the_name_of_a_call_is_echoed(
 async def test_a_request_that_is_no_message_of_its_kind_is_refused(served: Any) -> None:
     call = served.channel.unary_unary("/hpcsched.api.v1.JobService/GetJob")
 
-    error = await rpc_error(
+    error = await refusal(
         call(b"\xff\xff\xff", metadata=call_metadata(token=USER), timeout=5)
     )
 
-    assert error.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+    assert error.reason == "MALFORMED_REQUEST"
+    assert "GetJobRequest" in error.facts["problem"]
+
+
+async def test_who_may_not_call_is_told_so_before_anything_is_read(served: Any) -> None:
+    call = served.channel.unary_unary("/hpcsched.api.v1.JobService/GetJob")
+
+    error = await refusal(call(b"\xff\xff\xff", timeout=5))
+
+    assert error.reason == "UNAUTHENTICATED"
 
 
 async def given_up(**_: object) -> None:

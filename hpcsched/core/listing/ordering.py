@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SORT_LIMIT: Final = 8
 """Keys of one list."""
 
+LARGEST: Final = (1 << 63) - 1
+"""A position comes back from outside: numbers above fit in no store."""
+
 Position = tuple[Value | None, ...]
 """The values of the sort keys, and of the ids that make the order total."""
 
@@ -78,12 +81,31 @@ def decode_position(text: str, keys: Sequence[SortKey], ids: int) -> Position:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):
         found = None
-    kinds = [key.property.kind is Kind.TEXT for key in keys] + [False] * ids
-    good = isinstance(found, list) and len(found) == len(kinds)
-    if not good or not all(
-        (value is None and place < len(keys))
-        or isinstance(value, str if is_text else int | float)
-        for place, (value, is_text) in enumerate(zip(found, kinds, strict=True))
+    count = len(keys)
+    good = isinstance(found, list) and len(found) == count + ids
+    if not (
+        good
+        and all(map(_fits, keys, found))
+        and all(isinstance(one, int) and _is_stored(one) for one in found[count:])
     ):
         raise HpcError("PAGE_TOKEN_INVALID", field="page_token")
     return tuple(found)
+
+
+def _fits(key: SortKey, value: object) -> bool:
+    """May a property have this value, or none?"""
+    if isinstance(value, str):
+        return key.property.kind is Kind.TEXT and _is_text(value)
+    if isinstance(value, int | float):
+        return key.property.kind is not Kind.TEXT and _is_stored(value)
+    return value is None
+
+
+def _is_stored(number: float) -> bool:
+    """Does a store take a number? That leaves out NaN, too."""
+    return -LARGEST <= number <= LARGEST
+
+
+def _is_text(text: str) -> bool:
+    """Is it Unicode? JSON can name halves of characters, which no store takes."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)
