@@ -48,10 +48,10 @@ class Cluster:
         self.pids = {
             name.rpartition(".")[2]: entry["pid"] for name, entry in started.items()
         }
-        # The supervisor's parent reaps, its only child of the first day spawns.
-        for spawner in children(self.pids["supervisor"])[:1]:
-            self.pids["reaper"] = self.pids["supervisor"]
-            self.pids["supervisor"] = spawner
+        # The unit's own process, below it the reaper, below that the spawner.
+        for reaper in children(self.pids["supervisor"])[:1]:
+            for spawner in children(reaper)[:1]:
+                self.pids.update(supervisor=spawner, reaper=reaper)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from grpc import aio
 
 from bench.simulated import say
 from hpcsched.api.v1 import watch_service_pb2 as pb
 from hpcsched.api.v1 import watch_service_pb2_grpc
 from hpcsched.rpc.addresses import parse_address
-from hpcsched.rpc.channel import client_channel
 from hpcsched.rpc.metadata import call_metadata
+from hpcsched.rpc.options import client_options
 
+OPTIONS = [*client_options(), ("grpc.use_local_subchannel_pool", 1)]
+"""Channels to one address share a connection otherwise, and its limit of streams."""
 PER_CONNECTION = 100
 
 
@@ -57,7 +60,8 @@ async def main(args: argparse.Namespace) -> None:
     address = parse_address(args.address, 0)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for first in range(0, args.count, PER_CONNECTION):
-            channel = await stack.enter_async_context(client_channel(address, None))
+            opened = aio.insecure_channel(str(address), options=OPTIONS)
+            channel = await stack.enter_async_context(opened)
             stub = watch_service_pb2_grpc.WatchServiceStub(channel)
             for number in range(first, min(first + PER_CONNECTION, args.count)):
                 stuck = number < args.stuck

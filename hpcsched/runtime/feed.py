@@ -26,6 +26,10 @@ TAIL: Final = 20_000
 TAIL_WEIGHT: Final = 200_000
 """Changes and ranges of elements kept in memory: one event may speak of many."""
 PAGE: Final = 512
+FEW: Final = 16
+"""Subscribers that are told of each event at once."""
+WAVE_S: Final = 0.001
+"""Between two waves for each further subscriber: one costs some 0.2 ms of the head."""
 ANY: Final = 0
 
 
@@ -35,6 +39,7 @@ class Feed:
     Attributes:
         last: Number of the newest event.
         floor: Number of the newest event that was purged.
+        subscribers: Watches that are open.
     """
 
     def __init__(self, store: Store, clock: Clock, last: int, floor: int) -> None:
@@ -45,6 +50,9 @@ class Feed:
         self._start = 0
         self._weight = 0
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
+        self._wave: asyncio.Future[None] | None = None
+        self._last_wave = 0.0
+        self.subscribers = 0
         self.last = last
         self.floor = floor
 
@@ -149,6 +157,23 @@ class Feed:
                 if not waiting:
                     del self._waiting[job_id]
         return self._has(after, job_id)
+
+    async def wave(self) -> None:
+        """Return when a subscriber that has just been told may be told of more."""
+        many = self.subscribers - FEW
+        if many <= 0:
+            return
+        if self._wave is None:
+            now, wave = self._clock.mono(), asyncio.get_running_loop().create_future()
+            due = max(now, self._last_wave + many * WAVE_S)
+            self._wave = wave
+            self._clock.call_at(due, lambda: self._roll(wave))
+        await asyncio.shield(self._wave)
+
+    def _roll(self, wave: asyncio.Future[None]) -> None:
+        self._wave = None
+        self._last_wave = self._clock.mono()
+        _resolve(wave)
 
     def _has(self, after: int, job_id: int) -> bool:
         if self.last <= after or job_id == ANY:

@@ -17,18 +17,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.commands import SyncNode, Tick
+from hpcsched.core.job.commands import Tick
 from hpcsched.core.job.decide import decide
-from hpcsched.core.job.effects import effects_of_turn, effects_on_node, held_cores
-from hpcsched.core.job.states import JobType
 from hpcsched.core.job.ticking import next_tick
-from hpcsched.core.orders import EndJob, StartTasks
 from hpcsched.runtime.accounting import ended_tasks
-from hpcsched.runtime.demand import demand_of, holder_of, process_of
+from hpcsched.runtime.acting import orders_after, tell
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.mail import Mail
 from hpcsched.runtime.turns import request_row, turns_delta, turns_views
 from hpcsched.store.base import Delta
+from hpcsched.store.errors import DuplicateRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from hpcsched.common.clock import Timer
     from hpcsched.core.job.decide import Decision
     from hpcsched.core.job.model import Job
-    from hpcsched.core.orders import Order
     from hpcsched.runtime.world import World
 
 log = logging.getLogger(__name__)
@@ -99,6 +96,19 @@ class JobActor:
             return
         self._mail.append(mail)
         self._wake()
+
+    def decide_now(self, mail: Mail) -> bool:
+        """Take mail, and decide it at once if nothing else is to be done before it.
+
+        Returns:
+            Whether it was decided and not refused, so that only its commit is awaited.
+        """
+        if not self.idle or self.job is None:
+            self.post(mail)
+            return False
+        self._mail.append(mail)
+        self._turn()
+        return self.committing and self._batch[-1][2] is None
 
     def loaded(self, job: Job | None) -> None:
         """The store has answered: the job as it is there, or None for no such job."""
@@ -234,7 +244,7 @@ class JobActor:
         assert job is not None  # noqa: S101  it was there when the turn began
         try:
             for decision, mail in decided:
-                for node_id, order in self._orders(job, decision, mail):
+                for node_id, order in orders_after(world, job, decision, mail):
                     world.nodes.send(node_id, order)
         except Exception:
             # The orders follow from the state: the node gets them when it is back.
@@ -243,42 +253,9 @@ class JobActor:
         world.jobs.note_state(self)
         world.mailer.note(job, decided)
 
-    def _orders(
-        self, job: Job, decision: Decision, mail: Mail
-    ) -> list[tuple[int, Order]]:
-        world = self._world
-        if not isinstance(mail.command, SyncNode):
-            return effects_of_turn(decision.turn, world.scene)
-        node_id = mail.command.node_id
-        own = effects_on_node(job, node_id, world.settings, world.scene)
-        if world.settings.restore_mode:
-            own = [order for order in own if not isinstance(order, StartTasks)]
-        also = effects_of_turn(decision.turn, world.scene)
-        return [(node_id, order) for order in own] + [
-            (other, order)
-            for other, order in also
-            if other != node_id or isinstance(order, EndJob)
-        ]
-
     def _tell(self, *, wanting: bool) -> None:
-        """Tell nodes and scheduler what the job holds, and what it wants."""
-        job, world = self.job, self._world
-        if job is None:
-            return
-        if wanting:
-            world.submissions.note(job)
-        batch = job.spec.job_type is not JobType.ADMIN
-        world.tally.note(job)
-        world.families.note(job)
-        world.nodes.note_uses(self.job_id, frozenset(job.uses), evictable=batch)
-        world.scheduler.update(
-            self.job_id,
-            demand_of(job, world.settings, world.scheduler.units) if wanting else None,
-            held_cores(job),
-            exclusive=job.spec.is_exclusive,
-            holder=holder_of(job, world.settings, world.scheduler.units),
-            process=process_of(job),
-        )
+        if self.job is not None:
+            tell(self._world, self.job, wanting=wanting)
 
     # What time brings
 
@@ -372,6 +349,13 @@ class JobActor:
         """
         batch, self._batch = self._batch, []
         decided, self._decided = self._decided, []
+        if isinstance(error, DuplicateRequestError):
+            # Who repeats a call reads its answer from the store; all else is as before.
+            self._reload([m for m, _, _ in batch if m.ledger is None], 0.0)
+            for mail, _, _ in batch:
+                if mail.ledger is not None:
+                    mail.answer(None, error)
+            return
         changed = {id(mail) for _, mail in decided}
         again = [mail for mail, _, _ in batch if id(mail) not in changed]
         self._reload(again, LOST_PAUSE_S)

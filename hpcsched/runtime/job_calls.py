@@ -8,6 +8,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import check_stop
 from hpcsched.runtime.creation import JobCreation
+from hpcsched.runtime.in_turn import InTurn, counted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -189,7 +190,7 @@ class JobCalls(JobCreation):
             try:
                 await self._ledgers.once(caller, request, act, part=done)
             except HpcError as refusal:
-                raise _counted(refusal, done) from None
+                raise counted(refusal, done) from None
 
     # How it is done
 
@@ -206,7 +207,7 @@ class JobCalls(JobCreation):
         async def act(ledger: Ledger | None) -> Any:
             return await self._world.jobs.ask(job_id, command, ledger)
 
-        return await self._ledgers.once(caller, request, act)
+        return await self._ledgers.once(caller, request, act, likely_new=True)
 
     async def _each(
         self,
@@ -218,21 +219,28 @@ class JobCalls(JobCreation):
         then: Callable[[int], Awaitable[None]] | None = None,
     ) -> Sequence[JobView]:
         """Do it to one after the other; those before a refusal stay done (4.3)."""
+        ids = _some(job_ids)
+        turn = InTurn(self._world, self._ledgers, caller, request, command)
+        if then is None:
+            await turn.all(ids)
+            return [await self._seen(caller, job_id) for job_id in ids]
         views = []
-        for done, job_id in enumerate(_some(job_ids)):
-
-            async def act(ledger: Ledger | None, job_id: int = job_id) -> Any:
-                order = await command(job_id)
-                return await self._world.jobs.ask(job_id, order, ledger)
-
+        for done, job_id in enumerate(ids):
             try:
-                await self._ledgers.once(caller, request, act, part=done)
-                if then is not None:
-                    await then(job_id)
+                await turn.one(job_id, done)
+                await then(job_id)
                 views.append(await self.get_job(caller, job_id, full=False))
             except HpcError as refusal:
-                raise _counted(refusal, done) from None
+                raise counted(refusal, done) from None
         return views
+
+    async def _seen(self, caller: Caller, job_id: int) -> JobView:
+        """Return a job, without mail where it has nothing to do."""
+        actor = self._world.jobs.get(job_id)
+        still = actor is not None and actor.idle and not self._world.families.known
+        if still and actor is not None and actor.job is not None:
+            return self._view(actor.job)
+        return await self.get_job(caller, job_id, full=False)
 
 
 def always(command: c.Command) -> Callable[[int], Awaitable[c.Command]]:
@@ -260,8 +268,3 @@ def _some(items: Sequence[Any]) -> Sequence[Any]:
     if not items:
         raise HpcError("REQUIRED_FIELD", field="ids")
     return items
-
-
-def _counted(refusal: HpcError, done: int) -> HpcError:
-    refusal.facts["done"] = str(done)
-    return refusal

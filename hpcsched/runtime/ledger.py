@@ -7,7 +7,6 @@ while the first is still under way waits for it; a caller who goes away stops no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
@@ -53,7 +52,8 @@ class Ledgers:
             part: Number of the step of a call on several jobs, each with a commit of
                 its own.
             likely_new: Do not ask the store first: ``act`` raises
-                DuplicateRequestError, without an effect, when the store knows the id.
+                DuplicateRequestError, without an effect, when the store knows the id;
+                or it refuses what was done before, then the store is asked.
                 Saves a read where repetitions are rare and latency counts.
 
         Raises:
@@ -106,8 +106,17 @@ class Ledgers:
         self, key: tuple[str, str], request: Request, act: Act, *, likely_new: bool
     ) -> Any:
         if likely_new:
-            with contextlib.suppress(DuplicateRequestError):
+            try:
                 return await act(Ledger(*key, request.digest))
+            except DuplicateRequestError:
+                pass
+            except HpcError:
+                # What was done the first time may be what stands in the way now.
+                row = await self._world.store.find_request(*key)
+                if row is None:
+                    raise
+                _same(row.digest, request)
+                return told(row.answer)
         row = await self._world.store.find_request(*key)
         if row is None:
             return await act(Ledger(*key, request.digest))

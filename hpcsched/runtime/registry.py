@@ -146,11 +146,11 @@ class JobRegistry:
             self._make_room()
 
     def _make_room(self) -> None:
-        for job_id in list(self._ended):
-            if len(self._ended) <= ENDED_KEPT and self._ended_rows <= ENDED_ROWS:
+        while len(self._ended) > ENDED_KEPT or self._ended_rows > ENDED_ROWS:
+            oldest = next((n for n in self._ended if self._actors[n].idle), None)
+            if oldest is None:
                 return
-            if self._actors[job_id].idle:
-                self.forget(job_id)
+            self.forget(oldest)
 
     def post(self, job_id: int, command: Command) -> None:
         """Send a command; nobody waits for the answer."""
@@ -172,6 +172,18 @@ class JobRegistry:
         mail = Mail(_into(future), command=command, ledger=ledger)
         self.actor(job_id).post(mail)
         return await future
+
+    def at_once(
+        self, job_id: int, command: Command, ledger: Ledger | None
+    ) -> tuple[asyncio.Future[Any], bool]:
+        """Send a command, and have it decided now if the job has nothing else to do.
+
+        Returns:
+            The answer, once it is durable, and whether it was decided and not refused.
+        """
+        future: asyncio.Future[Any] = self._world.loop.create_future()
+        mail = Mail(_into(future), command=command, ledger=ledger)
+        return future, self.actor(job_id).decide_now(mail)
 
     async def look(self, job_id: int, reader: Callable[[Job], Any]) -> Any:
         """Return what a reader makes of the job, after all commits before.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.states import JOB_TERMINAL
+from hpcsched.runtime.feed import PAGE
 from hpcsched.runtime.front import WatchItem, WatchQuery
 from hpcsched.runtime.job_reads import JobReads
 from hpcsched.store.base import JobQuery
@@ -59,6 +60,11 @@ class _Cursor:
             self.at = max(self.at, newest)
         return events
 
+    async def rest(self, events: Sequence[EventView], *, live: bool) -> None:
+        """Let others go on: of many that watch, nobody is told of each event alone."""
+        if live and len(events) < PAGE:
+            await self._world.feed.wave()
+
     async def wait(self) -> None:
         """Return when there is more, or a bookmark is due."""
         left = self._due - self._world.clock.mono()
@@ -77,7 +83,18 @@ class Watching(JobReads):
             HpcError: CURSOR_UNKNOWN, CURSOR_EXPIRED, INVALID_FIELD.
         """
         del caller  # names and states are for everybody
-        cursor = _Cursor(self._world, self._position_of(query))
+        position = self._position_of(query)
+        self._world.feed.subscribers += 1
+        try:
+            async for item in self._watch(query, position):
+                yield item
+        finally:
+            self._world.feed.subscribers -= 1
+
+    async def _watch(
+        self, query: WatchQuery, position: int
+    ) -> AsyncIterator[WatchItem]:
+        cursor = _Cursor(self._world, position)
         known: dict[int, int] = {}
         if query.snapshot:
             async for item in self._snapshot(query, cursor.at):
@@ -98,6 +115,7 @@ class Watching(JobReads):
                 # A watch that passes everything over never awaits a write.
                 await self._world.clock.sleep(0)
             if events:
+                await cursor.rest(events, live=told)
                 continue
             if not told:
                 told = True
@@ -154,6 +172,18 @@ class Watching(JobReads):
         """
         await self._world.jobs.look(job_id, lambda job: job.state)
         self._check(after or 0)
+        self._world.feed.subscribers += 1
+        try:
+            async for item in self._watch_job(
+                caller, job_id, after, jobs_only=jobs_only
+            ):
+                yield item
+        finally:
+            self._world.feed.subscribers -= 1
+
+    async def _watch_job(
+        self, caller: Caller, job_id: int, after: int | None, *, jobs_only: bool
+    ) -> AsyncIterator[WatchItem]:
         cursor = _Cursor(self._world, after or 0, job_id)
         query = WatchQuery(job_ids=frozenset({job_id}), jobs_only=jobs_only)
         told = False
@@ -168,6 +198,7 @@ class Watching(JobReads):
                 yield WatchItem(seq=cursor.at, events=chosen, counts=counts)
                 cursor.said()
             if events:
+                await cursor.rest(events, live=told and view.state not in JOB_TERMINAL)
                 continue
             if not told:
                 told = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from hpcsched.api.v1 import watch_service_pb2 as pb
@@ -20,6 +21,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Shared:
+    """The last message about events: most watchers of a moment are sent the same."""
+
+    __slots__ = ("_events", "_marks", "_message")
+
+    def __init__(self) -> None:
+        self._events: Sequence[EventView] = ()
+        self._marks: tuple[int, bool, bool] = (0, False, False)
+        self._message = pb.WatchResponse()
+
+    def message(
+        self, events: Sequence[EventView], seq: int, *, caught_up: bool, bookmark: bool
+    ) -> pb.WatchResponse:
+        """Return the message that holds events; nobody may change it."""
+        marks = (seq, caught_up, bookmark)
+        same = marks == self._marks and len(events) == len(self._events)
+        if not (events and same and all(map(is_, events, self._events))):
+            self._events, self._marks = events, marks
+            self._message = pb.WatchResponse(
+                events=map(event_message, events),
+                cursor=encode_cursor(seq),
+                caught_up=caught_up,
+                bookmark=bookmark,
+            )
+        return self._message
+
+
+_shared = Shared()
+
+
 def watch_responses(item: WatchItem) -> Iterator[pb.WatchResponse]:
     """Return one step as messages of bearable size; marks are on the last of them.
 
@@ -29,14 +60,9 @@ def watch_responses(item: WatchItem) -> Iterator[pb.WatchResponse]:
         yield pb.WatchResponse(jobs=[job_message(job) for job in jobs])
     *before, last = list(_parts(item.events, MAX_EVENTS_PER_MESSAGE)) or [()]
     for events in before:
-        yield pb.WatchResponse(
-            events=map(event_message, events), cursor=encode_cursor(events[-1].seq)
-        )
-    yield pb.WatchResponse(
-        events=map(event_message, last),
-        cursor=encode_cursor(item.seq),
-        caught_up=item.caught_up,
-        bookmark=item.bookmark,
+        yield _shared.message(events, events[-1].seq, caught_up=False, bookmark=False)
+    yield _shared.message(
+        last, item.seq, caught_up=item.caught_up, bookmark=item.bookmark
     )
 
 

@@ -136,13 +136,14 @@ async def test_a_plural_call_that_broke_half_way_goes_on_where_it_was(
     async def cancel() -> object:
         return await bench.head.cancel_jobs(ANN, ids, Stop(message="m"), once("a"))
 
-    bench.store.crash_at = bench.store.transactions + 2
+    # The first is a commit of its own; those behind it are committed together.
+    bench.store.crash_at = bench.store.transactions + 1
     call = bench.begin(cancel())
     await settle()
     assert bench.store.crashed
     assert not call.done()
     await bench.crash()
-    assert [await bench.state(i) for i in ids] == ["Canceled", "Canceled", "Queued"]
+    assert [await bench.state(i) for i in ids] == ["Canceled", "Queued", "Queued"]
 
     await cancel()
 
@@ -272,3 +273,59 @@ async def test_validating_only_makes_nothing(bench: Bench) -> None:
     assert view.job_id == 0
     assert len(bench.world.jobs) == 0
     assert await bench.submit() == 1
+
+
+async def test_what_is_done_to_many_jobs_is_committed_together(bench: Bench) -> None:
+    ids = [await bench.submit() for _ in range(200)]
+    before = bench.store.transactions
+
+    await bench.head.cancel_jobs(ANN, ids, Stop(), once("a"))
+
+    assert {await bench.state(i) for i in ids} == {"Canceled"}
+    assert bench.store.transactions - before <= 20
+
+
+async def test_a_refusal_among_many_stops_what_is_behind_it(bench: Bench) -> None:
+    ids = [await bench.submit() for _ in range(100)]
+    await bench.head.cancel_jobs(ANN, [ids[60]], Stop(), NO_ID)
+
+    with pytest.raises(HpcError) as refusal:
+        await bench.head.cancel_jobs(ANN, ids, Stop(), once("a"))
+
+    assert refusal.value.facts["done"] == "60"
+    states = [await bench.state(i) for i in ids]
+    assert states == ["Canceled"] * 61 + ["Queued"] * 39
+
+
+async def test_a_job_with_mail_of_its_own_is_waited_for_in_its_turn(
+    bench: Bench,
+) -> None:
+    ids = [await bench.submit() for _ in range(5)]
+    # It is being canceled by somebody else at the same time: one of the two is refused.
+    other = bench.begin(bench.head.cancel_jobs(ANN, [ids[2]], Stop(), NO_ID))
+    call = bench.begin(bench.head.cancel_jobs(ANN, ids, Stop(), once("a")))
+    await settle()
+
+    assert other.exception() is None
+    error = call.exception()
+    assert isinstance(error, HpcError)
+    assert error.facts["done"] == "2"
+    assert await bench.state(ids[3]) == "Queued"
+
+
+async def test_a_repeated_call_leaves_other_mail_of_its_job_alone(
+    bench: Bench,
+) -> None:
+    job_id = await bench.submit(a_task(), a_task(), a_task())
+
+    async def cancel(task: int, name: str) -> object:
+        keys = [(task, 0)]
+        return await bench.head.cancel_tasks(ANN, job_id, keys, Stop(), once(name))
+
+    await cancel(1, "a")
+    repeated = bench.begin(cancel(1, "a"))
+    other = bench.begin(cancel(2, "b"))
+    await settle()
+
+    assert repeated.exception() is None
+    assert other.exception() is None

@@ -304,3 +304,32 @@ async def test_a_backlog_only_watch_ends_at_its_mark(bench: Bench) -> None:
 
     assert watcher.call.done()
     assert watcher.items[-1].caught_up
+
+
+async def test_many_watchers_are_told_in_waves_and_miss_nothing(bench: Bench) -> None:
+    watchers = [Watcher(bench, nodes=True) for _ in range(feed_module.FEW + 100)]
+    await bench.node()
+    await settle()
+    first = [len(watcher.items) for watcher in watchers]
+
+    for _ in range(20):
+        await bench.submit()
+        await settle()
+    told = max(len(w.items) - n for w, n in zip(watchers, first, strict=True))
+    await bench.clock.advance(15)
+
+    # One step of news, and the rest together a tenth of a second later.
+    assert told <= 2
+    for watcher in watchers:
+        assert watcher.numbers == list(range(1, bench.world.feed.last + 1))
+
+
+async def test_few_watchers_are_told_at_once(bench: Bench) -> None:
+    watchers = [Watcher(bench) for _ in range(feed_module.FEW)]
+    await bench.node()
+    for _ in range(3):
+        await bench.submit()
+        await settle()
+        for watcher in watchers:
+            assert watcher.numbers
+            assert watcher.numbers[-1] == bench.world.feed.last
