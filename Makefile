@@ -19,8 +19,8 @@ BENCHED := $(VENV)/.benched
 GENERATED := $(VENV)/.generated
 
 .DEFAULT_GOAL := help
-.PHONY: help dev protos demo test walks sim sim-long crash-long check format bench \
-	constraints clean
+.PHONY: help dev protos demo test walks sim sim-long crash-long model check format \
+	bench constraints clean
 
 help:  ## show this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ sim-long: dev  ## the same for hours; make sim-long SECONDS=36000
 fuzz: SECONDS = 60
 fuzz: dev  ## wild input, SECONDS per target; make fuzz SECONDS=600 ARGS='-k agent'
 	HPCSCHED_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/fuzz $(ARGS)
+
+model: dev  ## search the protocol of head and agent; make model LONG=1 (minutes)
+	$(BIN)/python -m tests.support.model $(if $(LONG),long,full)
 
 check: dev  ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

@@ -10,7 +10,6 @@ again.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,9 +21,17 @@ from hpcsched.core.job.commands import (
     SyncNode,
     TakeReports,
 )
-from hpcsched.core.orders import DefineTask, EndJob, StopTasks
+from hpcsched.core.orders import (
+    DefineTask,
+    EndJob,
+    RecallTasks,
+    SetGrant,
+    StartTasks,
+    StopTasks,
+)
 from hpcsched.runtime.frames import HeadFrame, frame_parts
 from hpcsched.runtime.node_record import JobTypes, NodeState
+from hpcsched.runtime.node_session import Session
 from hpcsched.runtime.reading import Readings
 
 if TYPE_CHECKING:
@@ -40,57 +47,8 @@ log = logging.getLogger(__name__)
 MISSED: Final = 3
 """Heartbeats whose absence makes a stream suspect."""
 
-
-class Session:
-    """One stream of a node."""
-
-    def __init__(
-        self,
-        node: NodeActor,
-        link: AgentLink,
-        hello: Hello,
-        *,
-        rebooted: bool,
-        beat_s: float,
-    ) -> None:
-        self.node = node
-        self.link = link
-        self.hello = hello
-        self.rebooted = rebooted
-        self.beat_s = beat_s
-        self.asked = False
-        self.synced = False
-        self.out_seq = 0
-        self.in_seq = 0
-        self.unsynced = 0
-        self.defined: set[tuple[int, int, int]] = set()
-        self._unacked: deque[list[int]] = deque()
-
-    def receive(self, frame: AgentFrame) -> None:
-        """Take a frame. Never raises."""
-        try:
-            self.node.heard(self, frame)
-        except Exception:
-            # Its reports are not lost: unacknowledged, they come again.
-            log.exception("node %s: a frame could not be taken", self.node.record.name)
-
-    def closed(self) -> None:
-        """The stream has ended, for whatever reason."""
-        self.node.closed(self)
-
-    def expect(self, seq: int, answers: int) -> list[int]:
-        """Note that a frame is acknowledged after so many answers of jobs."""
-        entry = [seq, answers]
-        self._unacked.append(entry)
-        return entry
-
-    def acknowledge(self) -> None:
-        """Tell the agent how far its reports are durable."""
-        newest = 0
-        while self._unacked and self._unacked[0][1] <= 0:
-            newest = self._unacked.popleft()[0]
-        if newest:
-            self.link.send(HeadFrame(ack=newest))
+_COMPARED: Final = (DefineTask, SetGrant, StartTasks, StopTasks, RecallTasks, EndJob)
+"""Orders that follow from a job's state."""
 
 
 class NodeActor:
@@ -250,8 +208,7 @@ class NodeActor:
         live: dict[int, list[LiveAttempt]] = {}
         for attempt in session.hello.live:
             live.setdefault(attempt.job_id, []).append(attempt)
-        jobs = {*self.jobs, *live}
-        session.unsynced = len(jobs)
+        jobs = session.uncompared = {*self.jobs, *live}
         for job_id in sorted(jobs):
             command = SyncNode(
                 node_id=self.record.node_id,
@@ -269,6 +226,7 @@ class NodeActor:
         def reply(answer: Any, error: BaseException | None) -> None:
             if self.session is not session:
                 return
+            session.uncompared.discard(job_id)
             if error is None:
                 strangers, known = answer
                 for task_id, instance, attempt in strangers:
@@ -290,8 +248,7 @@ class NodeActor:
                 # It has not learned what lives there: the agent begins again.
                 self._break_off(session, error)
                 return
-            session.unsynced -= 1
-            if not session.unsynced:
+            if not session.uncompared:
                 self._in_step(session)
 
         return reply
@@ -314,9 +271,17 @@ class NodeActor:
         )
 
     def send(self, order: Order) -> None:
-        """Queue an order; without a session (nearly) in step it is not needed."""
-        if self.session is not None and self.session.asked:
-            self._queue(order)
+        """Queue an order; of a job that has not been compared it is not needed.
+
+        The comparison sends again what the job's state asks for. Sent before, a start
+        could reach a boot of which the job then learns that the attempt is not there.
+        """
+        session = self.session
+        if session is None or not session.asked:
+            return
+        if isinstance(order, _COMPARED) and order.job_id in session.uncompared:
+            return
+        self._queue(order)
 
     def _queue(self, order: Order) -> None:
         session = self.session

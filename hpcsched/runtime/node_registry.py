@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.runtime.frames import HeadFrame, Welcome
-from hpcsched.runtime.node_actor import NodeActor, Session
+from hpcsched.runtime.node_actor import NodeActor
 from hpcsched.runtime.node_admission import (
     PROTOCOL,
     admission,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hpcsched.core.scheduling.snapshot import NodeFree
     from hpcsched.core.views import NodeView
     from hpcsched.runtime.frames import AgentLink, Hello
+    from hpcsched.runtime.node_session import Session
     from hpcsched.runtime.world import World
     from hpcsched.store.base import NodeRow, RequestRow
 

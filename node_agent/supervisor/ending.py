@@ -114,12 +114,14 @@ class Ender:
 
     def _tagged(self, attempt: Attempt) -> list[int]:
         """Return the processes anywhere that carry the attempt's tag."""
+        own = (os.getpid(), os.getppid())
         return [
             pid
             for pid in procfs.processes()
             if procfs.read_tag(pid) == attempt.key
             and (stat := procfs.read_stat(pid)) is not None
             and stat.state != "Z"
+            and not procfs.is_of_another(pid, own)
         ]
 
     def _drain(self, attempt: Attempt) -> None:
@@ -179,6 +181,7 @@ class Ender:
         ending.code = "KILL_FAILED"
         ending.message = "processes of the task survive SIGKILL; its cores stay taken"
         self._report(attempt, ending)
+        self._node.table.stuck.add(attempt.instance_key)
         self._node.warn(f"task {attempt.key}: {ending.message}")
         if attempt not in self._draining:
             self._drain(attempt)
@@ -259,6 +262,7 @@ class Ender:
         if attempt.timed:
             node.timers.one_is_over()
         node.slots.give_back(node.slots.slot(attempt.slot))
+        node.table.is_over(attempt.instance_key)
         self.count_down(attempt.definition.job)
 
     def count_down(self, number: int) -> None:
@@ -275,6 +279,7 @@ class Ender:
     def job_ended(self, number: int) -> None:
         """Forget a job of which nothing is left."""
         node = self._node
+        node.table.refused.pop(number, None)
         if number in node.table.jobs:
             node.journal.add(records.job_ended(number))
             node.table.end_job(number)

@@ -141,3 +141,20 @@ def runs_supervisor_code(pid: int) -> bool:
             return b"\0hpc-task-supervisor\0" in file.read()
     except OSError:
         return False
+
+
+def is_of_another(pid: int, own: Iterable[int]) -> bool:
+    """Say whether the process descends from a supervisor that is none of ours.
+
+    Two clusters may have tasks of the same number on one machine.
+    """
+    seen = {0, 1, *own}
+    while pid not in seen:
+        seen.add(pid)
+        stat = read_stat(pid)
+        if stat is None:
+            return False
+        pid = stat.parent
+        if pid not in seen and runs_supervisor_code(pid):
+            return True
+    return False

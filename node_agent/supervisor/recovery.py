@@ -179,8 +179,21 @@ class Recovery:
                 elif stat.session == pid and procfs.read_tag(pid) == attempt.key:
                     return pid
             if not young or self._node.clock.boot() > deadline:
-                return None
+                return self._find_anywhere(attempt)
             self._node.clock.pause(POLL_S)
+
+    def _find_anywhere(self, attempt: Attempt) -> int | None:
+        """Return the main process if reaper and spawner died: it is not below us."""
+        own = (os.getpid(), self._reaper)
+        for pid in procfs.processes():
+            if procfs.read_tag(pid) != attempt.key:
+                continue
+            stat = procfs.read_stat(pid)
+            if stat is None or stat.session != pid or stat.state == "Z":
+                continue
+            if not procfs.is_of_another(pid, own):
+                return pid
+        return None
 
     def _find_ended(self, attempt: Attempt, exits: list[Exit]) -> Exit | None:
         """Return the end of the attempt's main process, if it has ended already.

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from node_agent.supervisor.attempt import InstanceKey
     from node_agent.supervisor.ending import Ender
     from node_agent.supervisor.node import Node
     from node_agent.supervisor.slots import Slot
@@ -38,7 +39,8 @@ class Starter:
         """Put attempts into the queue; answer those that cannot be with the reason.
 
         An attempt is started at most once, ever: one that is known is answered with
-        its state, an older one refused.
+        its state, an older one refused. A newer one waits until nothing is left of the
+        older: the head must not have to try again, and two never run at once.
         """
         node = self._node
         if node.retiring:  # as if it had been lost on the way: nothing is refused
@@ -50,7 +52,7 @@ class Starter:
             ending = owner is not None and owner.ending
             text = "the job is ending" if ending else f"definition {number} not known"
             for instance, attempt, *_ in items:
-                node.say(protocol.REFUSED, job, task, instance, attempt, text)
+                self._refuse((job, task, instance), attempt, text)
             return
         new = [item for item in items if self._is_new(owner, task, item)]
         if not new:
@@ -59,7 +61,7 @@ class Starter:
         if not node.journal.has_room(len(record)) and not node.compact():
             for instance, attempt, *_ in new:
                 text = "no space left for the node's journal"
-                node.say(protocol.REFUSED, job, task, instance, attempt, text)
+                self._refuse((job, task, instance), attempt, text)
             return
         node.journal.add(record)
         canceled = []
@@ -87,18 +89,23 @@ class Starter:
         node = self._node
         instance, attempt = item[0], item[1]
         key = (owner.number, task, instance)
-        known: Queued | Attempt | None = node.table.queued.get(key)
-        known = known or node.table.live.get(key)
-        if known is not None:
-            if attempt == known.attempt:
-                if isinstance(known, Attempt) and known.started_text:
-                    node.report(known.started_text)
-                return False
-            text = "attempt still ending"
-            if attempt < known.attempt:
-                text = f"attempt {known.attempt} is newer"
-            node.say(protocol.REFUSED, *key, attempt, text)
+        waiting, alive = node.table.queued.get(key), node.table.live.get(key)
+        here = [known.attempt for known in (waiting, alive) if known is not None]
+        if attempt in here:
+            if alive is not None and alive.attempt == attempt and alive.started_text:
+                node.report(alive.started_text)
             return False
+        if here and attempt < max(here):
+            self._refuse(key, attempt, f"attempt {max(here)} is newer")
+            return False
+        if node.table.was_refused(key, attempt):
+            self._refuse(key, attempt, "it was refused before")
+            return False
+        if waiting is not None:  # the head has given it up: it will never be started
+            node.table.unqueue(key)
+            self._ender.never_tried([waiting], protocol.CANCELED)
+        if here:
+            return True
         newest = node.table.newest_ended(key)
         if newest is None or attempt > newest:
             return True
@@ -107,8 +114,16 @@ class Starter:
             node.report(node.table.reports[position][0])
         else:
             text = f"attempt {newest} has ended here and was acknowledged"
-            node.say(protocol.REFUSED, *key, attempt, text)
+            self._refuse(key, attempt, text)
         return False
+
+    def _refuse(self, key: InstanceKey, attempt: int, text: str) -> None:
+        """Say that an attempt is not started, now or ever.
+
+        The head may have asked for it twice before it reads this.
+        """
+        self._node.table.refuse(key, attempt)
+        self._node.say(protocol.REFUSED, *key, attempt, text)
 
     # -- starting
 
@@ -120,7 +135,7 @@ class Starter:
             if not budget or not self._has_space():
                 return bool(not budget)
             queued = table.urgent.popleft()
-            if not queued.dropped:
+            if not queued.dropped and not table.must_wait(queued):
                 self._start(queued, 0)
                 budget -= 1
         if table.waiting:
@@ -129,7 +144,8 @@ class Starter:
 
     def _start_waiting(self, budget: int) -> bool:
         node = self._node
-        waiting = node.table.waiting
+        table = node.table
+        waiting = table.waiting
         jobs = list(waiting.values())
         if len(jobs) > 1:
             jobs.sort(key=lambda job: job.queue[0].arrival if job.queue else 0)
@@ -137,7 +153,7 @@ class Starter:
             queue = job.queue
             while queue:
                 queued = queue[0]
-                if queued.dropped:
+                if queued.dropped or table.must_wait(queued):
                     queue.popleft()
                     continue
                 idle = job.grant & ~node.busy

@@ -54,6 +54,10 @@ class Table:
         acknowledged: Every report up to this one is stored by the head.
         reports: Unacknowledged reports by position: text and, for ends, the attempt.
         settings: What the agent set, kept over restarts.
+        behind: Accepted attempts that wait for the end of an older one.
+        refused: By job and task, attempts that the agent was told will not be started.
+            Not in the journal: a new spawner's agent begins anew, too.
+        stuck: Instances whose end was reported although processes of theirs live.
         urgent: Accepted attempts that need no cores.
         waiting: Jobs whose queues may not be empty.
     """
@@ -70,6 +74,9 @@ class Table:
         self.reports: dict[int, tuple[bytes, InstanceKey | None]] = {}
         self.ends: dict[InstanceKey, int] = {}
         self.settings: dict[str, Any] = {}
+        self.behind: dict[InstanceKey, Queued] = {}
+        self.refused: dict[int, dict[int, Seen]] = {}
+        self.stuck: set[InstanceKey] = set()
         self.urgent: deque[Queued] = deque()
         self.waiting: dict[int, Job] = {}
         self.arrivals = 0
@@ -91,12 +98,41 @@ class Table:
     def enqueue(self, queued: Queued) -> None:
         """Append an accepted attempt to its job's queue."""
         self.queued[queued.instance_key] = queued
+        self._line_up(queued)
+
+    def _line_up(self, queued: Queued) -> None:
         if not queued.ncores:
             self.urgent.append(queued)
             return
         job = self.job(queued.definition.job)
         job.queue.append(queued)
         self.waiting[job.number] = job
+
+    def must_wait(self, queued: Queued) -> bool:
+        """Keep an attempt out of the queue while an older one of it has processes."""
+        key = queued.instance_key
+        if key not in self.live and key not in self.stuck:
+            return False
+        self.behind[key] = queued
+        return True
+
+    def is_over(self, key: InstanceKey) -> None:
+        """Nothing is left of an attempt: let a newer one start."""
+        self.stuck.discard(key)
+        queued = self.behind.pop(key, None)
+        if queued is not None and not queued.dropped:
+            self._line_up(queued)
+
+    def refuse(self, key: InstanceKey, attempt: int) -> None:
+        """Remember that an attempt is not to be started, whoever asks for it again."""
+        job, task, instance = key
+        self.refused.setdefault(job, {}).setdefault(task, Seen()).add(instance, attempt)
+
+    def was_refused(self, key: InstanceKey, attempt: int) -> bool:
+        """Was it, or a newer one?"""
+        seen = self.refused.get(key[0], {}).get(key[1])
+        newest = None if seen is None else seen.newest(key[2])
+        return newest is not None and attempt <= newest
 
     def next_arrival(self) -> int:
         """Return the place of the next accepted attempt."""
@@ -113,7 +149,9 @@ class Table:
     def try_attempt(self, attempt: Attempt) -> None:
         """Count the attempt as tried: from now on it is never started again."""
         key = attempt.instance_key
-        self.unqueue(key)
+        queued = self.queued.get(key)
+        if queued is not None and queued.attempt == attempt.attempt:
+            self.unqueue(key)
         self.live[key] = attempt
 
     def newest_ended(self, key: InstanceKey) -> int | None:

@@ -53,6 +53,7 @@ class FakeNode:
         overlaps: (time, core, attempts) where two processes had one core.
         ended_jobs, purged_jobs: EndJob and PurgeJob, in order.
         seen: Newest attempt of each element that was ordered here.
+        early: Attempts that were stopped before they came: they will be refused.
         journal: Reports that are not acknowledged, with the frame that they went with.
     """
 
@@ -73,6 +74,7 @@ class FakeNode:
         self.serve_limit: int | None = None
         self.no_output = "gone"
         self.seen: dict[tuple[int, int, int], int] = {}
+        self.early: set[Key] = set()
         self.grants: dict[int, tuple[int, ...]] = {}
         self.queue: list[Process] = []
         self.live: dict[Key, Process] = {}
@@ -142,7 +144,12 @@ class FakeNode:
         if attempt <= self.seen.get(task, 0):
             return  # seen, or older
         self.seen[task] = attempt
-        self.queue.append(Process((*task, attempt), order.cores, value))
+        process = Process((*task, attempt), order.cores, value)
+        if process.key in self.early:
+            self.early.discard(process.key)
+            self.journal.append((ended(process, EndReason.CANCELED, -1, self), 0))
+            return
+        self.queue.append(process)
 
     def _pump(self) -> None:
         used = {core for p in self.live.values() for core in p.taken}
@@ -215,6 +222,8 @@ class FakeNode:
                 self.journal.append((report, 0))
                 return
         if key not in self.live:
+            if key[3] > self.seen.get(key[:3], 0):
+                self.early.add(key)
             return
         if grace and self.live[key].value >= 0:
             self.exit(key, 143, EndReason.CANCELED)

@@ -254,5 +254,5 @@ class Bench:
             assert not agent.queue, "still waits"
             assert not agent.journal, "never acknowledged"
             assert not agent.overlaps, "a core was given twice"
-            assert not agent.violations
+            assert not agent.violations, agent.violations
             assert not [k for k, n in agent.starts.items() if n > 1], "started twice"

@@ -14,7 +14,7 @@ from hpcsched.core.job.holding import granted
 from hpcsched.core.job.locating import rows_on
 from hpcsched.core.job.model import PER_NODE, Job, UsePhase
 from hpcsched.core.orders import EndJob, RecallTasks, SetGrant, StartTasks, StopTasks
-from hpcsched.core.task.elements import FORCED, RECALLED
+from hpcsched.core.task.elements import FORCED, RECALLED, STARTED
 from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -94,7 +94,11 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
 def effects_on_node(
     job: Job, node_id: int, settings: Settings, scene: Scene
 ) -> list[Order]:
-    """Return everything that the job's state asks of one node."""
+    """Return everything that the job's state asks of one node.
+
+    It may never have heard of an attempt that is being stopped and has not been seen to
+    start: such an attempt is stopped as a fresh one is, see ``_orders``.
+    """
     use = job.uses.get(node_id)
     orders: list[Order] = []
     if use is not None:
@@ -104,7 +108,7 @@ def effects_on_node(
         rows.setdefault(record.task_id, []).append(row)
     for task_id, touched in rows.items():
         record = job.tasks[task_id - 1]
-        found = _orders(job, record, touched, settings, scene)
+        found = _orders(job, record, touched, settings, scene, unheard=True)
         found += _recalls(job, record, touched)
         orders.extend(order for _, order in found)
     return orders
@@ -142,13 +146,15 @@ def _orders(
     scene: Scene,
     *,
     fresh: Sequence[tuple[int, int]] = (),
+    unheard: bool = False,
 ) -> list[tuple[int, Order]]:
     """Return the orders that the states of these rows call for, grouped.
 
     An attempt that was dispatched in this turn (``fresh``: first and last rows), and is
     stopped before anybody was told, by this turn or by a later one of the same commit,
     is not known to its node. The node is told to stop it, then to start it: it refuses,
-    and reports an end. Of the stop alone it would say nothing, ever.
+    and reports an end. Of the stop alone it would say nothing, ever. ``unheard``: so is
+    each that is not known to have started.
     """
     table = job.table_of(record)
     starts: dict[tuple[int, int, Place], list[int]] = {}
@@ -161,11 +167,13 @@ def _orders(
             key = (node_id, record.width(table, row), table.places.get(row, ()))
             starts.setdefault(key, []).append(row)
         elif state == TaskState.CANCELING:
-            forced = table.get("flags", row) & FORCED
+            flags = table.get("flags", row)
+            forced = flags & FORCED
             grace = 0 if forced else grace_ms(record, settings)
             request = table.get("request", row)
             stops.setdefault((node_id, grace, request), []).append(row)
-            if any(first <= row <= last for first, last in fresh):
+            quiet = unheard and not flags & STARTED
+            if quiet or any(first <= row <= last for first, last in fresh):
                 key = (node_id, record.width(table, row), table.places.get(row, ()))
                 refused.setdefault(key, []).append(row)
     orders = list(_starts(job, record, starts, settings, scene))

@@ -221,6 +221,62 @@ def test_a_process_that_was_made_but_not_recorded_is_found_by_its_parent(
     assert (place / "pids").read_text().split() == [str(pid)]
 
 
+def test_a_process_that_was_made_but_not_recorded_is_found_wherever_it_is(
+    supervisor: TaskSupervisor, place: Path
+) -> None:
+    """As if spawner and reaper had both died between the start and its record."""
+    begin(supervisor, place, 1)
+    (pid,) = pids_in(place / "pids", 1)
+    reaper, spawner = supervisor.pid_of("reaper"), supervisor.pid_of("spawner")
+    assert supervisor.front is not None
+    supervisor.front.send_signal(signal.SIGSTOP)
+    os.kill(spawner, signal.SIGSTOP)
+    os.kill(reaper, signal.SIGKILL)
+    os.kill(spawner, signal.SIGKILL)
+    wait_for(lambda: not is_alive(spawner))
+    path = journal_file(supervisor)
+    data = path.read_bytes()
+    record = data.rindex(MAGIC, 0, data.index(b'["started",'))
+    path.write_bytes(data[:record] + bytes(len(data) - record))
+    supervisor.front.send_signal(signal.SIGCONT)
+    agent = supervisor.agent()
+
+    assert agent.started(0)["pid"] == pid
+    agent.stop(0, grace_s=0)
+    agent.ended(0)
+    assert not is_alive(pid)
+    assert (place / "pids").read_text().split() == [str(pid)]
+
+
+def test_a_task_of_the_same_number_in_another_cluster_is_left_alone(
+    supervisor: TaskSupervisor, place: Path, tmp_path: Path
+) -> None:
+    """A lost status makes the spawner look for its processes by their tag (F37)."""
+    other_place = tmp_path / "other"
+    other_place.mkdir()
+    with task_supervisor(tmp_path / "other-node", "--cgroup", "off") as other:
+        other.start()
+        stranger = other.agent()
+        stranger.shell("echo $$ >pids; sleep 600 & sleep 600", cwd=str(other_place))
+        stranger.start(0)
+        (theirs,) = pids_in(other_place / "pids", 1)
+        begin(supervisor, place, 1)
+        (ours,) = pids_in(place / "pids", 1)
+        assert supervisor.front is not None
+        supervisor.front.kill()
+        supervisor.front.wait()
+        os.kill(supervisor.pid_of("spawner"), signal.SIGSTOP)
+        for role in ("reaper", "spawner"):
+            os.kill(supervisor.pid_of(role), signal.SIGKILL)
+        kill(ours)
+        agent = supervisor.start().agent()
+
+        assert agent.ended(0)["reason"] == "STATUS_LOST"
+        assert is_alive(theirs)
+        stranger.stop(0, grace_s=0)
+        assert stranger.ended(0)["reason"] == "KILLED"
+
+
 def test_the_journal_is_synced_by_the_reaper_and_not_by_the_spawner(
     supervisor: TaskSupervisor, place: Path
 ) -> None:

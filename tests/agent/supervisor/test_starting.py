@@ -108,17 +108,68 @@ def test_a_newer_attempt_waits_for_the_end_of_the_older_one(
     agent: AgentEnd, tmp_path: Path
 ) -> None:
     waiting_tasks(agent, tmp_path, 1)
-    agent.start(0)
+    agent.grant(0)
+    agent.start(0, ncores=1)
     agent.started()
-    agent.start(0, attempt=2)
-    assert agent.expect("refused", JOB, TASK, 0, 2)[5] == "attempt still ending"
+    agent.start(0, attempt=2, ncores=1)
+    agent.sync()
+    assert len(order_of_starts(agent)) == 1
     go(tmp_path, 0)
     agent.ended(0)
-    agent.start(0, attempt=2)
 
     assert agent.started(0, 2)
     go(tmp_path, 0)
     agent.ended(0, 2)
+
+
+def test_an_attempt_that_is_stopped_makes_way_for_the_next_one_by_itself(
+    agent: AgentEnd, tmp_path: Path
+) -> None:
+    """As when a node is back that was lost: the head says both in one breath."""
+    agent.shell("trap '' TERM; echo $HPC_ATTEMPT >>ran; sleep 600", cwd=str(tmp_path))
+    agent.start(0)
+    agent.started()
+    agent.stop(0, grace_s=0)
+    agent.start(0, attempt=2)
+
+    assert agent.started(0, 2)
+    messages = [message[0] for message in agent.messages]
+    assert "refused" not in messages
+    assert messages.index("ended") < len(messages) - messages[::-1].index("started")
+    agent.stop(0, attempt=2, grace_s=0)
+    agent.ended(0, 2)
+
+
+def test_an_attempt_that_was_refused_is_never_started_afterwards(
+    agent: AgentEnd,
+) -> None:
+    """The head asks for it again before it has read the refusal (P5)."""
+    agent.start(0)
+    assert "not known" in agent.expect("refused", JOB, TASK, 0, 1)[5]
+    agent.shell("true")
+    agent.start(0, 1)
+
+    agent.ended(1)
+    agent.expect("refused", JOB, TASK, 0, 1, "it was refused before")
+    agent.start(0, attempt=2)
+    agent.ended(0, 2)
+    assert not [m for m in agent.messages if m[0] == "started" and m[4:6] == [0, 1]]
+
+
+def test_an_attempt_that_waits_is_dropped_for_a_newer_one(
+    agent: AgentEnd, tmp_path: Path
+) -> None:
+    waiting_tasks(agent, tmp_path, 1)
+    agent.start(0)
+    agent.started()
+    agent.start(0, attempt=2)
+    agent.start(0, attempt=3)
+
+    assert agent.ended(0, 2)["reason"] == "NOT_STARTED"
+    go(tmp_path, 0)
+    assert agent.started(0, 3)
+    go(tmp_path, 0)
+    agent.ended(0, 3)
 
 
 def test_attempts_start_in_order_of_arrival_without_a_round_trip(

@@ -174,6 +174,26 @@ def test_the_queue_goes_on_without_the_agent_after_a_restart(
     assert [agent.ended(n)["cores"] for n in range(3)] == [[4]] * 3
 
 
+def test_an_attempt_goes_on_waiting_for_an_older_one_after_a_restart(
+    supervisor: TaskSupervisor, place: Path
+) -> None:
+    agent = begin(supervisor, place, 1)
+    agent.start(0, attempt=2)
+    agent.sync()
+    kill_spawner(supervisor)
+    agent = supervisor.agent()
+    assert [one[3] for one in agent.hello["queued"]] == [2]
+    kill_spawner(supervisor)  # what the second has read was a snapshot
+    agent = supervisor.agent()
+    assert [one[3] for one in agent.hello["queued"]] == [2]
+    tell(place, 0, 3)
+
+    assert agent.ended(0)["exit_code"] == 3
+    agent.started(0, 2)
+    tell(place, 0, 4)
+    assert agent.ended(0, 2)["exit_code"] == 4
+
+
 def test_a_stopped_supervisor_leaves_its_tasks_and_the_next_start_finds_them(
     supervisor: TaskSupervisor, place: Path
 ) -> None:
