@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpcsched.agent.v1 import order_pb2 as pb
-from tests.support.polling import wait_for, wait_for_async
+from tests.support.polling import PATIENCE_S, wait_for, wait_for_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,7 +79,7 @@ class Programs:
             if process.poll() is None:
                 process.terminate()
             try:
-                process.wait(10)
+                process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -223,7 +223,9 @@ async def test_a_stop_says_goodbye_and_touches_no_task(
     await wait_for_async(lambda: stream.started)
     agent.terminate()
     await wait_for_async(lambda: stream.frames[-1].goodbye)
-    status = await wait_for_async(agent.poll, until=lambda s: s is not None, timeout=5)
+    status = await wait_for_async(
+        agent.poll, until=lambda s: s is not None, timeout=PATIENCE_S
+    )
     running.agent(head.port)
     second = await head.stream(2)
     assert [attempt.running for attempt in second.live] == [True]

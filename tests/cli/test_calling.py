@@ -18,7 +18,7 @@ from hpcsched.cli.local.layout import Layout
 from hpcsched.cli.main import root
 from hpcsched.cli.settings import Settings, open_client
 from hpcsched.client.patience import Patience
-from tests.support.polling import wait_for
+from tests.support.polling import PATIENCE_S, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -290,7 +290,7 @@ def test_a_reader_that_goes_away_is_no_reason_to_complain(
     process.stdout.read(10)
     process.stdout.close()
 
-    _, err = process.communicate(timeout=15)
+    _, err = process.communicate(timeout=PATIENCE_S)
 
     assert err == b""
     assert process.returncode == 141
@@ -309,7 +309,7 @@ def test_ctrl_c_detaches_unless_the_job_is_to_be_canceled(
     wait_for(lambda: api.asked("WaitJob"), what="the wait")
 
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 130
     assert out == b"1\n"

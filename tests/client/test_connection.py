@@ -19,7 +19,7 @@ from hpcsched.rpc.addresses import parse_address
 from hpcsched.rpc.channel import client_channel
 from hpcsched.rpc.credentials import CredentialsError
 from tests.support.fake_api import FakeApi
-from tests.support.polling import wait_for_async
+from tests.support.polling import PATIENCE_S, wait_for_async
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from tests.support.manual_clock import ManualClock
     from tests.support.seeded_ids import SeededIds
 
-HURRIED = Patience(call_s=5.0, connect_s=0.3)
+#: Long enough for a busy machine; a test of what is given up has less.
+PATIENT = Patience(call_s=PATIENCE_S, connect_s=PATIENCE_S)
+HURRIED = Patience(call_s=PATIENCE_S, connect_s=0.3)
+#: Enough to find a head that is there; less than what busy and broken calls take.
+SOME = Patience(call_s=PATIENCE_S, connect_s=1.0)
 TOKEN = "secret"  # noqa: S105 - of a fake
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -38,7 +42,7 @@ def api() -> Iterator[FakeApi]:
         yield api
 
 
-def client_of(*addresses: str, patience: Patience = HURRIED) -> AsyncClient:
+def client_of(*addresses: str, patience: Patience = PATIENT) -> AsyncClient:
     target = Target(
         addresses=[parse_address(one, 7470) for one in addresses], token=TOKEN
     )
@@ -76,9 +80,9 @@ async def test_a_busy_head_is_asked_again_beyond_the_patience_with_a_silent_one(
     api: FakeApi,
 ) -> None:
     api.add_job()
-    api.faults["GetJob"] += [HpcError("QUEUE_FULL", what="test")] * 2
+    api.faults["GetJob"] += [HpcError("QUEUE_FULL", what="test")] * 3
 
-    async with client_of(api.address) as client:
+    async with client_of(api.address, patience=SOME) as client:
         assert (await client.jobs.get(1)).id == 1
 
 
@@ -93,7 +97,7 @@ async def test_a_disk_that_is_full_is_told_at_once(api: FakeApi) -> None:
 
 
 async def test_a_head_that_is_not_there_is_given_up_after_the_patience() -> None:
-    async with client_of(dead_address()) as client:
+    async with client_of(dead_address(), patience=HURRIED) as client:
         with pytest.raises(HpcError) as caught:
             await client.jobs.get(1)
 
@@ -103,9 +107,9 @@ async def test_a_head_that_is_not_there_is_given_up_after_the_patience() -> None
 async def test_a_head_that_accepts_and_says_nothing_is_given_up_as_well() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        async with client_of(address) as client:
+        async with client_of(address, patience=HURRIED) as client:
             with pytest.raises(HpcError) as caught:
-                async with asyncio.timeout(4):
+                async with asyncio.timeout(PATIENCE_S):
                     await client.jobs.get(1)
 
     assert caught.value.reason == "HEAD_UNREACHABLE"
@@ -130,12 +134,13 @@ async def test_a_cancelled_call_stays_cancelled(api: FakeApi) -> None:
 async def test_a_wait_goes_on_when_the_head_was_reached_once(api: FakeApi) -> None:
     api.add_job("RUNNING")
     # Far more attempts than the patience with a silent head allows.
-    api.faults["WaitJob"] += [UNAVAILABLE] * 4
+    api.faults["WaitJob"] += [UNAVAILABLE] * 5
 
-    async with client_of(api.address) as client, asyncio.TaskGroup() as tasks:
+    found = client_of(api.address, patience=SOME)
+    async with found as client, asyncio.TaskGroup() as tasks:
         await client.jobs.get(1)
         wait = tasks.create_task(client.jobs.wait(1))
-        await wait_for_async(lambda: len(api.asked("WaitJob")) > 3, timeout=15)
+        await wait_for_async(lambda: len(api.asked("WaitJob")) > 4)
         api.end_job(1)
 
     assert wait.result().state == job_pb2.Job.STATE_FINISHED

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpcsched.common import logs
-from tests.support.polling import wait_for
+from tests.support.polling import PATIENCE_S, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class SlowStream(io.StringIO):
 
     def write(self, text: str) -> int:
         self.entered.set()
-        self.let_go.wait(10)
+        self.let_go.wait(PATIENCE_S)
         return super().write(text)
 
 
@@ -114,7 +114,7 @@ def test_a_blocked_output_drops_records_counts_them_and_says_so() -> None:
     stream = SlowStream()
     pipeline = logs.setup("INFO", json=True, stream=stream, capacity=5)
     log.info("first")
-    assert stream.entered.wait(10)
+    assert stream.entered.wait(PATIENCE_S)
     for number in range(12):
         log.info("number %d", number)
 
@@ -136,7 +136,7 @@ def test_a_gap_is_told_while_the_program_runs_on() -> None:
     stream = SlowStream()
     with logs.setup("INFO", json=True, stream=stream, capacity=1):
         log.info("first")
-        assert stream.entered.wait(10)
+        assert stream.entered.wait(PATIENCE_S)
         log.info("second")
         log.info("lost")
         stream.let_go.set()
@@ -151,7 +151,7 @@ def test_closing_gives_up_on_an_output_that_hangs(
     stream = SlowStream()
     pipeline = logs.setup("INFO", json=True, stream=stream)
     log.info("stuck")
-    assert stream.entered.wait(10)
+    assert stream.entered.wait(PATIENCE_S)
 
     pipeline.close()
     pipeline.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpcsched.common.sdnotify import Notifier
+from tests.support.polling import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ def systemd(
         address = "\0" + name[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(address)
-        receiver.settimeout(5)
+        receiver.settimeout(PATIENCE_S)
         yield receiver, name
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from hpcsched.api.v1 import job_pb2, task_pb2
 from tests.support.daemon import Daemon, run
+from tests.support.polling import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def test_a_signal_stops_it_within_seconds(number: int, daemon: Daemon) -> None:
         status = daemon.stop(number)
 
     assert status == 0, daemon.log
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert "Traceback" not in daemon.log
 
 
@@ -201,7 +202,7 @@ def test_systemd_learns_when_it_serves_and_when_it_stops(
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(str(path))
-        channel.settimeout(10)
+        channel.settimeout(PATIENCE_S)
         daemon.start(
             environment={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"}
         )
@@ -224,13 +225,13 @@ def test_ready_comes_after_the_ready_file_and_that_after_serving(
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(str(path))
-        channel.settimeout(10)
+        channel.settimeout(PATIENCE_S)
         daemon.start(environment={"NOTIFY_SOCKET": str(path)})
 
         assert "READY=1" in channel.recv(4096).decode()
         ready = json.loads(daemon.ready_file.read_text())
         host, _, port = ready["address"].partition(":")
-        with socket.create_connection((host, int(port)), timeout=5):
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S):
             pass
 
 

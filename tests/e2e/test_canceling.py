@@ -70,7 +70,7 @@ def test_a_forced_cancel_grants_no_grace(cluster: Cluster) -> None:
     job_id = cluster.submit("--grace", "50s", "--shell", STUBBORN)
     started(cluster)
     cluster.hpc("job", "cancel", "--force", job_id)
-    cluster.ended(job_id, timeout=5)
+    cluster.ended(job_id)
 
     assert reason_of(cluster.task(job_id)) == "KILLED"
 
@@ -87,7 +87,7 @@ def test_a_forced_cancel_cuts_short_the_grace_of_an_earlier_one(
 
     cluster.hpc("job", "cancel", "--force", job_id)
 
-    job = cluster.ended(job_id, timeout=5)
+    job = cluster.ended(job_id)
     assert (state_of(job), job.error_message) == ("CANCELED", "please")
 
 

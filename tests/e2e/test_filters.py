@@ -103,4 +103,4 @@ def test_an_activation_filter_holds_jobs_back_until_it_says_0(
     assert state_of(filtered.job(job_id)) == "QUEUED"
     assert filtered.job(job_id).pending_reason == "ActivationFilter"
     go.touch()
-    assert state_of(filtered.ended(job_id, timeout=30)) == "FINISHED"
+    assert state_of(filtered.ended(job_id)) == "FINISHED"

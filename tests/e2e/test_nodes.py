@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpcsched.api.v1 import node_pb2
-from tests.support.cluster import state_of
+from tests.support.cluster import PATIENCE_S, state_of
 from tests.support.polling import wait_for
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_output_of_a_command_is_shown_while_it_runs_and_ctrl_c_ends_it(
                 begun |= {event["node"]} if event.get("text") == "begun" else set()
         finally:
             running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=PATIENCE_S)
 
     rest = [json.loads(line) for line in out.splitlines()]
     told = [one["node"] for one in rest if one.get("text") == "told"]
@@ -146,4 +146,9 @@ def test_the_cores_in_use_are_those_of_running_jobs(nodes: Cluster) -> None:
     nodes.ended(job_id)
 
     assert used == {"n1": 1, "n2": 0}
-    assert {n.cores_in_use for n in nodes.client.nodes()} == {0}
+    # They are given back after the end is visible, not before.
+    wait_for(
+        lambda: {n.cores_in_use for n in nodes.client.nodes()},
+        until=lambda found: found == {0},
+        what="cores that are given back",
+    )

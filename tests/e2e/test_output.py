@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
 
+from tests.support.cluster import PATIENCE_S
 from tests.support.polling import wait_for
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def test_follow_shows_lines_while_the_task_runs_and_ends_with_it(
     with cluster.popen("task", "output", f"{job_id}.1", "--follow") as follower:
         assert line_of(follower.stdout) == "first\n"
         (cluster.cwd / "go").touch()
-        rest, err = follower.communicate(timeout=10)
+        rest, err = follower.communicate(timeout=PATIENCE_S)
 
     assert rest == "second\n"
     assert (follower.returncode, err) == (0, "")
@@ -35,7 +36,7 @@ def test_run_shows_lines_while_the_task_runs(cluster: Cluster) -> None:
     with cluster.popen("run", "--shell", TWO_LINES) as runner:
         assert line_of(runner.stdout) == "first\n"
         (cluster.cwd / "go").touch()
-        rest, _ = runner.communicate(timeout=10)
+        rest, _ = runner.communicate(timeout=PATIENCE_S)
 
     assert rest == "second\n"
     assert runner.returncode == 3
@@ -47,7 +48,7 @@ def test_follow_may_start_before_the_task_does(cluster: Cluster) -> None:
     job_id = cluster.submit("--nodelist", "n1", "--", "echo", "at last")
     with cluster.popen("job", "output", job_id, "--follow") as follower:
         (cluster.cwd / "go").touch()
-        out, err = follower.communicate(timeout=10)
+        out, err = follower.communicate(timeout=PATIENCE_S)
 
     assert (out, err) == ("at last\n", "")
 

@@ -21,7 +21,7 @@ def test_a_requeued_job_keeps_what_finished_and_what_was_taken_out_by_hand(
     cluster: Cluster,
 ) -> None:
     # 1 finishes, 2 fails, 3 runs, 4 is canceled by hand, 5 is swept up by the cancel.
-    line = "echo * >>runs; case * in 2) exit 1;; 3) [ -e go ] || exec sleep 60;; esac"
+    line = "echo * >>runs; case * in 2) exit 1;; 3) [ -e go ] || exec sleep 300;; esac"
     job_id = cluster.submit("--array", "1-5%1", "--shell", line)
     wait_for(lambda: "3" in runs(cluster), what="the third element")
     cluster.hpc("task", "cancel", f"{job_id}.1.4")
@@ -59,7 +59,7 @@ def test_a_finished_job_is_not_queued_again(cluster: Cluster) -> None:
 def test_a_running_job_that_is_requeued_stops_its_tasks_and_runs_them_again(
     cluster: Cluster,
 ) -> None:
-    line = "echo x >>runs; [ $(wc -l <runs) -gt 1 ] || exec sleep 60"
+    line = "echo x >>runs; [ $(wc -l <runs) -gt 1 ] || exec sleep 300"
     job_id = cluster.submit("--shell", line)
     wait_for(lambda: runs(cluster), what="the first run")
     cluster.hpc("job", "requeue", job_id)
@@ -122,7 +122,8 @@ def test_only_the_named_tasks_of_an_ended_job_run_again(cluster: Cluster) -> Non
 def test_a_running_task_that_is_requeued_is_stopped_and_runs_again(
     cluster: Cluster,
 ) -> None:
-    line = "echo * >>runs; [ -e go ] || exec sleep 60"
+    # It has looked for the file when it says that it runs.
+    line = "[ -e go ]; found=$?; echo * >>runs; [ $found = 0 ] || exec sleep 300"
     job_id = cluster.submit("--array", "1-2", "--shell", line)
     wait_for(lambda: runs(cluster) == ["1", "2"], what="both elements")
     (cluster.cwd / "go").touch()

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import running
-from tests.support.cluster import ENDED, state_of
+from tests.support.cluster import ENDED, PATIENCE_S, state_of
 from tests.support.polling import wait_for
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_tasks_outlive_what_is_killed_and_report_their_exact_status(
     cluster.kill(*names)
     (cluster.cwd / "go").touch()
     cluster.up()
-    job = cluster.ended(job_id, timeout=30)
+    job = cluster.ended(job_id)
 
     elements = cluster.client.tasks(job_id, elements=True)
     assert [(state_of(t), t.exit_code) for t in elements] == [("FINISHED", 7)] * 6
@@ -115,7 +115,7 @@ def test_what_was_submitted_while_nodes_were_away_runs_when_they_are_back(
     job_id = cluster.submit("--array", "1-4", "--", "true")
     cluster.up()
 
-    assert state_of(cluster.ended(job_id, timeout=30)) == "FINISHED"
+    assert state_of(cluster.ended(job_id)) == "FINISHED"
 
 
 def test_a_run_that_waits_goes_on_while_the_head_is_restarted(cluster: Cluster) -> None:
@@ -124,7 +124,7 @@ def test_a_run_that_waits_goes_on_while_the_head_is_restarted(cluster: Cluster) 
         cluster.kill("head")
         (cluster.cwd / "go").touch()
         cluster.up()
-        out, err = runner.communicate(timeout=30)
+        out, err = runner.communicate(timeout=PATIENCE_S)
 
     assert (runner.returncode, out) == (7, "a\n"), err
 
@@ -191,11 +191,11 @@ def test_a_sweep_runs_each_element_once_while_the_head_is_killed_again_and_again
 
     marks = sorted(chance.randint(20, count - 300) for _ in range(3))
     for mark in marks:
-        wait_for(lambda m=mark: len(runs(cluster)) >= m, 30, what=f"{mark} runs")  # type: ignore[misc]
+        wait_for(lambda m=mark: len(runs(cluster)) >= m, what=f"{mark} runs")  # type: ignore[misc]
         cluster.kill("head")
         cluster.up()
-    job = cluster.ended(job_id, timeout=40)
-    subscriber.join(timeout=20)
+    job = cluster.ended(job_id)
+    subscriber.join(timeout=PATIENCE_S)
 
     assert Counter(runs(cluster)) == Counter(f"{n}:0" for n in range(1, count + 1))
     elements = cluster.client.tasks(job_id, elements=True)
@@ -222,10 +222,10 @@ def test_no_attempt_runs_twice_whoever_is_killed(patient: Cluster, seed: int) ->
     victims = ["head", "n1.agent", "n2.agent", "n1.spawner", "n2.spawner"]
 
     for mark in sorted(chance.randint(20, count - 200) for _ in range(4)):
-        wait_for(lambda m=mark: len(runs(cluster)) >= m, 30, what=f"{mark} runs")  # type: ignore[misc]
+        wait_for(lambda m=mark: len(runs(cluster)) >= m, what=f"{mark} runs")  # type: ignore[misc]
         cluster.kill(*chance.sample(victims, chance.randint(1, 3)))
         cluster.up()
-    cluster.ended(job_id, timeout=40)
+    cluster.ended(job_id)
 
     ran = Counter(runs(cluster))
     assert max(ran.values()) == 1, [name for name, times in ran.items() if times > 1]

@@ -55,5 +55,5 @@ def test_the_loss_of_a_node_beside_ends_the_attempt_and_it_runs_again(
     assert (task.attempt, task.auto_requeue_count) == (2, 1)
     (hurried.cwd / "go").touch()
     hurried.up()
-    hurried.ended(job_id, timeout=40)
+    hurried.ended(job_id)
     assert hurried.output(job_id) == "attempt 2\n"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cluster import Cluster, state_of
+from tests.support.cluster import PATIENCE_S, Cluster, state_of
 from tests.support.polling import wait_for
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def test_of_two_that_start_it_at_once_one_does_and_one_is_told(
 ) -> None:
     command = ("--json", "up", "--detach", "--dir", cluster.dir, "--cores", "1")
     with cluster.popen(*command) as first, cluster.popen(*command) as second:
-        outcomes = [process.communicate(timeout=30) for process in (first, second)]
+        outcomes = [
+            process.communicate(timeout=PATIENCE_S) for process in (first, second)
+        ]
         statuses = [first.returncode, second.returncode]
 
     assert 0 in statuses, outcomes
@@ -68,7 +70,7 @@ def test_a_cluster_in_the_foreground_ends_with_ctrl_c_and_takes_its_tasks_along(
         cluster.hpc("submit", "--shell", "touch started; sleep 300")
         wait_for((cluster.cwd / "started").exists, what="the task's start")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0
     assert not cluster.belongings()
@@ -85,7 +87,7 @@ def test_ctrl_c_leaves_a_job_alone_unless_it_is_to_be_canceled(
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             os.kill(process.pid, signal.SIGINT)
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 130
         cluster.until_job(int(err.split()[0]), state)
     cluster.clear()

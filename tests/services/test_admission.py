@@ -27,6 +27,7 @@ from hpcsched.rpc.metadata import call_metadata
 from hpcsched.services.denials import LINES, WINDOW_S, DenialLog
 from hpcsched.services.server import AGENT_SERVICES, CLIENT_SERVICES
 from tests.support.fake_front import ADMINISTRATOR, NODE, USER, FakeFront
+from tests.support.polling import PATIENCE_S
 from tests.support.served import Served, drain, refusal, rpc_error
 
 if TYPE_CHECKING:
@@ -291,7 +292,9 @@ async def test_whoever_tries_secrets_fills_no_disk(
 async def test_an_unknown_method_is_unimplemented_for_everybody(served: Served) -> None:
     call: Any = served.channel.unary_unary("/hpcsched.api.v1.JobService/Explode")
 
-    error = await rpc_error(call(b"", metadata=call_metadata(token=USER), timeout=5))
+    error = await rpc_error(
+        call(b"", metadata=call_metadata(token=USER), timeout=PATIENCE_S)
+    )
 
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
@@ -302,8 +305,10 @@ async def test_health_and_reflection_need_no_token(served: Served) -> None:
     reflection = kind(served.channel)
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
 
-    told = await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
-    (answer,) = await drain(reflection.ServerReflectionInfo(iter([asked]), timeout=5))
+    told = await health.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
+    (answer,) = await drain(
+        reflection.ServerReflectionInfo(iter([asked]), timeout=PATIENCE_S)
+    )
 
     assert told.status == health_pb2.HealthCheckResponse.SERVING
     names = {one.name for one in answer.list_services_response.service}

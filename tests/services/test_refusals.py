@@ -16,7 +16,7 @@ from hpcsched.common.errors import REASONS, HpcError
 from hpcsched.rpc.errors import from_rpc_error
 from hpcsched.rpc.metadata import STATUS_DETAILS, call_metadata
 from tests.support.fake_front import USER, FakeFront
-from tests.support.polling import wait_for_async
+from tests.support.polling import PATIENCE_S, wait_for_async
 from tests.support.served import drain, refusal, rpc_error
 
 
@@ -153,7 +153,7 @@ async def test_a_request_that_is_no_message_of_its_kind_is_refused(served: Any) 
     call = served.channel.unary_unary("/hpcsched.api.v1.JobService/GetJob")
 
     error = await refusal(
-        call(b"\xff\xff\xff", metadata=call_metadata(token=USER), timeout=5)
+        call(b"\xff\xff\xff", metadata=call_metadata(token=USER), timeout=PATIENCE_S)
     )
 
     assert error.reason == "MALFORMED_REQUEST"
@@ -163,7 +163,7 @@ async def test_a_request_that_is_no_message_of_its_kind_is_refused(served: Any) 
 async def test_who_may_not_call_is_told_so_before_anything_is_read(served: Any) -> None:
     call = served.channel.unary_unary("/hpcsched.api.v1.JobService/GetJob")
 
-    error = await refusal(call(b"\xff\xff\xff", timeout=5))
+    error = await refusal(call(b"\xff\xff\xff", timeout=PATIENCE_S))
 
     assert error.reason == "UNAUTHENTICATED"
 

@@ -24,6 +24,7 @@ from hpcsched.services.server import (
     Servers,
 )
 from tests.support.fake_front import USER, FakeFront
+from tests.support.polling import PATIENCE_S
 from tests.support.served import Served, drain, rpc_error
 from tests.support.views import job_view
 
@@ -85,7 +86,9 @@ async def test_health_follows_recovery_and_shutdown(
 
         async def seen() -> set[int]:
             requests = [health_pb2.HealthCheckRequest(service=one) for one in services]
-            return {(await stub.Check(one, timeout=5)).status for one in requests}
+            return {
+                (await stub.Check(one, timeout=PATIENCE_S)).status for one in requests
+            }
 
         assert await seen() == {HEALTH.NOT_SERVING}
         second.serving()
@@ -155,7 +158,9 @@ async def ask(address: Address, tls: TlsFiles) -> Any:
     async with client_channel(here, tls) as channel:
         stub: Any = job_service_pb2_grpc.JobServiceStub(channel)
         request = pb.GetJobRequest(job_id=1)
-        return await stub.GetJob(request, metadata=call_metadata(token=USER), timeout=5)
+        return await stub.GetJob(
+            request, metadata=call_metadata(token=USER), timeout=PATIENCE_S
+        )
 
 
 async def test_tls_serves_who_knows_the_authority_and_nobody_else(

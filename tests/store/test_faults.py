@@ -16,6 +16,7 @@ import pytest
 from hpcsched.store.errors import StoreBrokenError
 from hpcsched.store.sql.check import check
 from hpcsched.store.sql.sqlite import log_size
+from tests.support.polling import PATIENCE_S
 from tests.support.store_kit import SqliteKit, a_delta, settle
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ def start(*command: str | Path) -> subprocess.Popen[str]:
 def output_of(*command: str | Path) -> list[str]:
     """Run to the end; return the lines that were printed."""
     with start(*command) as process:
-        text, _ = process.communicate(timeout=15)
+        text, _ = process.communicate(timeout=PATIENCE_S)
     return text.splitlines()
 
 
 def works(*command: str) -> bool:
     try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=10)
+        done = subprocess.run(
+            command, capture_output=True, check=False, timeout=PATIENCE_S
+        )
     except OSError:
         return False
     return done.returncode == 0

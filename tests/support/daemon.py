@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Imports on a busy machine take their time, seconds.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 PROGRAM = (sys.executable, "-m", "hpcsched.daemon.main")
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Whatever takes longer hangs, even on a machine that is ten times too busy, seconds.
+PATIENCE_S = 60.0
 FIRST_PAUSE_S = 0.002
 LONGEST_PAUSE_S = 0.1
 
@@ -22,7 +24,7 @@ class NotReachedError(AssertionError):
 
 def wait_for(
     look: Callable[[], T],
-    timeout: float = 10.0,
+    timeout: float = PATIENCE_S,
     *,
     until: Callable[[T], object] = bool,
     what: str = "",
@@ -55,7 +57,7 @@ def wait_for(
 @overload
 async def wait_for_async(
     look: Callable[[], Awaitable[T]],
-    timeout: float = 10.0,
+    timeout: float = PATIENCE_S,
     *,
     until: Callable[[T], object] = bool,
     what: str = "",
@@ -63,14 +65,14 @@ async def wait_for_async(
 @overload
 async def wait_for_async(
     look: Callable[[], T],
-    timeout: float = 10.0,
+    timeout: float = PATIENCE_S,
     *,
     until: Callable[[T], object] = bool,
     what: str = "",
 ) -> T: ...
 async def wait_for_async(
     look: Callable[[], T | Awaitable[T]],
-    timeout: float = 10.0,
+    timeout: float = PATIENCE_S,
     *,
     until: Callable[[T], object] = bool,
     what: str = "",

@@ -20,7 +20,7 @@ from tests.support.polling import wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 JOB, TASK = 7, 1
 
 

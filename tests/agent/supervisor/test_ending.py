@@ -163,7 +163,7 @@ def test_a_second_stop_can_only_shorten_the_grace_period(
     pids_in(tmp_path / "pids", 1)
     agent.stop(0, grace_s=0.4, reason="PREEMPTED")
     agent.stop(0, grace_s=60)
-    end = agent.ended(0, timeout=5)
+    end = agent.ended(0)
     assert end["why"] == "PREEMPTED"
 
     (tmp_path / "pids").unlink()
@@ -171,7 +171,7 @@ def test_a_second_stop_can_only_shorten_the_grace_period(
     pids_in(tmp_path / "pids", 1)
     agent.stop(0, attempt=2, grace_s=60)
     agent.stop(0, attempt=2, grace_s=0)
-    assert agent.ended(0, 2, timeout=5)["reason"] == "KILLED"
+    assert agent.ended(0, 2)["reason"] == "KILLED"
 
 
 def test_a_run_time_limit_is_kept_with_signal_and_grace(
@@ -182,7 +182,7 @@ def test_a_run_time_limit_is_kept_with_signal_and_grace(
     end = agent.ended(0)
 
     assert (end["reason"], end["signal"]) == ("TIME_LIMIT", 9)
-    assert 0.3 <= end["end"] - end["start"] < 3
+    assert 0.3 <= end["end"] - end["start"] < 5
     assert "0.1 s" in end["message"]
 
 

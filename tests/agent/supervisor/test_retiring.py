@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.polling import wait_for
+from tests.support.polling import PATIENCE_S, wait_for
 from tests.support.task_supervisor import (
     JOB,
     TASK,
@@ -63,11 +63,11 @@ def test_every_task_is_ended_with_its_own_grace_and_then_the_supervisor(
     end = agent.ended(0)
     acknowledge(agent)
 
-    assert ending.wait(10) == 0
+    assert ending.wait(PATIENCE_S) == 0
     assert (end["reason"], end["exit_code"]) == ("NODE_SHUTDOWN", 7)
     assert not is_alive(task)
     assert supervisor.front is not None
-    assert supervisor.front.wait(10) == 0
+    assert supervisor.front.wait(PATIENCE_S) == 0
     assert supervisor.processes() == []
 
 
@@ -80,7 +80,7 @@ def test_a_task_that_does_not_listen_is_killed_after_the_grace_that_was_asked_fo
     (task,) = pids_in(tmp_path / "pids", 1)
     agent.close()
 
-    assert end_tasks(supervisor, "--grace", "0.2").wait(10) == 0
+    assert end_tasks(supervisor, "--grace", "0.2").wait(PATIENCE_S) == 0
     assert not is_alive(task)
 
 
@@ -95,7 +95,7 @@ def test_it_stays_until_the_agent_has_passed_the_last_ends_on(
     assert ending.poll() is None
     acknowledge(agent)
 
-    assert ending.wait(10) == 0
+    assert ending.wait(PATIENCE_S) == 0
 
 
 def test_nothing_is_started_meanwhile_and_nothing_refused(
@@ -113,7 +113,7 @@ def test_nothing_is_started_meanwhile_and_nothing_refused(
     assert ("started", JOB, TASK, 1) not in told
     assert not [m for m in agent.messages if m[0] == "refused"]
     agent.close()
-    assert ending.wait(10) == 0
+    assert ending.wait(PATIENCE_S) == 0
 
 
 def test_tasks_of_a_stopped_supervisor_are_ended_too(
@@ -124,7 +124,7 @@ def test_tasks_of_a_stopped_supervisor_are_ended_too(
     assert supervisor.stop() == 0
     assert all(is_alive(task) for task in tasks)
 
-    assert end_tasks(supervisor).wait(10) == 0
+    assert end_tasks(supervisor).wait(PATIENCE_S) == 0
     assert not any(is_alive(task) for task in tasks)
     wait_for(lambda: not supervisor.processes(), what="the end of the reaper")
 
@@ -142,16 +142,16 @@ def test_a_spawner_that_dies_meanwhile_is_followed_by_one_that_goes_on(
     wait_for((tmp_path / "told").exists, what="the signal")
     kill_spawner(supervisor)
 
-    assert ending.wait(10) == 0
+    assert ending.wait(PATIENCE_S) == 0
     assert not is_alive(task)
 
 
 def test_where_nothing_runs_there_is_nothing_to_end(tmp_path: Path) -> None:
-    assert end_tasks(TaskSupervisor(tmp_path)).wait(10) == 0
+    assert end_tasks(TaskSupervisor(tmp_path)).wait(PATIENCE_S) == 0
 
 
 def test_a_grace_that_means_nothing_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert end_tasks(TaskSupervisor(tmp_path), "--grace", "-1").wait(10) == 2
+    assert end_tasks(TaskSupervisor(tmp_path), "--grace", "-1").wait(PATIENCE_S) == 2
     assert "--grace" in capfd.readouterr().err

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from node_agent.supervisor import main as main_module
-from tests.support.polling import wait_for
+from tests.support.polling import PATIENCE_S, wait_for
 from tests.support.task_supervisor import TaskSupervisor, task_supervisor
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_a_directory_has_one_supervisor(
         [sys.executable, "-m", "node_agent.supervisor", "--dir", supervisor.directory],
         check=False,
         capture_output=True,
-        timeout=10,
+        timeout=PATIENCE_S,
     )
 
     assert second.returncode == 1
@@ -74,7 +74,7 @@ def test_the_service_manager_hears_ready_signs_of_life_and_stopping(
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     with manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(10)
+        manager.settimeout(PATIENCE_S)
         supervisor.start(
             env={
                 **os.environ,
@@ -90,7 +90,7 @@ def test_the_service_manager_hears_ready_signs_of_life_and_stopping(
         manager.settimeout(0.3)
         wait_for(lambda: is_silent(manager))
         os.kill(spawner, signal.SIGCONT)
-        manager.settimeout(10)
+        manager.settimeout(PATIENCE_S)
         assert supervisor.stop() == 0
         wait_for(lambda: manager.recv(1000), until=lambda said: said == b"STOPPING=1")
 
@@ -161,7 +161,7 @@ def test_shutdown_ends_everything_if_no_task_lives(
     agent.send(["shutdown"])
 
     assert supervisor.front is not None
-    assert supervisor.front.wait(10) == 0
+    assert supervisor.front.wait(PATIENCE_S) == 0
     wait_for(lambda: not supervisor.processes())
 
 
@@ -173,7 +173,7 @@ def test_a_spawner_that_cannot_begin_fails_the_start(
     supervisor.start()
 
     assert supervisor.front is not None
-    assert supervisor.front.wait(10) == 1
+    assert supervisor.front.wait(PATIENCE_S) == 1
     wait_for(lambda: not supervisor.processes())
     assert "output" in supervisor.log.read_text()
 
