@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.api.v1 import job_pb2, task_pb2
 from hpcsched.client import Client
-from tests.support.polling import NotReachedError, wait_for
+from tests.support.polling import wait_for
+from tests.support.warm_hpc import WarmHpc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,15 +83,12 @@ class Cluster:
         **environment: object,
     ) -> Done:
         """Run one command to its end, and see that its exit status is the given one."""
-        with self.popen(*arguments, stdin=subprocess.PIPE, **environment) as process:
-            try:
-                out, err = process.communicate(stdin, timeout=PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, err = process.communicate()
-                what = f"hpc {arguments} still runs after {PATIENCE_S} s"
-                raise NotReachedError(f"{what}\n{out}\n{err}") from None
-        done = Done(status=process.returncode, out=out, err=err)
+        given = self.environment(environment)
+        argv = [program()[0], *map(str, arguments)]
+        found = warm_hpc().run(
+            argv, cwd=self.cwd, environment=given, stdin=stdin, timeout=PATIENCE_S
+        )
+        done = Done(status=found[0], out=found[1], err=found[2])
         assert status is None or done.status == status, (arguments, done)
         return done
 
@@ -283,6 +282,12 @@ class Cluster:
                 # Looked up a moment ago by directory or command line: it is ours.
                 os.kill(pid, signal.SIGKILL)
             shutil.rmtree(self.base, ignore_errors=True)
+
+
+@functools.cache
+def warm_hpc() -> WarmHpc:
+    """Return what starts commands in the foreground, one for this process."""
+    return WarmHpc()
 
 
 def program() -> Sequence[str]:
