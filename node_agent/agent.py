@@ -30,6 +30,7 @@ from node_agent.core.news import (
 )
 from node_agent.core.session import StaleHeadError
 from node_agent.core.spool import Spool
+from node_agent.core.usage import Usages, usage_of
 from node_agent.shelf import Shelf
 from node_agent.supervised import Supervisor
 
@@ -76,6 +77,7 @@ class Agent:
         self._interrupt: Callable[[str], None] = _nobody_to_interrupt
         self._acknowledged = 0
         self._ack_planned = False
+        self.usages = Usages()
         self.spool = Spool()
         self.supervisor = Supervisor(str(config.supervisor_socket), clock, self)
         self.shelf = Shelf(
@@ -89,6 +91,7 @@ class Agent:
             "refused": self._hear_refused,
             "pong": self._hear_pong,
             "error": self._hear_error,
+            "usage": self._hear_usage,
             "job_ended": _hear_nothing,
             "all_stopped": _hear_nothing,
         }
@@ -151,6 +154,12 @@ class Agent:
 
     def attach(self, wake: Callable[[], None]) -> None:
         self._wake = wake
+        self.usages.again()
+
+    def ask_usage(self) -> None:
+        tells = self._inventory is not None and self._inventory.tells_usage
+        if tells and self._attempts.running:
+            self.supervisor.send(["usage"])
 
     def on_interrupt(self, interrupt: Callable[[str], None]) -> None:
         """Name whom to call when the stream must end: the supervisor is lost."""
@@ -225,6 +234,7 @@ class Agent:
         inventory = inventory_of(message[1] if len(message) > 1 else {})
         self._inventory = inventory
         self._attempts.replace(inventory.live)
+        self.usages.keep(key for key, _ in inventory.live)
         for known in self._definitions.replay():
             self.supervisor.send(known)
         self._send_settings()
@@ -246,7 +256,15 @@ class Agent:
         if not self.spool.add(position, report):
             return
         self._attempts.end(report.key, self._with_files(report.key, left))
+        self.usages.forget(report.key)
         self.shelf.changed(report.key)
+
+    def _hear_usage(self, message: Message) -> None:
+        for key, usage in usage_of(message):
+            if self._attempts.live(key) is not None:
+                self.usages.take(key, usage)
+        if self.usages.has_news:
+            self._wake()
 
     def _hear_refused(self, message: Message) -> None:
         report = refused_of(message, self._clock.wall())

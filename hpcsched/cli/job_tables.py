@@ -148,6 +148,9 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Submitted", shown(job, "submit_time")),
             ("Started", shown(job, "start_time")),
             ("Ended", shown(job, "end_time")),
+            ("CPU time", _cpu_time(job)),
+            ("Memory", format_size(job.memory_bytes) if job.memory_bytes else ""),
+            ("Processes", _processes(job)),
             ("Requeued", job.requeue_count or ""),
             ("Waits for", "" if job.pending_reason == "None" else job.pending_reason),
             ("Held until", shown(job, "hold_until")),
@@ -173,11 +176,25 @@ def _size(job: job_pb2.Job) -> str:
     return f"{job.allocated_cores} on {held}"
 
 
+def _cpu_time(one: job_pb2.Job | task_pb2.Task) -> str:
+    seconds = (one.user_cpu_ms + one.kernel_cpu_ms) / 1000
+    return format_duration(seconds) if seconds else ""
+
+
+def _processes(one: job_pb2.Job | task_pb2.Task) -> str:
+    if not one.process_count:
+        return ""
+    return (
+        f"{one.process_count} ({one.process_ids})"
+        if one.process_ids
+        else str(one.process_count)
+    )
+
+
 def task_facts(task: task_pb2.Task) -> str:
     """Return all about one task, with the beginning of its output."""
     reason = task_pb2.EndReason.Name(task.end_reason).removeprefix("END_REASON_")
     command = task.spec.command_line or " ".join(task.spec.arguments)
-    cpu = (task.user_cpu_ms + task.kernel_cpu_ms) / 1000
     text = facts(
         (
             ("Task", task_name(task)),
@@ -194,11 +211,12 @@ def task_facts(task: task_pb2.Task) -> str:
             ("Submitted", shown(task, "submit_time")),
             ("Started", shown(task, "start_time")),
             ("Ended", shown(task, "end_time")),
-            ("CPU time", format_duration(cpu) if cpu else ""),
+            ("CPU time", _cpu_time(task)),
             (
                 "Memory",
                 format_size(task.max_memory_bytes) if task.max_memory_bytes else "",
             ),
+            ("Processes", _processes(task)),
             ("Waits for", task.pending_reason),
             ("Message", task.error_message),
         )

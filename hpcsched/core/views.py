@@ -35,6 +35,9 @@ class JobView:
         wait_s: From its submission to its start or end, or until now.
         hold_until: Only while it is held.
         child_job_ids: Only where one job was asked for, and the lowest ones.
+        user_ms, kernel_ms, memory_kib: Of its tasks that have ended, and of those that
+            run as their nodes said last.
+        process_count, process_ids: While it runs, likewise; ids in the full view only.
     """
 
     job_id: int
@@ -91,6 +94,8 @@ class JobView:
     kernel_ms: int = 0
     memory_kib: int = 0
     required_nodes: tuple[str, ...] = ()
+    process_count: int = 0
+    process_ids: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,7 @@ class TaskView:
         allocated_cores, allocated_sockets: Over all of them; sockets only of a job that
             is sized in sockets.
         core_ids: Each node's name and the ids there, separated by blanks.
+        process_count, process_ids: While it runs, as its node said last.
     """
 
     job_id: int
@@ -149,6 +155,8 @@ class TaskView:
     allocated_cores: int = 0
     allocated_sockets: int = 0
     core_ids: str = ""
+    process_count: int = 0
+    process_ids: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

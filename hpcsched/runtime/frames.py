@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from hpcsched.core.orders import Order
     from hpcsched.core.reports import LiveAttempt, Report
+    from hpcsched.core.usage import TaskUsage
 
 #: Most orders in one frame.
 ORDERS_PER_FRAME: Final = 256
@@ -78,6 +79,7 @@ class AgentFrame:
     seq: int = 0
     ack: int = 0
     reports: tuple[Report, ...] = ()
+    usages: tuple[TaskUsage, ...] = ()
     heartbeat: Heartbeat | None = None
     outputs: tuple[OutputChunk, ...] = ()
     goodbye: bool = False

@@ -26,6 +26,7 @@ from hpcsched.runtime.explaining import (
 )
 from hpcsched.runtime.families import CHILDREN_SHOWN
 from hpcsched.runtime.stored import stored_view
+from hpcsched.runtime.using import job_in_use, master_in_use, task_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,7 +77,8 @@ class JobReads:
 
     def _view(self, job: Job, *, full: bool = False) -> JobView:
         name_of, settings = self._world.name_of, self._settings
-        return self._now_seen(job_view(job, name_of, settings, full=full))
+        view = job_view(job, name_of, settings, full=full)
+        return self._now_seen(job_in_use(self._world, job, view, full=full))
 
     def _now_seen(self, view: JobView) -> JobView:
         """Add what follows from the rest of the cluster, and from the time."""
@@ -278,8 +280,10 @@ class JobReads:
         self, job: Job, record: TaskRecord, instance: int, *, full: bool
     ) -> TaskView:
         if record.has_elements and not instance:
-            return master_view(job, record, self._world.name_of, full=full)
-        return task_view(job, record, instance, self._world.name_of, full=full)
+            master = master_view(job, record, self._world.name_of, full=full)
+            return master_in_use(self._world, job, master) if full else master
+        view = task_view(job, record, instance, self._world.name_of, full=full)
+        return task_in_use(self._world, job, view)
 
     def _read_by(self, caller: Caller, job: Job, view: TaskView) -> TaskView:
         """Open the submitter's blob for the submitter, and for nobody else."""

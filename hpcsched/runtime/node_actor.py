@@ -29,6 +29,8 @@ from hpcsched.core.orders import (
     StartTasks,
     StopTasks,
 )
+from hpcsched.core.reports import Ended
+from hpcsched.core.usage import Usages
 from hpcsched.runtime.frames import HeadFrame, frame_parts
 from hpcsched.runtime.node_record import JobTypes, NodeState
 from hpcsched.runtime.node_session import Session
@@ -60,6 +62,7 @@ class NodeActor:
         reachable: It was heard of lately.
         suspect: Its stream is silent for longer than it should be; it gets nothing new.
         known_lost: Its jobs have been told that it is silent for too long.
+        usages: What it told of running tasks on this stream.
     """
 
     def __init__(self, world: World, record: NodeRecord) -> None:
@@ -74,6 +77,7 @@ class NodeActor:
         self.load = 0.0
         self.heard_wall: float | None = None
         self.readings = Readings()
+        self.usages = Usages()
         self._heard = world.clock.mono()
         self._outbox: list[Order] = []
         self._flushing = False
@@ -104,6 +108,7 @@ class NodeActor:
         old = self.session
         self.session = Session(self, link, hello, rebooted=rebooted, beat_s=beat_s)
         self._outbox.clear()
+        self.usages.clear()
         if old is not None:
             self.readings.close()
             old.link.close(
@@ -145,6 +150,7 @@ class NodeActor:
             lost = HpcError("INVALID_FIELD", field="seq", problem=problem)
             self._break_off(session, lost)
             return
+        self.usages.take(frame.usages)
         if frame.seq == session.in_seq + 1:
             session.in_seq = frame.seq
             self._take_reports(session, frame)
@@ -173,6 +179,8 @@ class NodeActor:
         by_job: dict[int, list[Any]] = {}
         for report in frame.reports:
             by_job.setdefault(report.job_id, []).append(report)
+            if self.usages.jobs and isinstance(report, Ended):
+                self.usages.ended(report.job_id, report.task_id, report.instances)
         entry = session.expect(frame.seq, len(by_job))
         for job_id, reports in by_job.items():
             command = TakeReports(

@@ -137,6 +137,7 @@ class NodeRegistry:
         for node_id in before - nodes:
             actor = self._by_id[node_id]
             actor.jobs.pop(job_id, None)
+            actor.usages.forget_job(job_id)
             self.look_at_drain(actor)
 
     def outgrown(self, node_id: int, job_id: int) -> None:

@@ -98,6 +98,8 @@ def job_message(view: JobView) -> job_pb2.Job:
         kernel_cpu_ms=view.kernel_ms,
         memory_bytes=view.memory_kib * 1024,
         required_nodes=view.required_nodes,
+        process_ids=view.process_ids,
+        process_count=view.process_count,
     )
 
 

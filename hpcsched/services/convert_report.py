@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hpcsched.core.reports import EndDetail, Ended, LiveAttempt, Report, Started
+from hpcsched.core.usage import TaskUsage
 from hpcsched.core.views import Inventory
 from hpcsched.runtime.frames import AgentFrame, Heartbeat, Hello, OutputChunk, Resources
 
@@ -18,6 +19,8 @@ T = TypeVar("T", int, float)
 #: Of what a node says about itself: characters of a text, texts of a list.
 LONGEST_FACT: Final = 200
 MOST_FACTS: Final = 32
+#: Process ids of one attempt.
+MOST_PIDS: Final = 64
 
 
 def hello_value(parts: Sequence[report_pb2.Hello]) -> Hello:
@@ -97,7 +100,22 @@ def agent_value(message: agent_service_pb2.ConnectRequest) -> AgentFrame:
             )
             for c in message.outputs
         ),
+        usages=tuple(map(_usage, message.usages)),
         goodbye=message.goodbye,
+    )
+
+
+def _usage(one: report_pb2.TaskUsage) -> TaskUsage:
+    return TaskUsage(
+        job_id=one.job_id,
+        task_id=one.task_id,
+        instance_id=one.instance_id,
+        attempt=one.attempt,
+        user_ms=one.user_ms,
+        kernel_ms=one.kernel_ms,
+        resident_kib=one.resident_kib,
+        processes=one.processes,
+        pids=tuple(one.pids[:MOST_PIDS]),
     )
 
 

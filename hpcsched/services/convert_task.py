@@ -62,4 +62,6 @@ def task_message(view: TaskView) -> task_pb2.Task:
         allocated_core_ids=view.core_ids,
         is_service_concluded=view.concluded,
         exit_if_possible=view.exit_if_possible,
+        process_ids=view.process_ids,
+        process_count=view.process_count,
     )

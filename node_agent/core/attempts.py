@@ -171,7 +171,7 @@ class Attempts:
         for end in unknown_ends:
             if end.key not in named:
                 named.add(end.key)
-                cores = () if end.core < 0 else (end.core,)
+                cores = end.cores or (() if end.core < 0 else (end.core,))
                 yield Inhabitant(end.key, end.start > 0, end.start, cores)
 
     def _drop(self, key: Key) -> None:

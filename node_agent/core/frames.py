@@ -10,8 +10,9 @@ from node_agent.core.hardware import Hardware
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from node_agent.core.orders import Order
+    from node_agent.core.orders import Key, Order
     from node_agent.core.reports import Columns
+    from node_agent.core.usage import TaskUsage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,4 +120,5 @@ class AgentFrame:
     reports: Sequence[Columns] = ()
     load: Load | None = None
     chunks: Sequence[Chunk] = field(default=())
+    usages: Sequence[tuple[Key, TaskUsage]] = ()
     goodbye: bool = False

@@ -44,12 +44,14 @@ class Inventory:
         instance: Name of the journal.
         containment: ``cgroup`` or ``group``.
         live: What runs, or waits for a core.
+        tells_usage: Can it be asked what running tasks use?
     """
 
     boot_id: str
     instance: str
     containment: str
     live: Sequence[tuple[Key, Live]]
+    tells_usage: bool = False
 
 
 def inventory_of(body: Mapping[str, Any]) -> Inventory:
@@ -78,6 +80,7 @@ def inventory_of(body: Mapping[str, Any]) -> Inventory:
             instance=str(body["instance"]),
             containment=str(body["containment"]),
             live=live,
+            tells_usage=bool(body.get("usage")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NewsError(f"hello: {error!r}") from error

@@ -69,6 +69,18 @@ def request_of(frame: AgentFrame) -> agent_service_pb2.ConnectRequest:
                 load=frame.load.load,
             )
         )
+    for (job, task, instance, number), usage in frame.usages:
+        request.usages.add(
+            job_id=job,
+            task_id=task,
+            instance_id=instance,
+            attempt=number,
+            user_ms=usage.user_ms,
+            kernel_ms=usage.kernel_ms,
+            resident_kib=usage.resident_kib,
+            processes=min(usage.processes, MOST_MHZ),
+            pids=usage.pids,
+        )
     for chunk in frame.chunks:
         request.outputs.add(
             read_id=chunk.read_id,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from node_agent.core.frames import Load, NodeFacts, Welcome
     from node_agent.core.orders import Order
     from node_agent.core.spool import Spool
+    from node_agent.core.usage import Usages
     from node_agent.shelf import Shelf
 
 
@@ -28,6 +29,13 @@ class Node(Protocol):
     @property
     def has_deep_queue(self) -> bool:
         """Do so many attempts wait for cores that no core soon waits for the head?"""
+
+    @property
+    def usages(self) -> Usages:
+        """What running tasks use."""
+
+    def ask_usage(self) -> None:
+        """Have the supervisor say what running tasks use now."""
 
     def facts(self) -> NodeFacts:
         """Return who and what the node is."""

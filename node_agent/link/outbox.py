@@ -84,7 +84,9 @@ class Outbox:
             self._in_step_due, self._beat_due = False, True
         numbered = bool(reports) or goodbye
         chunks = self._outputs.take()
-        if not (numbered or chunks or self._beat_due or self._may_acknowledge()):
+        usages = self._node.usages.news()
+        due = numbered or chunks or usages or self._beat_due
+        if not (due or self._may_acknowledge()):
             return None
         if numbered:
             session.count_frame()
@@ -97,6 +99,7 @@ class Outbox:
             reports=in_columns(reports),
             load=load,
             chunks=chunks,
+            usages=usages,
             goodbye=goodbye,
         )
 

@@ -96,6 +96,7 @@ class Stream:
         self._interval_s = WELCOME_TIMEOUT_S
         self._welcomed_at: float | None = None
         self._heard_at = self._sent_at = self._beat_at = clock.boot()
+        self._usage_at = self._beat_at
 
     async def run(self) -> StreamEnd:
         """Serve until the stream ends, for whatever reason."""
@@ -269,6 +270,7 @@ class Stream:
         finally:
             timer.cancel()
         self._beat_at = self._clock.boot()
+        self._usage_at = self._beat_at - self._interval_s  # ask at once
         while True:
             now, interval = self._clock.boot(), self._interval_s
             if now - self._heard_at >= MISSED_HEARTBEATS * interval:
@@ -284,8 +286,12 @@ class Stream:
                 self._beat_at = now
                 self._outbox.beat()
                 continue
+            if now >= self._usage_at + interval:
+                self._usage_at = now
+                self._node.ask_usage()
             last = self._heard_at + MISSED_HEARTBEATS * interval
-            await self._clock.sleep(max(0.001, min(due, last) - now))
+            soon = min(due, last, self._usage_at + interval)
+            await self._clock.sleep(max(0.001, soon - now))
 
     def _miss_welcome(self) -> None:
         self.stop(f"no welcome within {WELCOME_TIMEOUT_S:g} s")

@@ -210,6 +210,10 @@ class Cgroups:
                     with contextlib.suppress(OSError):
                         os.rmdir(folder)
 
+    def path_of(self, number: int) -> str:
+        """Return the directory of a slot's cgroup."""
+        return self._slot(number).path
+
     def close(self) -> None:
         """Leave, and remove every cgroup that is empty."""
         with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from node_agent.supervisor import protocol, records
 from node_agent.supervisor.attempt import Attempt, mask_of
 from node_agent.supervisor.definition import Definition, FieldError, variables
+from node_agent.supervisor.usage import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Orders:
         on_shutdown: Callable[[], None],
     ) -> None:
         self._node = node
+        self._usage = Usage(node)
         self._starter = starter
         self._stopper = stopper
         self._ender = ender
@@ -61,6 +63,7 @@ class Orders:
             protocol.STOP_ALL: self._stop_all,
             protocol.SETTINGS: self._set,
             protocol.PING: self._ping,
+            protocol.USAGE: self._tell_usage,
             protocol.UPGRADE: self._upgrade,
             protocol.SHUTDOWN: self._shut_down,
         }
@@ -113,6 +116,7 @@ class Orders:
                         "instance": table.instance,
                         "containment": node.containment,
                         "position": table.position,
+                        "usage": True,
                         "cores": len(node.launcher.cpus),
                         "running": [_inventory(item) for item in table.live.values()],
                         "queued": [
@@ -234,6 +238,10 @@ class Orders:
     def _ping(self, items: list[Any]) -> None:
         (value,) = _fields("ping", items, 1)
         self._node.say(protocol.PONG, value)
+
+    def _tell_usage(self, items: list[Any]) -> None:
+        _fields("usage", items, 0)
+        self._node.say(protocol.USAGE, self._usage.read())
 
     def _upgrade(self, items: list[Any]) -> None:
         _fields("upgrade", items, 0)

@@ -96,10 +96,17 @@ def _children_by_scan(pid: int) -> list[int]:
     ]
 
 
-def descendants_of(roots: Iterable[int]) -> list[int]:
-    """Return the roots and all that descends from them, parents first."""
+def descendants_of(roots: Iterable[int], most: int = 0) -> list[int]:
+    """Return the roots and all that descends from them, parents first.
+
+    Args:
+        roots: Where to begin.
+        most: No more than so many; 0: all.
+    """
     found = list(roots)
     for pid in found:  # grows while it is walked
+        if most and len(found) >= most:
+            return found[:most]
         found.extend(children_of(pid))
     return found
 

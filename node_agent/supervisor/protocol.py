@@ -23,6 +23,7 @@ ack                       position
 stop_all                  grace_s, reason
 settings                  {"output_quota"}
 ping                      any value
+usage                     none; the answer has the same name
 upgrade, shutdown         none
 ========================  ===========================================================
 
@@ -30,7 +31,8 @@ upgrade, shutdown         none
 supervisor to agent       items after the name
 ========================  ===========================================================
 hello                     {"version", "boot_id", "instance", "containment",
-                          "position", "cores", "running", "queued", "node"}
+                          "position", "cores", "running", "queued", "node",
+                          "usage": true}
 started                   position, job, task, instance, attempt, pid, start time,
                           [cores], stdout path, stderr path
 ended                     position, job, task, instance, attempt, {...}
@@ -38,6 +40,8 @@ refused                   job, task, instance, attempt, text
 job_ended                 job
 all_stopped               none
 pong                      the ping's value
+usage                     [[job, task, instance, attempt, user ms, system ms,
+                          resident KiB, number of processes, [process ids]]]
 error                     text
 ========================  ===========================================================
 """
@@ -71,6 +75,7 @@ ACK = "ack"
 STOP_ALL = "stop_all"
 SETTINGS = "settings"
 PING = "ping"
+USAGE = "usage"
 UPGRADE = "upgrade"
 SHUTDOWN = "shutdown"
 

@@ -128,6 +128,23 @@ def test_columns_of_any_report_have_one_length(
         assert all(0 <= at < size for at in getattr(value, "sets", ()))
 
 
+def test_use_is_taken_with_no_more_process_ids_than_are_kept() -> None:
+    one = agent_service_pb2.ConnectRequest()
+    one.usages.add(
+        job_id=1, task_id=2, instance_id=3, attempt=4, user_ms=5, kernel_ms=6
+    )
+    one.usages[0].MergeFrom(
+        report_pb2.TaskUsage(resident_kib=7, processes=100, pids=range(100))
+    )
+
+    (used,) = agent_value(one).usages
+
+    assert (used.job_id, used.task_id, used.instance_id, used.attempt) == (1, 2, 3, 4)
+    assert (used.user_ms, used.kernel_ms, used.resident_kib) == (5, 6, 7)
+    assert used.processes == 100
+    assert used.pids == tuple(range(64))
+
+
 @given(st.binary(max_size=200))
 def test_whatever_can_be_parsed_can_be_read(data: bytes) -> None:
     try:

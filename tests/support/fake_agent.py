@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hpcsched.common.clock import Clock, Timer
     from hpcsched.core.reports import Report
+    from hpcsched.core.usage import TaskUsage
     from hpcsched.runtime.frames import AgentFront, AgentSession, HeadFrame
 
 
@@ -262,3 +263,7 @@ class FakeAgent(FakeNode):
         """Report something, true or not."""
         self.journal.append((report, 0))
         self.flush()
+
+    def use(self, *used: TaskUsage) -> None:
+        """Say what running tasks use."""
+        self.send(AgentFrame(usages=used))

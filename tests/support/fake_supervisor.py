@@ -23,6 +23,7 @@ class FakeSupervisor:
         running: What the next hello says that runs.
         queued: What it says that waits.
         journal: Unacknowledged reports.
+        uses: What it answers when asked what tasks use; None: it does not know how.
         script: Messages that are answered at once: name to function.
     """
 
@@ -33,6 +34,7 @@ class FakeSupervisor:
         self.running: list[list[Any]] = []
         self.queued: list[list[Any]] = []
         self.journal: list[list[Any]] = []
+        self.uses: list[list[Any]] | None = None
         self.position = 0
         self.connections = 0
         self.answers_pings = True
@@ -139,6 +141,8 @@ class FakeSupervisor:
         if name == "ack":
             self.acks.append(items[0])
             self.journal = [r for r in self.journal if r[1] > items[0]]
+        if name == "usage":
+            return [["usage", self.uses]]
         if name == "start" and self.runs_starts:
             job, task, _, entries = items
             answers = []
@@ -159,4 +163,5 @@ class FakeSupervisor:
             "cores": 4,
             "running": self.running,
             "queued": self.queued,
+            "usage": self.uses is not None,
         }
