@@ -5,10 +5,11 @@ Run it after a change of them: python scripts/write_reference.py
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 REFERENCE: Final = ROOT / "docs" / "reference"
@@ -52,6 +53,7 @@ def pages() -> dict[str, str]:
         "parameters.md": _parameters(),
         "refusals.md": _refusals(),
         "job-files.md": _job_files(),
+        "limits.md": _limits(),
     }
 
 
@@ -105,6 +107,22 @@ def _refusals() -> str:
         rows.append((f"`{name}`", reason.status, number, text))
     table = _table(("Reason", "Status", "Number", "Sentence, *hint*"), rows)
     return _page("Refusals", "hpcsched/common/errors.py", _REFUSALS, table)
+
+
+def _limits() -> str:
+    sys.path.insert(0, str(Path(__file__).parent))
+    try:
+        limits_page: Any = importlib.import_module("limits_page")
+    finally:
+        sys.path.pop(0)
+    (set_text, settings), (fixed_text, fixed) = limits_page.lines()
+    head: Sequence[str]
+    head = ("Setting", "Default", "What is counted", "Who has more gets")
+    rest = ["## To be set", "", set_text, *_table(head, settings), ""]
+    head = ("What", "Limit", "Who has more gets")
+    rest += ["## Fixed", "", fixed_text, "", *_table(head, fixed)]
+    source = "hpcsched/common/limits.py` and `scripts/limits_page.py"
+    return _page("Limits", source, limits_page.TEXT, rest)
 
 
 def _job_files() -> str:

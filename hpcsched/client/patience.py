@@ -13,8 +13,18 @@ if TYPE_CHECKING:
 #: Nobody answered, or the answer was lost: another attempt, or another head, may help.
 NO_ANSWER: Final = frozenset({"HEAD_UNREACHABLE", "OUTCOME_UNKNOWN", "HEAD_STOPPING"})
 
-#: The head answered that it has too much to do.
-BUSY: Final = frozenset({"QUEUE_FULL"})
+#: The head answered that it has too much to do, or has too much from this user.
+BUSY: Final = frozenset(
+    {
+        "QUEUE_FULL",
+        "TOO_MANY_BYTES",
+        "TOO_MANY_CALLS",
+        "TOO_MANY_CONNECTIONS",
+        "TOO_MANY_STREAMS",
+    }
+)
+#: The longest that a head can make a client wait before its next attempt, seconds.
+LONGEST_HINT_S: Final = 30.0
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
@@ -93,7 +103,9 @@ class Retries:
             longest = FIRST_PAUSE_S * 2 ** min(turn - 1, 10)
             pause = min(LONGEST_PAUSE_S, longest) * (0.5 + self._ids.jitter() / 2)
         if busy:
-            pause = max(pause, BUSY_PAUSE_S)
+            # Not all at the same moment: each waits up to half as long again.
+            asked = min(refusal.retry_after_s or BUSY_PAUSE_S, LONGEST_HINT_S)
+            pause = max(pause, asked * (1 + self._ids.jitter() / 2))
             self._silent_since = self._clock.mono()
         if self._deadline is None:
             return pause

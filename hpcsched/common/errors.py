@@ -341,7 +341,10 @@ class HpcError(Exception):
     Attributes:
         reason: Key of the catalogue.
         facts: Every fact in the text, as text, plus ``hresult`` where there is one.
+        retry_after_s: How long the head asks its callers to wait; None: it does not.
     """
+
+    retry_after_s: float | None = None
 
     def __init__(self, reason: str, **facts: object) -> None:
         entry = REASONS[reason]

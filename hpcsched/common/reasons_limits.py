@@ -15,4 +15,18 @@ LIMITS: Final[Mapping[str, Reason]] = {
     "MALFORMED_REQUEST": Reason(
         "INVALID_ARGUMENT", 0, "the request cannot be read: {problem}"
     ),
+    "TOO_MANY_CALLS": Reason(
+        _FULL, -2147220897, "{user} has {limit} calls under way, the limit ({setting})"
+    ),
+    "TOO_MANY_BYTES": Reason(
+        _FULL,
+        -2147220897,
+        "requests of more than {limit} MiB would be under way, the limit ({setting})",
+    ),
+    "TOO_MANY_STREAMS": Reason(
+        _FULL, -2147220897, "{limit} streams and waits are open, the limit ({setting})"
+    ),
+    "TOO_MANY_CONNECTIONS": Reason(
+        _FULL, -2147220897, "{limit} connections are in use, the limit ({setting})"
+    ),
 }

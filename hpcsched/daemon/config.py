@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
+from hpcsched.common.limits import CallLimits
 from hpcsched.rpc.addresses import (
     AGENT_PORT,
     CLIENT_PORT,
@@ -16,6 +17,7 @@ from hpcsched.rpc.addresses import (
     parse_address,
 )
 
+LARGEST_LIMIT: Final = 1_000_000
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -136,6 +138,16 @@ class TokenConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig(CallLimits):
+    """The ``[limits]`` table: what may be under way at a time."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if not 1 <= getattr(self, one.name) <= LARGEST_LIMIT:
+                raise ConfigError(f"limits.{one.name}: must be 1 to {LARGEST_LIMIT}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole file."""
 
@@ -144,6 +156,7 @@ class Config:
     tls: TlsConfig = field(default_factory=TlsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tokens: TokenConfig = field(default_factory=TokenConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
 
     def __post_init__(self) -> None:
         if not self.tls.cert and not self.listen.insecure_loopback:
@@ -165,12 +178,14 @@ class Config:
                 )
 
 
+_KINDS: Final = {str: "a text", bool: "true or false", int: "a whole number"}
 _TABLES: Final = {
     "cluster": ClusterConfig,
     "listen": ListenConfig,
     "tls": TlsConfig,
     "log": LogConfig,
     "tokens": TokenConfig,
+    "limits": LimitsConfig,
 }
 
 
@@ -227,7 +242,7 @@ def _table(name: str, values: dict[str, Any]) -> Any:
                 f"{name}.{key}: no such setting; there are {', '.join(sorted(known))}"
             )
         if type(value) is not hints[key]:
-            wanted = {str: "a text", bool: "true or false"}[hints[key]]
+            wanted = _KINDS[hints[key]]
             raise ConfigError(f"{name}.{key}: must be {wanted}")
     return kind(**values)
 
@@ -240,7 +255,8 @@ def as_toml(config: Config) -> str:
         table = getattr(config, name)
         for one in fields(table):
             value = getattr(table, one.name)
-            text = str(value).lower() if isinstance(value, bool) else _quoted(value)
+            is_text = isinstance(value, str)
+            text = _quoted(value) if is_text else str(value).lower()
             lines.append(f"{one.name} = {text}")
         lines.append("")
     return "\n".join(lines)

@@ -156,7 +156,7 @@ class _Daemon:
                 on_log_level=self._log_at,
                 blob_key=secret_file(self._state / BLOB_KEY_FILE, KEY_BYTES, ids),
             )
-            servers = Servers(head, self._clock, ids)
+            servers = Servers(head, self._clock, ids, config.limits)
             bound = servers.bind(clients, agents, tls)
             head.listens_at(str(bound[0].as_seen(socket.gethostname())))
             await head.recover()

@@ -40,6 +40,8 @@ _NO_ANSWER: Final = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
+#: Limits that nobody's waiting changes.
+_FOR_GOOD: Final = frozenset({"TOO_MANY_POOLS"})
 _EXTRA_FACTS: Final = frozenset({"hresult", "hint"})
 
 
@@ -102,7 +104,22 @@ def from_status(status: status_pb2.Status) -> HpcError | None:
         except DecodeError:
             continue
         if info.domain == DOMAIN and info.reason:
-            return _from_info(info, status)
+            refusal = _from_info(info, status)
+            refusal.retry_after_s = _retry_after(status)
+            return refusal
+    return None
+
+
+def _retry_after(status: status_pb2.Status) -> float | None:
+    """Return how long the other end asks its callers to wait, if it does, seconds."""
+    for detail in status.details:
+        hint = error_details_pb2.RetryInfo()
+        try:
+            if detail.Unpack(hint):
+                delay = hint.retry_delay
+                return max(0.0, delay.seconds + delay.nanos / 1e9)
+        except DecodeError:
+            continue
     return None
 
 
@@ -172,7 +189,7 @@ def _status(error: HpcError, facts: Mapping[str, str]) -> status_pb2.Status:
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     code = status_code(error)
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.reason not in _FOR_GOOD:
         delay = duration_pb2.Duration(seconds=RETRY_AFTER_S)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     status = status_pb2.Status(code=code.value[0], message=message)

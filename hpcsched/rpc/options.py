@@ -25,6 +25,10 @@ KEEPALIVE_TIMEOUT_MS: Final = 10_000
 #: with GOAWAY and all streams of the connection end (G3).
 MIN_PING_INTERVAL_MS: Final = 10_000
 
+#: A connection of a client without calls is closed after; its next call opens another.
+IDLE_MS: Final = 600_000
+#: A connection that is no HTTP/2 (and TLS) by then is closed.
+HANDSHAKE_MS: Final = 10_000
 #: Calls at once on one connection of a client (RELIABILITY 5.5, limits).
 MAX_CLIENT_STREAMS: Final = 256
 #: Calls at once on one connection of an agent: its stream, and the next one.
@@ -47,7 +51,7 @@ _SERVER: Final[Options] = [
     # Otherwise a second head takes half of the first one's calls in silence (G4).
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
-    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
 ]
 
 _CLIENT: Final[Options] = [
@@ -64,15 +68,29 @@ CLIENT_BACKOFF_MS: Final = 2_000
 AGENT_BACKOFF_MS: Final = 10_000
 
 
-def client_server_options() -> Options:
-    """Return the options of the server that clients call."""
-    return [*_SERVER, ("grpc.max_concurrent_streams", MAX_CLIENT_STREAMS)]
+def client_server_options(connections: int) -> Options:
+    """Return the options of the server that clients call.
 
-
-def agent_server_options() -> Options:
-    """Return the options of the agents' server: their pings never end a stream."""
+    Args:
+        connections: Most at a time; further ones are closed as they come.
+    """
     return [
         *_SERVER,
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.max_connection_idle_ms", IDLE_MS),
+        ("grpc.max_concurrent_streams", MAX_CLIENT_STREAMS),
+    ]
+
+
+def agent_server_options(connections: int) -> Options:
+    """Return the options of the agents' server: their pings never end a stream.
+
+    Args:
+        connections: Most at a time; further ones are closed as they come.
+    """
+    return [
+        *_SERVER,
+        ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.max_concurrent_streams", MAX_AGENT_STREAMS),
     ]

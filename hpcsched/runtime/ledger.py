@@ -7,6 +7,7 @@ while the first is still under way waits for it; a caller who goes away stops no
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     Act = Callable[[Ledger | None], Awaitable[Any]]
 
 ID_LIMIT: Final = 36
+RUNNING_LIMIT: Final = 1024
+"""Calls of one user that are carried out at a time, also those it has given up."""
 KEEP_S: Final = 24 * 3600.0
 
 
@@ -33,6 +36,7 @@ class Ledgers:
     def __init__(self, world: World) -> None:
         self._world = world
         self._running: dict[tuple[str, str], tuple[bytes, asyncio.Future[Any]]] = {}
+        self._by_user: Counter[str] = Counter()
 
     async def once(
         self,
@@ -57,8 +61,8 @@ class Ledgers:
                 Saves a read where repetitions are rare and latency counts.
 
         Raises:
-            HpcError: REQUEST_ID_INVALID, REQUEST_ID_REUSED, or what ``act`` refuses, or
-                what was refused half-way the first time.
+            HpcError: REQUEST_ID_INVALID, REQUEST_ID_REUSED, QUEUE_FULL, or what ``act``
+                refuses, or what was refused half-way the first time.
         """
         if not request.request_id:
             return await act(None)
@@ -68,12 +72,16 @@ class Ledgers:
         # A name of two lines is never a client's own id: those come as one.
         name = f"{request.request_id}\n{part}" if part else request.request_id
         key = (caller.user, name)
+        if self._by_user[caller.user] >= RUNNING_LIMIT and key not in self._running:
+            what = f"{RUNNING_LIMIT} calls of {caller.user} are being carried out"
+            raise HpcError("QUEUE_FULL", what=what)
         while key in self._running:
             digest, running = self._running[key]
             _same(digest, request)
             await asyncio.wait([running])
         future: asyncio.Future[Any] = self._world.loop.create_future()
         self._running[key] = (request.digest, future)
+        self._by_user[caller.user] += 1
         # The head's task, not the caller's: a call that is broken off goes on, and
         # keeps its repetition waiting until its answer is durable.
         call = self._carry_out(key, request, act, future, likely_new=likely_new)
@@ -101,6 +109,9 @@ class Ledgers:
             future.set_result(answer)
         finally:
             del self._running[key]
+            self._by_user[key[0]] -= 1
+            if not self._by_user[key[0]]:
+                del self._by_user[key[0]]
 
     async def _answer(
         self, key: tuple[str, str], request: Request, act: Act, *, likely_new: bool

@@ -13,9 +13,11 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 
 from hpcsched.common.errors import HpcError
+from hpcsched.common.limits import CallLimits
 from hpcsched.core.caller import Caller
 from hpcsched.rpc.errors import status_code, to_status
 from hpcsched.rpc.metadata import REQUEST_ID, STATUS_DETAILS, bearer_token, call_name
+from hpcsched.services.admission import HEAVY_BYTES, Admission, FairTurns
 from hpcsched.services.cursors import with_cursors
 from hpcsched.services.denials import DenialLog
 from hpcsched.services.interrupting import after, interruptible, too_slow
@@ -27,7 +29,7 @@ from hpcsched.services.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 AGENT_SERVICE: Final = "/hpcsched.agent.v1.AgentService/"
+_WAITS: Final = "/WaitJob"
+"""The unary call that stays open like a stream."""
 _OPEN: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 _token: ContextVar[TokenRow] = ContextVar("token")
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -90,12 +94,15 @@ class Gate(aio.ServerInterceptor):
         clock: Clock,
         ids: Ids,
         is_serving: Callable[[], bool],
+        limits: CallLimits = CallLimits(),  # noqa: B008  it is frozen
     ) -> None:
         self._front = front
         self.clock = clock
         self._ids = ids
         self._is_serving = is_serving
         self._denials = DenialLog(clock)
+        self.admission = Admission(limits)
+        self._turns = FairTurns(lambda: asyncio.get_running_loop().create_future())
 
     async def intercept_service(
         self,
@@ -123,6 +130,34 @@ class Gate(aio.ServerInterceptor):
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(call.stream, **kinds)
         return grpc.stream_stream_rpc_method_handler(call.both, **kinds)
+
+    @contextlib.asynccontextmanager
+    async def answering(self, method: str, peer: str, size: int) -> AsyncIterator[None]:
+        """Let a unary call be answered, within the caller's limits and in its turn.
+
+        Raises:
+            HpcError: TOO_MANY_CALLS, TOO_MANY_BYTES, TOO_MANY_STREAMS,
+                TOO_MANY_CONNECTIONS.
+        """
+        user = _token.get().user
+        if method.endswith(_WAITS):
+            with self.admission.stream(user, peer):
+                yield
+            return
+        with self.admission.call(user, peer, size):
+            if size <= HEAVY_BYTES:
+                yield
+                return
+            async with self._turns.turn(user):
+                yield
+
+    def streaming(self, peer: str) -> contextlib.AbstractContextManager[None]:
+        """Let a stream of a client be open, within the caller's limits.
+
+        Raises:
+            HpcError: TOO_MANY_STREAMS, TOO_MANY_CONNECTIONS.
+        """
+        return self.admission.stream(_token.get().user, peer)
 
     @contextlib.contextmanager
     def deadline(self, context: Any) -> Iterator[None]:
@@ -232,9 +267,11 @@ class _Call:
 
     async def unary(self, data: bytes, context: Any) -> Any:
         async def body(_: str) -> Any:
-            request = self._read(data)
-            with self._gate.deadline(context):
-                return await self._handler.unary_unary(request, context)
+            gate, peer = self._gate, context.peer()
+            with gate.deadline(context):
+                async with gate.answering(self._method, peer, len(data)):
+                    request = self._read(data)
+                    return await self._handler.unary_unary(request, context)
 
         return await self._guard(body, context)
 
@@ -242,7 +279,10 @@ class _Call:
         async def body(secret: str) -> None:
             request = self._read(data)
             clock, slow = self._gate.clock, too_slow()
-            with self._gate.while_valid(secret) as interrupt:
+            with (
+                self._gate.streaming(context.peer()),
+                self._gate.while_valid(secret) as interrupt,
+            ):
                 answers = self._handler.unary_stream(request, context)
                 async with contextlib.aclosing(answers):
                     async for answer in answers:

@@ -25,6 +25,7 @@ from hpcsched.api.v1 import (
     watch_service_pb2,
     watch_service_pb2_grpc,
 )
+from hpcsched.common.limits import CallLimits
 from hpcsched.rpc.addresses import Address
 from hpcsched.rpc.credentials import require_loopback, server_credentials
 from hpcsched.rpc.options import agent_server_options, client_server_options
@@ -82,10 +83,18 @@ class _ByService:
 class Servers:
     """Both servers, their health, and the addresses that they are bound to."""
 
-    def __init__(self, front: Any, clock: Clock, ids: Ids) -> None:
-        gate = Gate(front, clock, ids, lambda: bool(front.serving))
-        self._clients = aio.server(interceptors=[gate], options=client_server_options())
-        self._agents = aio.server(interceptors=[gate], options=agent_server_options())
+    def __init__(
+        self, front: Any, clock: Clock, ids: Ids, limits: CallLimits | None = None
+    ) -> None:
+        limits = limits or CallLimits()
+        self.gate = Gate(front, clock, ids, lambda: bool(front.serving), limits)
+        most = limits.connections
+        self._clients = aio.server(
+            interceptors=[self.gate], options=client_server_options(most)
+        )
+        self._agents = aio.server(
+            interceptors=[self.gate], options=agent_server_options(most)
+        )
         clients: Any = _ByService(self._clients)
         agents: Any = _ByService(self._agents)
         self._health = Health(("", *CLIENT_SERVICES, *AGENT_SERVICES))

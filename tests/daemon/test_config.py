@@ -47,6 +47,11 @@ def written(folder: Path, text: str) -> Path:
             "[listen]\nclients = '127.0.0.1:7470'\nagents = '127.0.0.1:7470'",
             "listen.agents",
         ),
+        ("[limits]\ncalls = 0", "limits.calls: must be 1 to"),
+        ("[limits]\nstreams = 1000001", "limits.streams: must be 1 to"),
+        ("[limits]\nmegabytes = 1.5", "limits.megabytes: must be a whole number"),
+        ("[limits]\nmegabytes = true", "limits.megabytes: must be a whole number"),
+        ("[limits]\ncals = 5", "limits.cals: no such setting"),
         ("[cluster\n", "line 1"),
     ],
 )

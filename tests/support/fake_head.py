@@ -117,7 +117,7 @@ class FakeHead(agent_service_pb2_grpc.AgentServiceServicer):
     async def start(
         self, port: int = 0, credentials: grpc.ServerCredentials | None = None
     ) -> None:
-        self._server = grpc.aio.server(options=agent_server_options())
+        self._server = grpc.aio.server(options=agent_server_options(100))
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self, self._server)
         address = f"127.0.0.1:{port}"
         if credentials is None:
