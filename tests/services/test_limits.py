@@ -20,6 +20,7 @@ from hpcsched.rpc.errors import RETRY_AFTER_S
 from hpcsched.services.admission import AT_ONCE, HEAVY_BYTES, Admission, FairTurns
 from hpcsched.services.server import Servers
 from tests.support.fake_front import ADMINISTRATOR, USER, FakeFront
+from tests.support.manual_clock import settle
 from tests.support.polling import wait_for_async
 from tests.support.served import Served, refusal
 from tests.support.views import job_view
@@ -147,10 +148,10 @@ async def test_f67_heavy_requests_of_a_greedy_user_wait_for_each_other_only() ->
 
     async with asyncio.TaskGroup() as tasks:
         greedy = [tasks.create_task(heavy("greedy")) for _ in range(50)]
-        await asyncio.sleep(0)
+        await settle()
         for user in ("ann", "bob"):
             tasks.create_task(heavy(user))
-        await asyncio.sleep(0)
+        await settle()
         assert done == ["greedy"] * AT_ONCE
         greedy[10].cancel()
         for turn in range(2 + 49):
