@@ -19,7 +19,6 @@ from hpcsched.core.job.commands import (
     LoseNode,
     ReviewNodes,
     SyncNode,
-    TakeReports,
 )
 from hpcsched.core.orders import (
     DefineTask,
@@ -32,6 +31,7 @@ from hpcsched.core.orders import (
 from hpcsched.core.reports import Ended
 from hpcsched.core.usage import Usages
 from hpcsched.runtime.frames import HeadFrame, frame_parts
+from hpcsched.runtime.intake import Intake
 from hpcsched.runtime.node_record import JobTypes, NodeState
 from hpcsched.runtime.node_session import Session
 from hpcsched.runtime.reading import Readings
@@ -106,7 +106,15 @@ class NodeActor:
     ) -> Session:
         """Begin a session; the one before is over."""
         old = self.session
-        self.session = Session(self, link, hello, rebooted=rebooted, beat_s=beat_s)
+        session = Session(self, link, hello, rebooted=rebooted, beat_s=beat_s)
+        session.intake = Intake(
+            self._world,
+            self.record,
+            is_current=lambda: self.session is session,
+            acknowledge=session.acknowledge,
+            break_off=lambda error: self._break_off(session, error),
+        )
+        self.session = session
         self._outbox.clear()
         self.usages.clear()
         if old is not None:
@@ -116,7 +124,7 @@ class NodeActor:
             )
         self._touch()
         self._tell_scheduler()
-        return self.session
+        return session
 
     def begin_use(self, job_id: int, *, evictable: bool) -> None:
         """A job holds something there now.
@@ -153,7 +161,9 @@ class NodeActor:
         self.usages.take(frame.usages)
         if frame.seq == session.in_seq + 1:
             session.in_seq = frame.seq
-            self._take_reports(session, frame)
+            if self.usages.jobs:
+                self._note_ends(frame)
+            session.intake.take(frame)
         for chunk in frame.outputs:
             self.readings.take(chunk)
         if frame.heartbeat is not None:
@@ -175,36 +185,11 @@ class NodeActor:
             self.reachable = True
             self._world.nodes.reach_changed(self, "NodeReachable", "it has connected")
 
-    def _take_reports(self, session: Session, frame: AgentFrame) -> None:
-        by_job: dict[int, list[Any]] = {}
+    def _note_ends(self, frame: AgentFrame) -> None:
+        """What has ended uses nothing any more."""
         for report in frame.reports:
-            by_job.setdefault(report.job_id, []).append(report)
-            if self.usages.jobs and isinstance(report, Ended):
+            if isinstance(report, Ended):
                 self.usages.ended(report.job_id, report.task_id, report.instances)
-        entry = session.expect(frame.seq, len(by_job))
-        for job_id, reports in by_job.items():
-            command = TakeReports(
-                node_id=self.record.node_id, node=self.record.name, reports=reports
-            )
-            self._world.jobs.tell(job_id, command, self._recorded(session, entry))
-        if not by_job:
-            session.acknowledge()
-
-    def _recorded(
-        self, session: Session, entry: list[int]
-    ) -> Callable[[Any, BaseException | None], None]:
-        def reply(_: Any, error: BaseException | None) -> None:
-            if isinstance(error, HpcError) and error.reason not in (
-                "JOB_NOT_FOUND",
-                "INTERNAL",
-            ):
-                # Not durable: the agent keeps its reports and sends them again.
-                self._break_off(session, error)
-                return
-            entry[1] -= 1
-            session.acknowledge()
-
-        return reply
 
     def _break_off(self, session: Session, error: HpcError) -> None:
         session.link.close(error.reason, str(error))

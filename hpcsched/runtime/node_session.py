@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import TYPE_CHECKING
 
 from hpcsched.runtime.frames import HeadFrame
 
 if TYPE_CHECKING:
     from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
+    from hpcsched.runtime.intake import Intake
     from hpcsched.runtime.node_actor import NodeActor
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,11 @@ class Session:
         asked: The comparison with the records has begun; ``synced``: it is over.
         uncompared: Jobs of which it is still to come.
         out_seq: Numbered frames that were sent; ``in_seq``: that were taken.
+        intake: Takes its reports.
         defined: What the node has been told of tasks: job, task, definition.
     """
+
+    intake: Intake
 
     def __init__(
         self,
@@ -45,7 +48,6 @@ class Session:
         self.in_seq = 0
         self.uncompared: set[int] = set()
         self.defined: set[tuple[int, int, int]] = set()
-        self._unacked: deque[list[int]] = deque()
 
     def receive(self, frame: AgentFrame) -> None:
         """Take a frame. Never raises."""
@@ -59,16 +61,6 @@ class Session:
         """The stream has ended, for whatever reason."""
         self.node.closed(self)
 
-    def expect(self, seq: int, answers: int) -> list[int]:
-        """Note that a frame is acknowledged after so many answers of jobs."""
-        entry = [seq, answers]
-        self._unacked.append(entry)
-        return entry
-
-    def acknowledge(self) -> None:
+    def acknowledge(self, seq: int) -> None:
         """Tell the agent how far its reports are durable."""
-        newest = 0
-        while self._unacked and self._unacked[0][1] <= 0:
-            newest = self._unacked.popleft()[0]
-        if newest:
-            self.link.send(HeadFrame(ack=newest))
+        self.link.send(HeadFrame(ack=seq))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.commands import CancelJob
+from hpcsched.core.job.commands import CancelJob, TakeReports
 from hpcsched.core.job.decide import decide
 from hpcsched.core.reports import EndDetail, Ended
 from hpcsched.runtime import job_actor
@@ -273,6 +273,46 @@ async def test_a_fault_while_a_commit_is_made_hits_only_its_cause(
         await bad
     assert (await read).state.label == "Queued"
     assert await bench.state(job_id) == "Queued"
+
+
+async def test_a_report_whose_handling_faults_is_kept_until_it_is_recorded(
+    bench: Bench, faults: Faults
+) -> None:
+    agent = await bench.node()
+    victim, other = await bench.submit(), await bench.submit()
+    await settle()
+    faults.when = lambda job, c: job.job_id == victim and isinstance(c, TakeReports)
+
+    await bench.until_state(other, "Finished")
+    await bench.clock.advance(300)
+    assert await bench.state(victim) == "Running"
+    assert 3 < faults.count < 30, "it is tried again, and is no busy loop"
+    assert agent.journal, "what is not recorded is not acknowledged"
+    assert not agent.refusals, "other jobs of the node are not disturbed"
+
+    faults.when = lambda job, c: False
+    await bench.until_state(victim, "Finished")
+    task = await bench.task(victim)
+    assert (task.exit_code, task.attempt) == (0, 1)
+    assert not agent.journal
+    bench.check_at_rest()
+
+
+async def test_a_report_that_one_head_cannot_take_is_recorded_by_the_next(
+    bench: Bench, faults: Faults
+) -> None:
+    await bench.node()
+    victim = await bench.submit()
+    await settle()
+    faults.when = lambda job, c: isinstance(c, TakeReports)
+    await bench.clock.advance(30)
+
+    faults.when = lambda job, c: False
+    await bench.crash()
+    await bench.until_state(victim, "Finished")
+
+    task = await bench.task(victim)
+    assert (task.exit_code, task.attempt) == (0, 1)
 
 
 async def test_a_node_that_reports_nonsense_harms_nobody(bench: Bench) -> None:
