@@ -33,11 +33,14 @@ RETRY_AFTER_S: Final = 1
 LONGEST_TEXT: Final = 512
 LARGEST_STATUS_BYTES: Final = 4096
 
+#: INTERNAL is said by gRPC itself, of a connection that breaks in certain moments
+#: ("Internal error from Core"); the head's own faults come with details.
 _NO_ANSWER: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
     }
 )
 #: Limits that nobody's waiting changes.
@@ -126,9 +129,10 @@ def _retry_after(status: status_pb2.Status) -> float | None:
 def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str) -> HpcError:
     """Return the refusal in an error of a call.
 
-    Without details of ours, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED and a broken
-    stream mean that the head did not answer (HEAD_UNREACHABLE): whether it did what was
-    asked is unknown. Other statuses become a ``RemoteError`` named after the status.
+    Without details of ours, UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL and a
+    broken stream mean that the head did not answer (HEAD_UNREACHABLE): whether it did
+    what was asked is unknown. Other statuses become a ``RemoteError`` named after the
+    status.
 
     Args:
         error: What the call raised.
@@ -143,7 +147,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str) -> HpcError:
 
 
 def _without_details(code: grpc.StatusCode, details: str, address: str) -> HpcError:
-    broken = code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN} and (
+    broken = code is grpc.StatusCode.UNKNOWN and (
         "RST_STREAM" in details or "Stream removed" in details
     )
     if broken or code in _NO_ANSWER:

@@ -36,6 +36,7 @@ def status(reason: str, domain: str = DOMAIN, **facts: str) -> status_pb2.Status
         (Code.DEADLINE_EXCEEDED, "Deadline Exceeded"),
         (Code.CANCELLED, "CANCELLED"),
         (Code.INTERNAL, "Received RST_STREAM with error code 2"),
+        (Code.INTERNAL, "Internal error from Core"),
         (Code.UNKNOWN, "Stream removed"),
     ],
 )

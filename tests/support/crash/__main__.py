@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
 import time
 from collections import Counter
 
 from tests.support.crash import rounds
 from tests.support.crash.crew import Crew
+from tests.support.crash.machine import Clocks, Disk, Hazard, Sync
+from tests.support.crash.network import Network
 
 #: Rounds on one cluster, before a new one is made.
 ROUNDS_PER_CLUSTER = 25
 
 
+HAZARDS: dict[str, type[Hazard]] = {
+    each.name: each for each in (Hazard, Network, Disk, Sync, Clocks)
+}
+
+
 async def campaign(options: argparse.Namespace) -> int:
     """Play; return how many rounds failed."""
+    hazard = HAZARDS[options.hazard]()
+    if problem := hazard.problem():
+        print(f"{hazard.name}: {problem}")
+        return 1
     deadline = time.monotonic() + options.seconds
     failed = played = calls = 0
     blows: Counter[str] = Counter()
@@ -31,9 +43,11 @@ async def campaign(options: argparse.Namespace) -> int:
         seed = options.seed + number
         if crew is None:
             crew = Crew()
-            await rounds.begin(crew)
+            await rounds.begin(crew, hazard)
         try:
-            result = await rounds.play(crew, seed, options.length, every=options.every)
+            result = await rounds.play(
+                crew, seed, options.length, every=options.every, hazard=hazard
+            )
             print(result, flush=True)
             bad = [str(violation) for violation in result.violations]
             calls += len(result.history.calls)
@@ -48,13 +62,23 @@ async def campaign(options: argparse.Namespace) -> int:
             failed += 1
             _tell(crew, seed, bad)
         if bad or played % ROUNDS_PER_CLUSTER == 0:
-            crew.destroy(keep=bool(bad))
+            _end(crew, hazard, keep=bool(bad))
             crew = None
     if crew is not None:
-        crew.destroy()
+        _end(crew, hazard, keep=False)
     told = ", ".join(f"{name} {count}" for name, count in sorted(blows.items()))
     print(f"{played} rounds, {failed} failed, {calls} calls; {told}")
     return failed
+
+
+def _end(crew: Crew, hazard: Hazard, *, keep: bool) -> None:
+    try:
+        crew.destroy(keep=True)
+    finally:
+        if not (keep and hazard.keeps):
+            hazard.clean(crew)
+        if not keep:
+            shutil.rmtree(crew.base, ignore_errors=True)
 
 
 def _kind(line: str) -> str:
@@ -78,6 +102,7 @@ def _tell(crew: Crew, seed: int, bad: list[str]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.support.crash", description=__doc__)
+    parser.add_argument("--hazard", choices=HAZARDS, default=Hazard.name)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=600, help="of all rounds")

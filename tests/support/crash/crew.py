@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpcsched.client import Target
 from tests.support.cluster import (
     TMPFS,
     command_line,
@@ -28,6 +29,8 @@ from tests.support.polling import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from hpcsched.rpc.credentials import TlsFiles
 
 MODULES = {
     "hpcschedd": "hpcsched.daemon.main",
@@ -83,6 +86,7 @@ class Crew:
         self.wraps: dict[str, Sequence[str]] = {}
         self.extra: dict[str, dict[str, str]] = {}
         self.host = LOOPBACK
+        self._tls: TlsFiles | None = None
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ports = free_ports(2)
         self.state = self.base / "head"
@@ -97,8 +101,16 @@ class Crew:
         return f"{self.host}:{self._ports[1]}"
 
     @property
-    def token(self) -> str:
-        return (self.base / "admin.token").read_text().strip()
+    def target(self) -> Target:
+        """Whom its administrator calls."""
+        token = (self.base / "admin.token").read_text().strip()
+        return Target.parse(self.address, token=token, tls=self._tls)
+
+    def use_tls(self, head: TlsFiles, callers: TlsFiles) -> None:
+        """Have the head serve with a certificate; before its first start."""
+        self._tls = callers
+        text = f'[tls]\ncert = "{head.cert}"\nkey = "{head.key}"\n'
+        (self.base / "head.toml").write_text(text)
 
     @property
     def started(self) -> list[str]:
@@ -113,7 +125,7 @@ class Crew:
                 *program("hpcschedd"),
                 *("--state-dir", str(self.state)),
                 *("--listen", self.address, "--agent-listen", self.agent_address),
-                *self._plain("head"),
+                *self._transport("--config", str(self.base / "head.toml")),
                 *("--ready-file", str(self.base / "ready.json")),
                 *("--bootstrap-admin-token", str(self.base / "admin.token"), "root"),
                 *("--bootstrap-node-token", str(self.base / "node.token")),
@@ -128,11 +140,11 @@ class Crew:
             *("--dir", str(place), "--head", self.agent_address),
             *("--token-file", str(self.base / "node.token")),
             *("--name", node, "--cores", str(self.cores)),
-            *self._plain("agent"),
+            *self._transport("--ca", self._tls.ca if self._tls else ""),
         ]
 
-    def _plain(self, kind: str) -> list[str]:
-        return ["--insecure-loopback"]
+    def _transport(self, *with_tls: str) -> Sequence[str]:
+        return ("--insecure-loopback",) if self._tls is None else with_tls
 
     def start(self, name: str) -> None:
         """Start a daemon unless it runs."""

@@ -12,7 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.api.v1 import job_pb2
-from hpcsched.client import AsyncClient, Patience, Target
+from hpcsched.client import AsyncClient, Patience
 from hpcsched.common.clock import SystemClock
 from hpcsched.common.errors import HpcError
 from tests.support.crash import work
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
+
+    from hpcsched.client import Target
 
 #: Longer than any outage of a round.
 PATIENCE = Patience(call_s=120.0, connect_s=120.0)
@@ -58,15 +60,21 @@ class Loader:
     """
 
     def __init__(
-        self, name: str, address: str, token: str, place: Path, chance: random.Random
+        self,
+        name: str,
+        target: Target,
+        place: Path,
+        chance: random.Random,
+        *,
+        node_loss: str = "NODE_LOSS_UNSPECIFIED",
     ) -> None:
-        target = Target.parse(address, token=token)
         self.name = name
         self.calls: list[Call] = []
         self.forgotten: set[int] = set()
         self.refused: list[str] = []
         self._client = AsyncClient(target, patience=PATIENCE)
         self._place = place
+        self._node_loss = job_pb2.NodeLoss.Value(node_loss)
         self._chance = chance
         self._jobs: list[int] = []
         self._held: set[int] = set()
@@ -152,6 +160,7 @@ class Loader:
     async def _submit(self) -> None:
         name = f"{self.name}-{len(self.calls)}"
         spec = work.random_job(self._place, name, self._chance)
+        spec.node_loss = self._node_loss
         answer = await self._call(
             "submit",
             lambda i: self._api.submit_all([spec], request_id=i),

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
 
     from tests.support.crash.crew import Crew
 
-KILL, STOP, RESTART, UPGRADE = "kill", "freeze", "restart", "upgrade"
+KINDS = KILL, STOP, RESTART, UPGRADE = "kill", "freeze", "restart", "upgrade"
 
 #: What is done to whom, and how often relative to the others. n: a node drawn anew.
 BLOWS = (
@@ -121,9 +122,21 @@ async def strike(crew: Crew, blow: Blow) -> None:
     crew.start_all()
 
 
-async def carry_out(crew: Crew, plan: Sequence[Blow], began: float) -> None:
-    """Strike at the times of the plan, or as soon after them as the last allows."""
+async def carry_out(
+    crew: Crew,
+    plan: Sequence[Blow],
+    began: float,
+    how: Callable[[Crew, Blow], Coroutine[Any, Any, None]] = strike,
+) -> None:
+    """Strike at the times of the plan, or as soon after them as the last allows.
+
+    Blows on machines last, and those on daemons fall meanwhile.
+    """
     loop = asyncio.get_running_loop()
-    for blow in plan:
-        await asyncio.sleep(max(0.0, began + blow.at - loop.time()))
-        await strike(crew, blow)
+    async with asyncio.TaskGroup() as group:
+        for blow in plan:
+            await asyncio.sleep(max(0.0, began + blow.at - loop.time()))
+            if blow.kind in KINDS:
+                await how(crew, blow)
+            else:
+                group.create_task(how(crew, blow))

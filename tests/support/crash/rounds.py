@@ -7,9 +7,10 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hpcsched.client import AsyncClient, Target
+from hpcsched.client import AsyncClient
 from tests.support.crash import ledger, nemesis, work
 from tests.support.crash.load import PARAMETER, PATIENCE, Loader
+from tests.support.crash.machine import Hazard
 from tests.support.crash.nemesis import Blow
 from tests.support.crash.watchers import Watcher, position
 from tests.support.history.checker import Violation, check
@@ -17,7 +18,7 @@ from tests.support.history.model import ACKED, History
 from tests.support.polling import NotReachedError, wait_for_async
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tests.support.crash.crew import Crew
 
@@ -54,8 +55,10 @@ class Result:
         return text
 
 
-async def begin(crew: Crew) -> None:
+async def begin(crew: Crew, hazard: Hazard | None = None) -> None:
     """Start a cluster whose nodes take work."""
+    hazard = hazard or Hazard()
+    hazard.prepare(crew)
     for name in crew.started:
         if name.endswith(".front") or name == "head":
             crew.start(name)
@@ -64,12 +67,13 @@ async def begin(crew: Crew) -> None:
     async with client_of(crew) as client:
         await all_reachable(crew, client)
         await client.nodes.online(crew.nodes)
+        if hazard.parameters:
+            await client.cluster.set_parameters(hazard.parameters)
 
 
 def client_of(crew: Crew) -> AsyncClient:
     """Return a client with patience."""
-    target = Target.parse(crew.address, token=crew.token)
-    return AsyncClient(target, patience=PATIENCE)
+    return AsyncClient(crew.target, patience=PATIENCE)
 
 
 async def play(
@@ -79,8 +83,7 @@ async def play(
     *,
     every: float = 0.8,
     clients: int = 3,
-    plan: Sequence[Blow] | None = None,
-    losses: Callable[[Sequence[Blow]], set[str]] = nemesis.losses,
+    hazard: Hazard | None = None,
 ) -> Result:
     """Play one round on a cluster that runs, and leave it running and idle.
 
@@ -90,22 +93,21 @@ async def play(
         seconds: Of load and blows; what comes after them takes as long as it takes.
         every: From blow to blow on average, seconds.
         clients: How many submit.
-        plan: Blows in place of those that the seed gives.
-        losses: What the blows excuse.
+        hazard: What befalls the cluster; daemons that are hit by default.
     """
     chance = random.Random(seed)
     place = crew.base / f"round-{seed}"
     work.install(place)
-    if plan is None:
-        plan = nemesis.draw(chance, crew.nodes, seconds, every=every)
-    history = History(losses=losses(plan))
+    hazard = hazard or Hazard()
+    plan = hazard.draw(chance, crew, seconds, every)
+    history = History(losses=hazard.losses(plan))
     result = Result(seed=seed, story=[str(blow) for blow in plan], history=history)
     async with client_of(crew) as client:
         newest = (await client.jobs.list(limit=1)).items
         first = newest[0].id + 1 if newest else 1
         after = await position(client)
         names = ("steady", "hopping")
-        watchers = {n: Watcher(crew.address, crew.token, after) for n in names}
+        watchers = {n: Watcher(crew.target, after) for n in names}
         async with asyncio.TaskGroup() as group:
             following = [
                 group.create_task(
@@ -113,14 +115,14 @@ async def play(
                 )
                 for name, watcher in watchers.items()
             ]
-            loaders = _loaders(crew, seed, clients)
-            await _storm(crew, plan, loaders, seconds)
+            loaders = _loaders(crew, seed, clients, hazard.node_loss)
+            await _storm(crew, plan, loaders, seconds, hazard)
             await _settle(crew, client, first, history)
             history.jobs = await ledger.jobs(client, first)
             await _hear_all(watchers, history)
             for task in following:
                 task.cancel()
-        watchers["historian"] = Watcher(crew.address, crew.token, after)
+        watchers["historian"] = Watcher(crew.target, after)
         await watchers["historian"].read_backlog()
         history.nodes = await ledger.nodes(client)
         parameters = await client.cluster.parameters([PARAMETER])
@@ -155,26 +157,32 @@ async def _purge(crew: Crew, chance: random.Random, first: int) -> list[Violatio
     return found + [Violation("I11", text) for text in loader.refused]
 
 
-def _loaders(crew: Crew, seed: int, clients: int) -> list[Loader]:
+def _loaders(
+    crew: Crew, seed: int, clients: int, node_loss: str = "NODE_LOSS_UNSPECIFIED"
+) -> list[Loader]:
     place = crew.base / f"round-{seed}"
     return [
         Loader(
             f"r{seed}c{number}",
-            crew.address,
-            crew.token,
+            crew.target,
             place,
             random.Random(f"{seed} {number}"),
+            node_loss=node_loss,
         )
         for number in range(clients)
     ]
 
 
 async def _storm(
-    crew: Crew, plan: Sequence[Blow], loaders: list[Loader], seconds: float
+    crew: Crew,
+    plan: Sequence[Blow],
+    loaders: list[Loader],
+    seconds: float,
+    hazard: Hazard,
 ) -> None:
     began = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as group:
-        group.create_task(nemesis.carry_out(crew, plan, began))
+        group.create_task(nemesis.carry_out(crew, plan, began, hazard.strike))
         for number, loader in enumerate(loaders):
             group.create_task(loader.run(seconds, parameters=number == 0))
     for loader in loaders:

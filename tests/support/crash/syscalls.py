@@ -133,7 +133,7 @@ async def try_point(crew: Crew, client: AsyncClient, point: Point) -> Outcome:
     reached = crew.pid("head") != head
     history.jobs = await ledger.jobs(client, first)
     history.nodes = await ledger.nodes(client)
-    watcher = Watcher(crew.address, crew.token, after)
+    watcher = Watcher(crew.target, after)
     await watcher.read_backlog()
     history.watchers = {"historian": watcher.told}
     history.runs = work.read_journal(place / "journal")

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from hpcsched.api.v1 import job_pb2, task_pb2
-from hpcsched.client import AsyncClient, Target
+from hpcsched.client import AsyncClient
 from tests.support.crash.load import PATIENCE
 from tests.support.history.model import Heard, Step
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcsched.api.v1 import watch_service_pb2
+    from hpcsched.client import Target
 
 
 class Watcher:
@@ -24,9 +25,9 @@ class Watcher:
         told: The events of jobs, in order.
     """
 
-    def __init__(self, address: str, token: str, after: str) -> None:
+    def __init__(self, target: Target, after: str) -> None:
         self.told: list[Heard] = []
-        self._target = Target.parse(address, token=token)
+        self._target = target
         self._cursor = after
 
     async def follow(self, chance: random.Random | None = None) -> None:
