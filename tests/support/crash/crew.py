@@ -75,6 +75,8 @@ class Crew:
         nodes: Names of the nodes.
         cores: Of each node.
         wraps: Words before a daemon's command line, by name.
+        down: Those that somebody has just stopped, and will start again.
+        ended: Daemons that ended otherwise, with their exit status.
         extra: Environment of a daemon, by name, beside the ordinary one.
     """
 
@@ -87,6 +89,8 @@ class Crew:
         self.extra: dict[str, dict[str, str]] = {}
         self.host = LOOPBACK
         self._tls: TlsFiles | None = None
+        self.down: set[str] = set()
+        self.ended: list[tuple[str, int]] = []
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ports = free_ports(2)
         self.state = self.base / "head"
@@ -171,6 +175,17 @@ class Crew:
         """Start whatever does not run."""
         for name in self.started:
             self.start(name)
+
+    def revive(self) -> None:
+        """Start what has ended by itself, as a service manager would.
+
+        What it would not start, an operator does here; ``ended`` tells.
+        """
+        for name, child in list(self._children.items()):
+            status = child.poll()
+            if status is not None and name not in self.down:
+                self.ended.append((name, status))
+                self.start(name)
 
     def runs(self, name: str) -> bool:
         child = self._children.get(name)

@@ -110,16 +110,20 @@ async def strike(crew: Crew, blow: Blow) -> None:
             crew.signal(name, signal.SIGHUP)
         return
     number = {KILL: signal.SIGKILL, STOP: signal.SIGSTOP, RESTART: signal.SIGTERM}
+    crew.down.update(blow.targets)
     hit = [(name, crew.signal(name, number[blow.kind])) for name in blow.targets]
     if blow.kind == STOP:
         await asyncio.sleep(blow.pause)
         for name, _ in hit:
             crew.signal(name, signal.SIGCONT)
+        crew.down.difference_update(blow.targets)
         return
     for name, pid in hit:
         await asyncio.to_thread(crew.wait_gone, name, pid)
     await asyncio.sleep(blow.pause)
-    crew.start_all()
+    for name in set(blow.targets) & set(crew.started):
+        crew.start(name)
+    crew.down.difference_update(blow.targets)
 
 
 async def carry_out(

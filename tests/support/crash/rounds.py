@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,14 @@ from tests.support.history.model import ACKED, History
 from tests.support.polling import NotReachedError, wait_for_async
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from tests.support.crash.crew import Crew
 
 HEALED_S = 60.0
+
+#: How soon a service manager starts again what has ended, seconds.
+MANAGER_S = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,12 +38,14 @@ class Result:
         story: The blows, as lines.
         history: All that was seen.
         violations: Promises that were broken.
+        ended: Daemons that ended by themselves, with their exit status.
     """
 
     seed: int
     story: list[str]
     history: History
     violations: list[Violation] = field(default_factory=list)
+    ended: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def acked(self) -> int:
@@ -51,6 +57,8 @@ class Result:
         calls, jobs = len(self.history.calls), len(self.history.jobs)
         text = f"seed {self.seed}: {len(self.story)} blows, {calls} calls "
         text += f"({self.acked} acknowledged), {jobs} jobs, "
+        if self.ended:
+            text += f"ended by themselves: {sorted(self.ended)}, "
         text += f"{runs} runs, {heard} events heard, {len(self.violations)} violations"
         return text
 
@@ -131,6 +139,7 @@ async def play(
     history.watchers = {name: watcher.told for name, watcher in watchers.items()}
     history.runs = work.read_journal(place / "journal")
     history.leftovers = await _leftovers(crew)
+    result.ended, crew.ended = crew.ended, []
     result.violations = check(history)
     if not result.violations:
         result.violations = await _purge(crew, chance, first)
@@ -181,12 +190,29 @@ async def _storm(
     hazard: Hazard,
 ) -> None:
     began = asyncio.get_running_loop().time()
-    async with asyncio.TaskGroup() as group:
+    async with _managed(crew), asyncio.TaskGroup() as group:
         group.create_task(nemesis.carry_out(crew, plan, began, hazard.strike))
         for number, loader in enumerate(loaders):
             group.create_task(loader.run(seconds, parameters=number == 0))
     for loader in loaders:
         await loader.close()
+
+
+@asynccontextmanager
+async def _managed(crew: Crew) -> AsyncIterator[None]:
+    """Start daemons that end by themselves, as a service manager does."""
+
+    async def manage() -> None:
+        while True:
+            await asyncio.sleep(MANAGER_S)
+            crew.revive()
+
+    async with asyncio.TaskGroup() as group:
+        manager = group.create_task(manage())
+        try:
+            yield
+        finally:
+            manager.cancel()
 
 
 async def _settle(
