@@ -56,6 +56,10 @@ walks: dev  ## long random lives of jobs; make walks LIVES=1000 FIRST=5000
 
 crash-long: dev  ## daemons killed under load; make crash-long ROUNDS=500 SEED=9 SECONDS=7200
 	$(BIN)/python -m tests.support.crash --rounds $(ROUNDS) --seed $(SEED) --seconds $(SECONDS)
+	for hazard in network disk fsync clock; do \
+		$(BIN)/python -m tests.support.crash --hazard $$hazard --if-possible \
+			--rounds $(ROUNDS) --seed $(SEED) --seconds $$(($(SECONDS) / 5)) || exit; \
+	done
 	$(BIN)/python -m tests.support.crash.syscalls --seconds $(SECONDS)
 
 sim: SECONDS = 60

@@ -1,8 +1,9 @@
 """``hpcschedd``: the head of a cluster.
 
 Exit statuses: 0 stopped, or nothing was found; 2 usage; 65 what was checked is not
-sound; 74 the store is broken (do not restart on the same files); 75 another head has
-the state directory, or a port is taken; 78 the configuration cannot be used.
+sound; 71 the disk is full, or the machine lacks something else (start again later);
+74 the store is broken (do not restart on the same files); 75 another head has the state
+directory, or a port is taken; 78 the configuration cannot be used.
 """
 
 from __future__ import annotations

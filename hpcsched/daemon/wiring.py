@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import gc
 import json
 import logging
@@ -33,6 +34,7 @@ from hpcsched.store.errors import (
     StateLockedError,
     StoreBrokenError,
     StoreFormatError,
+    StoreFullError,
 )
 from hpcsched.store.opener import open_store
 from hpcsched.store.state_directory import (
@@ -48,11 +50,14 @@ if TYPE_CHECKING:
     from hpcsched.daemon.config import Config
 
 _log = logging.getLogger("hpcschedd")
+EX_LACKING: Final = 71
+"""The machine lacks something just now: starting again later helps."""
 EX_BROKEN: Final = 74
 FILTERS: Final = "filters"
 """Where the state directory has what filter programs are given."""
 EX_TAKEN: Final = 75
 EX_CONFIG: Final = 78
+_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 STOP_GRACE_S: Final = 1.0
 SWITCH_S: Final = 0.0005
 _LEVELS: Final = {
@@ -75,12 +80,9 @@ def run(config: Config, ready_file: Path | None) -> int:
         prepare_state_directory(state)
         lock = lock_state_directory(state)
         prepare_filters(state.absolute() / FILTERS)
-    except StateLockedError as error:
+    except (StateLockedError, StateDirectoryError, OSError) as error:
         _log.error("%s", error)
-        return EX_TAKEN
-    except (StateDirectoryError, OSError) as error:
-        _log.error("%s", error)
-        return EX_CONFIG
+        return _status_of(error)
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)  # of a head that was killed
     # The writer thread drops the interpreter's lock at every step of SQLite; with the
@@ -89,17 +91,26 @@ def run(config: Config, ready_file: Path | None) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_Daemon(config, state, ready_file).main())
-    except (ConfigError, CredentialsError) as error:
-        _log.error("%s", error)
-        return EX_CONFIG
-    except PortTakenError as error:
-        _log.error("%s", error)
-        return EX_TAKEN
     except (StoreBrokenError, StoreFormatError) as error:
         _log.critical("the store cannot be used: %s", error)
         return EX_BROKEN
+    except (ConfigError, CredentialsError, PortTakenError, StoreFullError) as error:
+        _log.error("%s", error)
+        return _status_of(error)
     finally:
         lock.close()
+
+
+def _status_of(error: Exception) -> int:
+    """Return the exit status for what keeps the head from starting.
+
+    A full disk is no fault of the configuration: a service manager is to try again.
+    """
+    if isinstance(error, StateLockedError | PortTakenError):
+        return EX_TAKEN
+    cause = error.__cause__ if isinstance(error, StateDirectoryError) else error
+    passes = isinstance(cause, OSError) and cause.errno in _PASSING
+    return EX_LACKING if passes else EX_CONFIG
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -10,16 +11,17 @@ import stat
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from hpcsched.api.v1 import job_pb2, task_pb2
+from hpcsched.daemon import wiring
+from hpcsched.daemon.config import ClusterConfig, Config, ListenConfig
+from hpcsched.store import state_directory
+from hpcsched.store.errors import StoreFullError
 from tests.support.daemon import Daemon, run
 from tests.support.polling import PATIENCE_S
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 JOB = job_pb2.JobSpec(name="kept", tasks=[task_pb2.TaskSpec(command_line="true")])
 
@@ -267,3 +269,37 @@ def test_the_ready_file_of_a_head_that_was_killed_does_not_outlive_a_failed_star
 
     assert run(*daemon.arguments).returncode == 78
     assert not daemon.ready_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(errno.ENOSPC, 71), (errno.EDQUOT, 71), (errno.EMFILE, 71), (errno.EACCES, 78)],
+)
+def test_a_full_disk_at_the_start_is_no_reason_not_to_be_started_again(
+    number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def try_out(path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(state_directory, "_try_out", try_out)
+    cluster = ClusterConfig(state_dir=str(tmp_path / "state"))
+    config = Config(cluster=cluster, listen=ListenConfig(insecure_loopback=True))
+
+    assert wiring.run(config, None) == status
+    # What the unit of systemd does not start again.
+    unit = Path(__file__).parents[2] / "systemd" / "hpcschedd.service"
+    (line,) = [x for x in unit.read_text().splitlines() if "PreventExit" in x]
+    assert (str(status) in line.partition("=")[2].split()) == (status == 78)
+
+
+def test_a_store_that_has_no_room_to_be_opened_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_store(*_: object, **__: object) -> None:
+        raise StoreFullError("no room")
+
+    monkeypatch.setattr(wiring, "open_store", open_store)
+    cluster = ClusterConfig(state_dir=str(tmp_path / "state"))
+    config = Config(cluster=cluster, listen=ListenConfig(insecure_loopback=True))
+
+    assert wiring.run(config, None) == 71
