@@ -41,6 +41,13 @@ ACTIVE: Final = tuple(
 @click.option(
     "--since", type=DURATION, metavar="DURATION", help="Submitted not longer ago."
 )
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="K=V",
+    help="Only with this label (custom property); all of several.",
+)
 @listing_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
 @click.option("--page-token", default="", metavar="T", help="Go on where --limit cut.")
@@ -52,6 +59,7 @@ def list_jobs(
     states: tuple[tuple[int, ...], ...],
     owner: str | None,
     since: float | None,
+    labels: tuple[str, ...],
     filters: tuple[str, ...],
     sort: str | None,
     columns: str | None,
@@ -64,13 +72,14 @@ def list_jobs(
       hpc job list --all --since 1d
       hpc job list --state failed,canceled --owner all
       hpc job list --filter 'priority>=3000' --filter name^=run --sort=-priority
-      hpc job list --columns id,state,task_counts.failed
+      hpc job list --label run=7 --columns id,state,task_counts.failed
       hpc job list --json | jq '.jobs[].id'
     """
     wanted = tuple(state for group in states for state in group)
     if not wanted and not everything:
         wanted = ACTIVE
     choice = choice_of(filters, sort, None if app.quiet else columns)
+    wanted_labels = dict(_label(text) for text in labels)
 
     async def work(client: AsyncClient) -> Page[job_pb2.Job]:
         whose = "" if owner == "all" else owner
@@ -83,6 +92,7 @@ def list_jobs(
             states=as_job_states(wanted),
             owner=whose,
             since=after,
+            labels=wanted_labels,
             choice=choice,
             limit=limit,
             page_token=page_token,
@@ -107,6 +117,13 @@ def list_jobs(
         from hpcsched.cli.problems import note
 
         note(f"more with --page-token {page.next_page_token}")
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise click.UsageError(f"{text!r} is not NAME=VALUE (--label)")
+    return name, value
 
 
 @click.command("show", cls=Verb)

@@ -135,6 +135,16 @@ class JobReads:
     ) -> Sequence[tuple[JobView, Position]]:
         """Return jobs as they are stored, in any order, by any property."""
         del caller
+        settings = self._settings
+        same = {"can_grow": int(settings.grow), "can_shrink": int(settings.shrink)}
+        kept = []
+        for one in search.conditions:
+            name = one.property.name
+            if name not in same:
+                kept.append(one)
+            elif not one.holds(same[name]):
+                return []  # the cluster's parameters say it of every job
+        search = replace(search, conditions=kept)
         found = await self._world.store.search_jobs(search)
         return [(self._stored(row), position) for row, position in found]
 

@@ -84,3 +84,11 @@ def test_columns_show_what_was_asked_for_and_ask_for_nothing_else(
     found = hpc("job", "list", "--all", "--columns", "id,task_counts.failed", "--json")
     assert found.json["jobs"] == [{"id": 1, "task_counts": {"failed": 0}}]
     assert hpc("job", "list", "--all", "--columns", "state", "-q").out == "1\n"
+
+
+def test_jobs_are_chosen_by_their_labels(hpc: CommandLine, api: FakeApi) -> None:
+    hpc("job", "list", "--owner", "all", "--label", "run=7", "--label", "a=b=c")
+
+    (request,) = api.asked("ListJobs")
+    assert dict(request.custom_properties) == {"run": "7", "a": "b=c"}
+    assert "--label" in hpc("job", "list", "--label", "run", status=2).err

@@ -173,3 +173,61 @@ def test_a_search_for_states_looks_at_no_other_element() -> None:
     search = searching.TaskSearch(conditions=(on_task("state", O.EQUAL, "failed"),))
 
     assert searching._split(search) == (frozenset({int(TaskState.FAILED)}), ())
+
+
+WHOLE: dict[str, Any] = {
+    "user_name": "ann",
+    "project": "p",
+    "runtime": 60.0,
+    "priority": 2500,
+    "min_cores": 1,
+    "max_cores": 2,
+    "min_sockets": 1,
+    "max_sockets": 3,
+    "min_nodes": 1,
+    "max_nodes": 4,
+    "is_exclusive": True,
+}
+
+
+async def jobs(bench: Bench, name: str, operator: Operator, *texts: str) -> list[int]:
+    on = condition(JOB_PROPERTIES, name, operator, texts, "f")
+    search = JobSearch(query=JobQuery(limit=100), conditions=[on])
+    return sorted(v.job_id for v, _ in await bench.head.search_jobs(ANN, search))
+
+
+async def test_a_job_is_found_by_each_property_that_it_has(bench: Bench) -> None:
+    await bench.node(cores=4)
+    job_id = await bench.submit(**WHOLE)
+    await ended(bench, job_id)
+
+    for name in JOB_PROPERTIES:
+        assert await jobs(bench, name, O.IS_NOT_NULL) == [job_id], name
+        assert await jobs(bench, name, O.IS_NULL) == [], name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("min_sockets", "1"), ("max_sockets", "3"), ("min_nodes", "1")),
+        *(("max_nodes", "4"), ("auto_calculate_min", "false"), ("pool", "Default")),
+        *(("job_template", "Default"), ("can_grow", "true"), ("can_shrink", "true")),
+    ],
+)
+async def test_a_job_is_found_by_what_it_was_given(
+    bench: Bench, name: str, text: str
+) -> None:
+    job_id = await bench.submit(**WHOLE)
+    await bench.submit(job_template="Default", auto_calculate_min=True)
+
+    assert job_id in await jobs(bench, name, O.EQUAL, text)
+    assert job_id not in await jobs(bench, name, O.NOT_EQUAL, text)
+
+
+async def test_jobs_without_a_size_in_sockets_are_not_found_by_one(
+    bench: Bench,
+) -> None:
+    job_id = await bench.submit()
+
+    assert await jobs(bench, "min_sockets", O.IS_NULL) == [job_id]
+    assert await jobs(bench, "auto_calculate_max", O.EQUAL, "true") == [job_id]

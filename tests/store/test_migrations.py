@@ -6,8 +6,10 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import msgpack
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -83,6 +85,36 @@ def test_a_migrated_database_is_what_the_tables_say() -> None:
             context = MigrationContext.configure(over_engine)
 
             assert compare_metadata(context, schema.metadata) == []
+
+
+def test_what_jobs_are_found_by_is_filled_in_for_those_of_earlier_versions() -> None:
+    specs = [
+        {"min_nodes": 2, "unit_type": 2, "job_template": "short", "pool": "gold"},
+        {"min_cores": 3, "auto_calculate_max": False},
+    ]
+    with closing(connect(":memory:")) as connection:
+        an_unmigrated(connection)
+        config = Config()
+        config.set_main_option("script_location", migrate.SCRIPTS)
+        engine = sa.create_engine(
+            "sqlite://", creator=lambda: connection, poolclass=sa.StaticPool
+        )
+        with engine.connect() as over_engine:
+            config.attributes["connection"] = over_engine
+            command.upgrade(config, "0005")
+            for number, spec in enumerate(specs, start=1):
+                body = msgpack.packb(spec)
+                connection.execute(
+                    "INSERT INTO job_spec VALUES (?, 0, ?)", (number, body)
+                )
+                connection.execute(
+                    "INSERT INTO job_terms (job_id) VALUES (?)", (number,)
+                )
+            command.upgrade(config, "head")
+        names = "min_nodes, auto_calculate_min, auto_calculate_max, job_template, pool"
+        rows = connection.execute(f"SELECT {names} FROM job_terms").fetchall()  # noqa: S608
+
+    assert rows == [(2, 0, 1, "short", "gold"), (None, 0, 0, "Default", "Default")]
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:

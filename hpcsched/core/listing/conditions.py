@@ -83,9 +83,9 @@ class Condition:
             return (value is None) is (self.comparison is Comparison.NULL)
         match self.comparison:
             case Comparison.IN:
-                return value in self.values
+                return self._names(value)
             case Comparison.NOT_IN:
-                return value not in self.values
+                return not self._names(value)
             case Comparison.PREFIX:
                 return str(value).startswith(str(self.values[0]))
         (bound,) = self.values
@@ -93,6 +93,12 @@ class Condition:
         if self.comparison in {Comparison.AT_LEAST, Comparison.AT_MOST}:
             return low <= high  # type: ignore[operator]
         return low < high  # type: ignore[operator]
+
+    def _names(self, value: Value) -> bool:
+        """Is it one of the values, or (of several names at once) has it one of them?"""
+        if not self.property.bits:
+            return value in self.values
+        return any(int(value) & int(one) for one in self.values)
 
 
 _DOWN: Final = (Comparison.LESS, Comparison.AT_MOST)
@@ -194,6 +200,9 @@ def _named(known: Property, text: str) -> tuple[Value, ...]:
 def _numbered(known: Property, number: int) -> tuple[Value, ...]:
     """Return what the reference's number stands for."""
     numbers = known.numbers.values()
+    if known.bits:
+        named = tuple(n for n in numbers if number & n)
+        return named if number == sum(named) else ()
     if not known.flags:
         return (number,) if number in numbers else ()
     bits = tuple(n for n in numbers if number & (1 << (n - 1)))

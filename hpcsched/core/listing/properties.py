@@ -36,12 +36,14 @@ class Property:
         kind: Of its values; a FLAG is 0 or 1, a TIME is seconds since 1970, UTC.
         numbers: Of a NAME: lower-case name to the number that is kept and sorted by.
         flags: The reference's number of a NAME is the bit ``1 << (number - 1)``.
+        bits: A value of a NAME is several names at once: the sum of their numbers.
     """
 
     name: str
     kind: Kind
     numbers: Mapping[str, int] = field(default_factory=dict)
     flags: bool = False
+    bits: bool = False
 
 
 def _names(members: Iterable[JobState | TaskState | TaskType]) -> dict[str, int]:
@@ -66,11 +68,12 @@ _SIZES: Final = (
 )
 _UNITS: Final = {"core": 0, "socket": 1, "node": 2}
 _JOB_TYPES: Final = {kind.name.lower(): int(kind) for kind in JobType}
+_NODE_JOB_TYPES: Final = {"batch": 1, "admin": 2, "service": 4, "broker": 8}
 _NODE_STATES: Final = {"offline": 1, "draining": 2, "online": 3}
 
 JOB_PROPERTIES: Final = _table(
     *_of(Kind.NUMBER, "id", "priority", "requeue_count", "runtime", *_SIZES),
-    *_of(Kind.TEXT, "name", "owner", "user_name", "project"),
+    *_of(Kind.TEXT, "name", "owner", "user_name", "project", "job_template", "pool"),
     *_of(Kind.TIME, *_TIMES),
     *_of(Kind.FLAG, "run_until_canceled", "is_exclusive"),
     *_of(Kind.FLAG, "auto_calculate_min", "auto_calculate_max"),
@@ -96,6 +99,7 @@ NODE_PROPERTIES: Final = _table(
     *_of(Kind.TEXT, "name", "guid", "reason", "agent_version"),
     *_of(Kind.TIME, "online_time", "offline_time", "join_time"),
     *_of(Kind.FLAG, "reachable", "forced_offline"),
+    Property(name="job_types", kind=Kind.NAME, numbers=_NODE_JOB_TYPES, bits=True),
     Property(name="state", kind=Kind.NAME, numbers=_NODE_STATES, flags=True),
 )
 
@@ -105,6 +109,7 @@ _ALIASES: Final = {
     "numsockets": "sockets",
     "memorysize": "memory_bytes",
     "cpuspeed": "cpu_mhz",
+    "jobtype": "job_types",
     "parentjobid": "job_id",
 }
 

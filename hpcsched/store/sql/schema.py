@@ -15,7 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 #: The newest migration (migrations/versions); a new file is made at it directly.
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 
 #: "HPCS": the application id in the header of our SQLite files.
 APPLICATION_ID: Final = 0x48504353
@@ -100,6 +100,8 @@ job_terms: Final = sa.Table(
             *("can_grow", "can_shrink"),
         )
     ),
+    sa.Column("job_template", sa.Text),
+    sa.Column("pool", sa.Text),
 )
 
 job_parent: Final = sa.Table(

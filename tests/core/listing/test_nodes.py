@@ -35,3 +35,24 @@ def test_nodes_are_found_by_the_clock_of_their_cores() -> None:
     found = search_nodes(views, [fast], sort, None)
 
     assert [view.node_id for view, _ in found] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("operator", "texts", "numbers"),
+    [
+        (Operator.EQUAL, ["batch"], [1, 3]),
+        (Operator.NOT_EQUAL, ["Batch"], [2, 4]),
+        (Operator.HAS_BIT_SET, ["admin", "broker"], [1, 2, 4]),
+        (Operator.HAS_BIT_SET, ["10"], [1, 2, 4]),
+        (Operator.HAS_NO_BIT_SET, ["3"], [4]),
+    ],
+)
+def test_nodes_are_found_by_the_jobs_that_they_take(
+    operator: Operator, texts: list[str], numbers: list[int]
+) -> None:
+    views = [node_view(node_id=n, job_types=t) for n, t in enumerate((3, 2, 1, 8), 1)]
+    taken = condition(NODE_PROPERTIES, "JobType", operator, texts, "f")
+
+    found = search_nodes(views, [taken], [], None)
+
+    assert [view.node_id for view, _ in found] == numbers
