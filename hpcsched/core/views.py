@@ -38,6 +38,10 @@ class JobView:
         user_ms, kernel_ms, memory_kib: Of its tasks that have ended, and of those that
             run as their nodes said last.
         process_count, process_ids: While it runs, likewise; ids in the full view only.
+        planned_cores: What the scheduler means it to hold.
+        peak_cores, peak_sockets: Most that it has held at one time since it last
+            started.
+        prep_task, release_task: Numbers of its per-node tasks; 0: none.
     """
 
     job_id: int
@@ -96,6 +100,11 @@ class JobView:
     required_nodes: tuple[str, ...] = ()
     process_count: int = 0
     process_ids: str = ""
+    planned_cores: int = 0
+    peak_cores: int = 0
+    peak_sockets: int = 0
+    prep_task: int = 0
+    release_task: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +125,9 @@ class TaskView:
             is sized in sockets.
         core_ids: Each node's name and the ids there, separated by blanks.
         process_count, process_ids: While it runs, as its node said last.
+        change_time: The last of the times at which it was added, submitted, started and
+            ended.
+        failed_node: Of one that has failed: the node that ran it last.
     """
 
     job_id: int
@@ -157,6 +169,8 @@ class TaskView:
     core_ids: str = ""
     process_count: int = 0
     process_ids: str = ""
+    change_time: float | None = None
+    failed_node: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from hpcsched.runtime.front import NewJob
 from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.mail import Ledger, Mail
 from hpcsched.runtime.node_record import JobTypes
+from hpcsched.runtime.preserved import warn_of_preserved
 from hpcsched.runtime.turns import new_job_delta, request_row, turns_views
 from hpcsched.runtime.wide import order_of
 from hpcsched.store.errors import DuplicateRequestError
@@ -198,6 +199,9 @@ class JobCreation(JobReads):
             check_known(spec, least, self._world.nodes)
             self._check_task_nodes(new.tasks)
             check_values(spec, template)
+        own = (spec.environment, *(task.environment for task in new.tasks))
+        if any(own):
+            warn_of_preserved(caller, "a new job", own)
         return NewJob(spec=spec, tasks=self._world.blobs.sealed(new.tasks))
 
     def _check_task_nodes(self, tasks: Iterable[TaskSpec]) -> None:

@@ -8,6 +8,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.states import JobState
 from hpcsched.runtime.job_calls import JobCalls, always
+from hpcsched.runtime.preserved import warn_of_preserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ class EditCalls(JobCalls):
             entries=edit.entries,
             expected_revision=edit.expected_revision,
         )
+        warn_of_preserved(caller, f"job {job_id}", _environments(edit))
         before, _ = await self._submission_of(job_id)
         await self._once(caller, job_id, command, request)
         submission, decides = await self._submission_of(job_id)
@@ -58,6 +60,7 @@ class EditCalls(JobCalls):
             entries=edit.entries,
             expected_revision=edit.expected_revision,
         )
+        warn_of_preserved(caller, f"task {job_id}.{task_id}", _environments(edit))
         await self._once(caller, job_id, command, request)
         (view,) = await self._tasks(caller, job_id, [(task_id, 0)])
         return view
@@ -87,6 +90,11 @@ class EditCalls(JobCalls):
         """Let held jobs go, in order; stop at the first refusal (J31)."""
         command = c.ReleaseJob(caller=caller)
         return await self._each(caller, job_ids, always(command), request)
+
+
+def _environments(edit: Edit) -> tuple[Mapping[str, Any], ...]:
+    whole, entries = edit.changes.get("environment"), edit.entries.get("environment")
+    return (whole or {}, entries or {})
 
 
 def _check(edit: Edit) -> None:

@@ -9,6 +9,7 @@ from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import check_stop
 from hpcsched.runtime.creation import JobCreation
 from hpcsched.runtime.in_turn import InTurn, counted
+from hpcsched.runtime.preserved import warn_of_preserved
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -51,6 +52,8 @@ class JobCalls(JobCreation):
         if not tasks:
             raise HpcError("REQUIRED_FIELD", field="tasks")
         self._check_task_nodes(tasks)
+        own = [task.environment for task in tasks if task.environment]
+        warn_of_preserved(caller, f"job {job_id}", own)
         sealed = self._world.blobs.sealed(tasks)
         command = c.AddTasks(caller=caller, tasks=sealed, submit=submit)
         ids: Sequence[int] = await self._once(caller, job_id, command, request)

@@ -378,6 +378,10 @@ class SchedulerActor:
         """Return the jobs that hold cores now."""
         return sorted(self.books.held)
 
+    def planned_cores(self, job_id: int) -> int:
+        """Return how many cores are booked for a job, those on their way included."""
+        return sum(map(len, self.books.held.get(job_id, {}).values()))
+
     def cores_in_use(self, node_id: int) -> int:
         """Return how many cores of a node jobs hold."""
         return self.books.in_use(node_id)

@@ -39,6 +39,7 @@ def stored_view(
         "told", NOTHING_TOLD
     )
     excluded, required = body.get("nodes", ((), ()))
+    prep, release = body.get("pernode", (0, 0))
     previous = body["previous_state"]
     return JobView(
         job_id=row.job_id,
@@ -92,4 +93,8 @@ def stored_view(
         kernel_ms=body.get("kernel_ms", 0),
         memory_kib=body.get("memory_kib", 0),
         required_nodes=tuple(required),
+        peak_cores=body["peak_cores"],
+        peak_sockets=body["peak_sockets"],
+        prep_task=prep,
+        release_task=release,
     )

@@ -22,6 +22,9 @@ SHOWN_PIDS: Final = 1000
 
 def job_in_use(world: World, job: Job, view: JobView, *, full: bool) -> JobView:
     """Return a job with the use of its running tasks added to that of ended ones."""
+    planned = world.scheduler.planned_cores(job.job_id) - sum(job.owing.values())
+    if planned > 0:
+        view = replace(view, planned_cores=planned)
     used = list(_by_node(world, job))
     if not used:
         return view

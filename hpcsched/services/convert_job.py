@@ -100,6 +100,11 @@ def job_message(view: JobView) -> job_pb2.Job:
         required_nodes=view.required_nodes,
         process_ids=view.process_ids,
         process_count=view.process_count,
+        planned_core_count=view.planned_cores,
+        peak_core_count=view.peak_cores,
+        peak_socket_count=view.peak_sockets,
+        node_prep_task_id=view.prep_task,
+        node_release_task_id=view.release_task,
     )
 
 

@@ -64,4 +64,6 @@ def task_message(view: TaskView) -> task_pb2.Task:
         exit_if_possible=view.exit_if_possible,
         process_ids=view.process_ids,
         process_count=view.process_count,
+        change_time=timestamp(view.change_time),
+        failed_node=view.failed_node,
     )

@@ -23,7 +23,7 @@ from hpcsched.core.job.model import (
 )
 from hpcsched.core.job.readiness import note_closed, note_queued
 from hpcsched.core.job.rewriting import respecify
-from hpcsched.core.job.states import JobState
+from hpcsched.core.job.states import JobState, UnitType
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.states import (
@@ -157,8 +157,11 @@ def _patch_record(job: Job, record: TaskRecord, fields: Mapping[str, Any]) -> No
 
 
 def _apply_uses(job: Job, event: Event) -> None:
-    if event.uses and job.uses:
+    if not event.uses:
+        return
+    if job.uses:
         book_uses(job, event)
+    begins = not job.last_nodes
     for node_id, encoded in event.uses.items():
         if encoded is None:
             job.uses.pop(node_id, None)
@@ -178,6 +181,18 @@ def _apply_uses(job: Job, event: Event) -> None:
             if cores != use.cores:
                 use.since = event.time
             use.cores, use.phase, use.prepared = cores, UsePhase(encoded[1]), encoded[2]
+    _note_peak(job, begins=begins)
+
+
+def _note_peak(job: Job, *, begins: bool) -> None:
+    """Keep the most cores and sockets that a run of the job has held at one time."""
+    if begins:
+        job.peak_cores = job.peak_sockets = 0
+    cores = sum([len(use.cores) for use in job.uses.values()])
+    if cores > job.peak_cores:
+        job.peak_cores = cores
+        uses = job.uses.values()
+        job.peak_sockets = sum(use.units(UnitType.SOCKET) for use in uses)
 
 
 def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:

@@ -30,6 +30,7 @@ from hpcsched.core.job.states import (
     PendingReason,
     UnitType,
 )
+from hpcsched.core.job.taskrecord import PER_NODE
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.spec import TaskSpec
@@ -73,7 +74,7 @@ PLAIN: Final = (
     *("has_grown", "has_shrunk", "eased"),
     *("user_ms", "kernel_ms", "memory_kib", "sites", "largest"),
     *("is_backfill", "owing", "preempted_now", "yields_all"),
-    *("hold_until", "hold_note", "parents"),
+    *("hold_until", "hold_note", "parents", "peak_cores", "peak_sockets"),
 )
 """Fields of a job that are stored as they are."""
 ENUM_FIELDS: Final[Mapping[str, type[Enum]]] = {
@@ -163,6 +164,8 @@ def _add_shown(job: Job, body: dict[str, Any]) -> None:
     body["cores"] = (job.least(), job.most())
     if spec.excluded_nodes or job.picky:
         body["nodes"] = (spec.excluded_nodes, required_nodes(job))
+    if job.special:
+        body["pernode"] = tuple(map(job.number_of, PER_NODE))
     if spec.can_preempt or spec.pool != DEFAULT_POOL:
         body["policy"] = (spec.pool, spec.can_preempt)
     body["unit"] = (int(spec.unit_type), spec.least is None, spec.most is None)

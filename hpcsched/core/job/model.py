@@ -96,6 +96,8 @@ class Job:
         "owing",
         "owner",
         "parents",
+        "peak_cores",
+        "peak_sockets",
         "pending_end",
         "pending_reason",
         "picky",
@@ -157,6 +159,8 @@ class Job:
         # Since it last started; and: people took nodes from it, which is no error.
         self.has_grown = self.has_shrunk = self.eased = False
         self.last_nodes: tuple[int, ...] = ()
+        # Most that it has held at one time since it last started:
+        self.peak_cores = self.peak_sockets = 0
         # Sums over every attempt that ever ended on a node, reruns included:
         self.user_ms = 0
         self.kernel_ms = 0
@@ -248,6 +252,11 @@ class Job:
     def typed(self, kind: TaskType) -> TaskRecord | None:
         """Return the job's node preparation, release or service, if it has one."""
         return self.special.get(kind)
+
+    def number_of(self, kind: TaskType) -> int:
+        """Return the number of its node preparation or release; 0: it has none."""
+        record = self.special.get(kind)
+        return 0 if record is None else record.task_id
 
     @property
     def service(self) -> TaskRecord | None:

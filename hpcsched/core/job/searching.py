@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.lifetime import created
-from hpcsched.core.job.show import element_name, listed, submitted
+from hpcsched.core.job.show import changed_time, element_name, listed, submitted
 from hpcsched.core.listing.ordering import Place, decode_position, encode_position
 from hpcsched.core.task.elements import HAS_EXIT
 from hpcsched.core.task.states import TaskState
@@ -166,6 +166,8 @@ def value_of(  # noqa: C901, PLR0911, PLR0912  one line per property
             return int(spec.type)
         case "create_time":
             return created(job, record)
+        case "change_time":
+            return changed_time(job, record, instance)
         case "runtime":
             return int(spec.runtime)
         case "is_rerunnable" | "is_exclusive":

@@ -107,6 +107,10 @@ def job_view(
         kernel_ms=job.kernel_ms,
         memory_kib=job.memory_kib,
         required_nodes=required_nodes(job),
+        peak_cores=job.peak_cores,
+        peak_sockets=job.peak_sockets,
+        prep_task=job.number_of(TaskType.NODE_PREP),
+        release_task=job.number_of(TaskType.NODE_RELEASE),
         spec=job.spec if full else None,
     )
 
@@ -193,7 +197,23 @@ def task_view(
         user_ms=get("user_ms", row),
         kernel_ms=get("kernel_ms", row),
         max_rss_kib=get("rss", row),
+        change_time=changed_time(job, record, instance),
+        failed_node=name_of(nodes[0].node_id)
+        if state is TaskState.FAILED and nodes
+        else "",
     )
+
+
+def changed_time(job: Job, record: TaskRecord, instance: int) -> float:
+    """Return when a task, a master or an element changed last, as far as is known."""
+    if record.has_elements and not instance:
+        state = record.state
+        times = (record.first_start, record.last_end)
+    else:
+        table, row = job.table_of(record), record.row(instance)
+        state = TaskState(table.state[row])
+        times = (table.get("start", row), table.get("end", row))
+    return max(created(job, record), submitted(job, record, state) or 0.0, *times)
 
 
 def _asked_to_exit(record: TaskRecord, state: TaskState, origin: CancelOrigin) -> bool:
@@ -250,6 +270,7 @@ def master_view(
         pending_reason=waiting_for(job, record) if waiting else "",
         concluded=record.concluded,
         counts=counts,
+        change_time=changed_time(job, record, 0),
         spec=record.spec if full else None,
         user_ms=_total(job, record, "user_ms") if full else 0,
         kernel_ms=_total(job, record, "kernel_ms") if full else 0,

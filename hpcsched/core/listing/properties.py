@@ -87,7 +87,7 @@ TASK_PROPERTIES: Final = _table(
     *_of(Kind.NUMBER, "job_id", "task_id", "instance_id", "exit_code"),
     *_of(Kind.NUMBER, "requeue_count", "runtime", *_SIZES),
     *_of(Kind.TEXT, "name"),
-    *_of(Kind.TIME, *(name for name in _TIMES if name != "change_time")),
+    *_of(Kind.TIME, *_TIMES),
     *_of(Kind.FLAG, "is_rerunnable", "is_exclusive", "is_parametric"),
     _state("state", TaskState),
     _state("previous_state", TaskState),
