@@ -42,7 +42,7 @@ _FILES: Final = (
 
 
 @click.command("submit", cls=Verb)
-@click.argument("words", nargs=-1, metavar="[JOB | [OPTIONS] -- COMMAND…]")
+@click.argument("words", nargs=-1, metavar="[JOB… | [OPTIONS] -- COMMAND…]")
 @options(BOTH, JOB_ONLY, TASK_ONLY, _FILES, _WAIT, _FOLLOW, REQUEST_ID, DRY_RUN)
 @pass_app
 @click.pass_context
@@ -53,13 +53,14 @@ def submit(
     """Submit a job, and print its id.
 
     \b
-    Either one that was made with `hpc job new`, or one of one task, or a file:
+    Either those that were made with `hpc job new` (of several all or none), or one
+    of one task, or a file:
       hpc submit -- ./simulate --seed 1
       hpc submit --cores 4 --runtime 2h --name sim -- mpirun ./simulate
       hpc submit --array 1-100:2%10 -- ./simulate --seed '*'
       hpc submit --each-line inputs.txt -- ./convert '*'
       hpc submit --file job.toml --wait --progress
-      hpc job submit 42
+      hpc job submit 42 43
 
     \b
     Exit status with --wait, --progress or --logs: 0 Finished, 10 Failed,
@@ -150,7 +151,7 @@ def _submission(
 
 
 def _is_job(words: tuple[str, ...]) -> bool:
-    return len(words) == 1 and (words[0] == "last" or words[0].isdecimal())
+    return all(word == "last" or word.isdecimal() for word in words)
 
 
 def _source(
@@ -169,7 +170,8 @@ def _source(
     if words:
         if given.get("dry_run"):
             raise click.UsageError("--dry-run is for a job that does not exist yet")
-        return Submission(job=JOB.convert(words[0], None, None), request_id=request_id)
+        jobs = tuple(JOB.convert(word, None, None) for word in words)
+        return Submission(jobs=jobs, request_id=request_id)
     if given.get("file") is not None:
         spec = read_job(given["file"], directory=directory)
         return Submission(specs=(spec,), request_id=request_id)

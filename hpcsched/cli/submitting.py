@@ -44,14 +44,14 @@ class Submission:
     """What to submit.
 
     Attributes:
-        specs: New jobs; empty for one that exists.
-        job: The one that exists, as a selector has it.
+        specs: New jobs; empty for those that exist.
+        jobs: Those that exist, as a selector has them.
         request_id: Of the call, if one was given.
         is_batch: Many jobs: the answer is a list, even of one.
     """
 
     specs: Sequence[job_pb2.JobSpec] = ()
-    job: int = 0
+    jobs: tuple[int, ...] = ()
     request_id: UUID | None = None
     is_batch: bool = False
 
@@ -103,8 +103,16 @@ async def _submit(
     to_stderr: bool,
 ) -> None:
     """Submit, and print each id as soon as it is known."""
+    if len(wanted.jobs) > 1:
+        ids = [await job_id_of(client, job) for job in wanted.jobs]
+        await client.jobs.submit_drafts(ids, request_id=_call_id(wanted, 0))
+        job_ids.extend(ids)
+        _print_ids(app, ids, to_stderr=to_stderr)
+        if app.as_json and not to_stderr:
+            await _print_jobs(app, client, ids, is_batch=True)
+        return
     if not wanted.specs:
-        job_id = await job_id_of(client, wanted.job)
+        job_id = await job_id_of(client, *wanted.jobs)
         job = await client.jobs.submit(job_id, request_id=_call_id(wanted, 0))
         job_ids.append(job_id)
         _print_ids(app, [job_id], to_stderr=to_stderr)

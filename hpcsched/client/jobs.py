@@ -73,6 +73,22 @@ class Jobs:
         answer = await self._connection.call(lambda s: s.jobs.SubmitJobs, request)
         return answer.job_ids
 
+    async def submit_drafts(
+        self,
+        job_ids: Iterable[int],
+        *,
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> Sequence[int]:
+        """Submit jobs that are Configuring, all or none; return their ids."""
+        request = job_service_pb2.SubmitJobsRequest(
+            job_ids=job_ids,
+            request_id=self._id(request_id),
+            validate_only=validate_only,
+        )
+        answer = await self._connection.call(lambda s: s.jobs.SubmitJobs, request)
+        return answer.job_ids
+
     async def submit(self, job_id: int, *, request_id: str = "") -> job_pb2.Job:
         """Submit a job that is Configuring; return it after its validation."""
         request = job_service_pb2.SubmitJobRequest(

@@ -31,6 +31,14 @@ class Edit:
 class EditFront(Protocol):
     """Use cases that change properties, and holds."""
 
+    async def submit_drafts(
+        self,
+        caller: Caller,
+        job_ids: Sequence[int],
+        request: Request,
+        *,
+        validate_only: bool,
+    ) -> Sequence[int]: ...
     async def modify_job(
         self, caller: Caller, job_id: int, edit: Edit, request: Request
     ) -> JobView: ...

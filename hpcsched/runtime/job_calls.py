@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import check_stop
+from hpcsched.core.job.submitting import check_submission
+from hpcsched.core.job.turn import Turn
 from hpcsched.runtime.creation import JobCreation
 from hpcsched.runtime.in_turn import InTurn, counted
 from hpcsched.runtime.preserved import warn_of_preserved
@@ -37,6 +39,69 @@ class JobCalls(JobCreation):
         await self._once(caller, job_id, command, request)
         await self._verdict(job_id)
         return await self.get_job(caller, job_id, full=False)
+
+    async def submit_drafts(
+        self,
+        caller: Caller,
+        job_ids: Sequence[int],
+        request: Request,
+        *,
+        validate_only: bool,
+    ) -> Sequence[int]:
+        """Submit drafts, all or none: each is checked before the first (4.3).
+
+        Who asks again with the same request id after the head has died in between has
+        the rest submitted.
+        """
+        self._admit(caller)
+        ids = _some(job_ids)
+        if validate_only:
+            await self._check_drafts(caller, ids)
+            return []
+        for done, job_id in enumerate(ids):
+
+            async def act(
+                ledger: Ledger | None, job_id: int = job_id, done: int = done
+            ) -> Any:
+                if not done:
+                    await self._check_drafts(caller, ids)
+                    self._world.submissions.together(ids)
+                command = c.SubmitJob(
+                    caller=caller,
+                    submit_order=self._next_order(),
+                    kin=await self._kin(job_id),
+                )
+                return await self._world.jobs.ask(job_id, command, ledger)
+
+            try:
+                await self._ledgers.once(caller, request, act, part=done)
+            except HpcError as refusal:
+                self._world.submissions.apart(ids[done:])
+                raise counted(refusal, done) from None
+        for job_id in ids:
+            await self._verdict(job_id)
+        return ids
+
+    async def _check_drafts(self, caller: Caller, ids: Sequence[int]) -> None:
+        """Refuse all of them for what is wrong with one.
+
+        Raises:
+            HpcError: what is wrong; ``job_id`` says with which.
+        """
+        for job_id in ids:
+            kin = await self._kin(job_id)
+            command = c.SubmitJob(caller=caller, submit_order=0, kin=kin)
+
+            def check(job: Job, command: c.SubmitJob = command) -> None:
+                world = self._world
+                turn = Turn(job, self._now(), caller.user, world.settings, world.nodes)
+                check_submission(turn, command)
+
+            try:
+                await self._world.jobs.look(job_id, check)
+            except HpcError as refusal:
+                refusal.facts.setdefault("job_id", str(job_id))
+                raise counted(refusal, 0) from None
 
     async def add_tasks(
         self,

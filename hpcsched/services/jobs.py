@@ -22,7 +22,12 @@ from hpcsched.services.edits import EditCalls
 from hpcsched.services.exclusions import ExclusionCalls
 from hpcsched.services.fitting import fitting
 from hpcsched.services.gate import caller
-from hpcsched.services.limits import MAX_BATCH, MAX_SPEC_BYTES, MAX_WAIT_S
+from hpcsched.services.limits import (
+    MAX_BATCH,
+    MAX_DRAFTS,
+    MAX_SPEC_BYTES,
+    MAX_WAIT_S,
+)
 from hpcsched.services.requests import (
     in_slices,
     not_negative,
@@ -37,6 +42,8 @@ from hpcsched.services.tasks import TaskCalls
 from hpcsched.store.base import JobQuery, JobSearch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcsched.common.clock import Clock
     from hpcsched.core.views import JobView
     from hpcsched.runtime.front import JobFront
@@ -70,6 +77,9 @@ class JobService(
     async def SubmitJobs(
         self, request: pb.SubmitJobsRequest, context: Any
     ) -> pb.SubmitJobsResponse:
+        if request.job_ids:
+            ids = await self._submit_drafts(request)
+            return pb.SubmitJobsResponse(job_ids=ids)
         specs = some(request.specs, "specs", MAX_BATCH)
         field = "spec" if len(specs) == 1 else "specs[{}]"
         new = await in_slices(
@@ -79,6 +89,19 @@ class JobService(
             caller(), new, request_of(request), validate_only=request.validate_only
         )
         return pb.SubmitJobsResponse(job_ids=ids)
+
+    async def _submit_drafts(self, request: pb.SubmitJobsRequest) -> Sequence[int]:
+        if request.specs:
+            problem = "not together with specs"
+            raise HpcError("INVALID_FIELD", field="job_ids", problem=problem)
+        some(request.job_ids, "job_ids", MAX_DRAFTS)
+        ids = numbers(request.job_ids, "job_ids")
+        if len(set(ids)) < len(ids):
+            problem = "a job is named twice"
+            raise HpcError("INVALID_FIELD", field="job_ids", problem=problem)
+        return await self._front.submit_drafts(
+            caller(), ids, request_of(request), validate_only=request.validate_only
+        )
 
     async def SubmitJob(
         self, request: pb.SubmitJobRequest, context: Any

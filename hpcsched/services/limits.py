@@ -40,3 +40,6 @@ ABORT_DEADLINE_S: Final = 2.0
 REAUTHENTICATE_S: Final = 15.0
 #: An agent that has opened a stream says Hello within, seconds.
 HELLO_DEADLINE_S: Final = 30.0
+
+#: Drafts that one call submits.
+MAX_DRAFTS: Final = 1000

@@ -44,6 +44,10 @@ class FakeJobs:
     def SubmitJobs(self, request: Any, context: Any) -> Any:
         def work() -> Any:
             dry = request.validate_only
+            if request.job_ids:
+                for job_id in request.job_ids:
+                    self._api.on_submit(job_id)
+                return PB.SubmitJobsResponse(job_ids=request.job_ids)
             ids = [self._add(spec, "QUEUED", keep=dry) for spec in request.specs]
             for job_id in () if dry else ids:
                 self._api.on_submit(job_id)

@@ -50,9 +50,7 @@ def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
         HpcError: PERMISSION_DENIED, JOB_NOT_CONFIGURING.
     """
     job = turn.job
-    command.caller.require_owner(job.owner, f"submit job {job.job_id}")
-    require(job.state, JobTrigger.SUBMIT, job.job_id)
-    refuse_command(job, "submit")
+    _check_call(turn, command)
     patch: dict[str, Any] = {
         "submit_time": turn.now,
         "submit_order": command.submit_order,
@@ -80,6 +78,25 @@ def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
         message=rejected["error_message"],
     )
     return verdict
+
+
+def _check_call(turn: Turn, command: SubmitJob) -> None:
+    job = turn.job
+    command.caller.require_owner(job.owner, f"submit job {job.job_id}")
+    require(job.state, JobTrigger.SUBMIT, job.job_id)
+    refuse_command(job, "submit")
+
+
+def check_submission(turn: Turn, command: SubmitJob) -> None:
+    """Refuse what ``submit_job`` would refuse or fail; nothing changes.
+
+    Raises:
+        HpcError: the refusal, or the verdict.
+    """
+    _check_call(turn, command)
+    verdict = verdict_on(turn, resubmitted=True, kin=command.kin)
+    if verdict is not None:
+        raise verdict
 
 
 def _configuring_moves(
