@@ -41,6 +41,7 @@ class JobView:
         planned_cores: What the scheduler means it to hold.
         peak_cores, peak_sockets: Most that it has held at one time since it last
             started.
+        error_params: What its message says, by name, where a validation has refused it.
         prep_task, release_task: Numbers of its per-node tasks; 0: none.
     """
 
@@ -103,6 +104,7 @@ class JobView:
     planned_cores: int = 0
     peak_cores: int = 0
     peak_sockets: int = 0
+    error_params: Mapping[str, str] = field(default_factory=dict)
     prep_task: int = 0
     release_task: int = 0
 

@@ -53,6 +53,7 @@ def stored_view(
         task_count=body["size"],
         error_code=body["error_code"],
         error_message=body["error_message"],
+        error_params=body["error_params"],
         failure_reason=FailureReason(body["failure_reason"]),
         request_cancel=CancelRequest(body["request_cancel"]),
         pending_reason=PendingReason(held or body["pending_reason"]),

@@ -103,6 +103,7 @@ def job_message(view: JobView) -> job_pb2.Job:
         planned_core_count=view.planned_cores,
         peak_core_count=view.peak_cores,
         peak_socket_count=view.peak_sockets,
+        error_params=view.error_params,
         node_prep_task_id=view.prep_task,
         node_release_task_id=view.release_task,
     )

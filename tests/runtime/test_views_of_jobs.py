@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import PreemptCores
 from hpcsched.core.task.states import TaskType
 from hpcsched.runtime.front import TaskPage
-from tests.support.head_bench import ANN, NO_ID, Bench, a_sweep, a_task
+from tests.support.head_bench import ANN, NO_ID, Bench, a_job, a_sweep, a_task
 
 
 async def test_an_ended_job_says_how_many_cores_and_sockets_it_had(
@@ -86,3 +89,21 @@ async def test_a_task_says_when_it_changed_last(bench: Bench) -> None:
     for instance in (0, 1, 2):
         task = await bench.task(job_id, 1, instance)
         assert task.change_time == task.end_time
+
+
+async def test_a_job_that_failed_its_validation_says_what_by_name(
+    bench: Bench,
+) -> None:
+    draft = a_job(a_task(name="a", depends_on=("nobody",)))
+    view = await bench.head.create_job(ANN, draft, NO_ID, validate_only=False)
+    with pytest.raises(HpcError) as refusal:
+        await bench.head.submit_job(ANN, view.job_id, NO_ID)
+
+    job = await bench.job(view.job_id)
+    assert job.error_params == refusal.value.facts
+    assert job.error_params["name"] == "nobody"
+    await bench.crash()
+    assert (await bench.job(view.job_id)).error_params == job.error_params
+    await bench.head.configure_jobs(ANN, [view.job_id], NO_ID)
+    again = await bench.job(view.job_id)
+    assert (again.error_message, again.error_params) == ("", {})

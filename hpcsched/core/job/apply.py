@@ -68,6 +68,8 @@ def apply(job: Job, event: Event) -> list[Change]:
     job.change_time = event.time
     for name, value in event.patch.items():
         setattr(job, name, value)
+    if "error_message" in event.patch and job.error_params:
+        job.error_params = event.patch.get("error_params", {})  # the last one wins
     if event.notes:
         _take_notes(job, event)
     for spec in event.added:

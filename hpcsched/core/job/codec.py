@@ -67,6 +67,7 @@ PLAIN: Final = (
         "requeued",
         "error_code",
         "error_message",
+        "error_params",
         "forced",
         "graceful",
     ),

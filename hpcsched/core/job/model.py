@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 STATES = len(TaskState) + 1
 UNBOUNDED: Final = 2147483647
 """As many as there are (cores, instances at once)."""
+_NO_PARAMS: Final[Mapping[str, str]] = {}
 _NOTHING: Final[Mapping[int, int]] = {}
 _IDLE: Final = itemgetter(*TASK_TERMINAL, TaskState.CONFIGURING)
 """Elements by state: of those that need no cores (any more)."""
@@ -67,6 +68,7 @@ class Job:
         "end_time",
         "error_code",
         "error_message",
+        "error_params",
         "excluded",
         "exit_codes",
         "failure_reason",
@@ -143,6 +145,7 @@ class Job:
         self.requeued = False
         self.error_code = 0
         self.error_message = ""
+        self.error_params: Mapping[str, str] = _NO_PARAMS
         self.failure_reason = FailureReason.NONE
         self.request_cancel = CancelRequest.NONE
         self.pending_end: JobState | None = None

@@ -67,6 +67,7 @@ def job_view(
         task_count=len(job.tasks),
         error_code=job.error_code,
         error_message=job.error_message,
+        error_params=job.error_params,
         failure_reason=job.failure_reason,
         request_cancel=job.request_cancel,
         pending_reason=held_back(job) or job.pending_reason,

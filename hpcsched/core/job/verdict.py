@@ -79,6 +79,7 @@ def rejection(turn: Turn, verdict: HpcError) -> tuple[dict[str, Any], dict[str, 
     patch = {
         "error_code": verdict.hresult,
         "error_message": text,
+        "error_params": dict(verdict.facts),
         "failure_reason": FailureReason.EXECUTION_FAILURE,
         "end_time": turn.now,
         "requeued": False,
