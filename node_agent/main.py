@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 
 PROGRAM: Final = "hpc-node-agent"
 
+#: As of the head: what waits in the spool must not be looked through again and again.
+GC_THRESHOLDS: Final = (50_000, 20, 10)
+
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
 EXIT_FAILED: Final = 1
@@ -117,6 +120,7 @@ async def serve(
     )
     agent.on_interrupt(heads.interrupt)
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         async with asyncio.TaskGroup() as tasks:
             services = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from hpcsched.common.ranges import Ranges, contains, normalize
@@ -42,6 +43,7 @@ class ExitCodes:
         return contains(self.ranges, code)
 
 
+@lru_cache(maxsize=256)
 def parse_exit_codes(text: str) -> ExitCodes:
     """Return the set of a text such as ``0,3..5``.
 

@@ -60,6 +60,9 @@ EX_CONFIG: Final = 78
 _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 STOP_GRACE_S: Final = 1.0
 SWITCH_S: Final = 0.0005
+GC_THRESHOLDS: Final = (50_000, 20, 10)
+"""Almost nothing of ours is a cycle: jobs that pile up must not be looked through again
+and again. Cycles that become garbage wait for a few megabytes more of allocations."""
 _LEVELS: Final = {
     "Off": logging.CRITICAL + 1,
     "Critical": logging.CRITICAL,
@@ -194,6 +197,7 @@ class _Daemon:
             servers.serving()
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
             self._tell(bound)
             await stop.wait()
             _log.info("stopping")

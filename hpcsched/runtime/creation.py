@@ -87,9 +87,13 @@ class JobCreation(JobReads):
         if not new:
             raise HpcError("REQUIRED_FIELD", field="specs")
         checked: list[NewJob] = []
+        known: dict[int, NewJob] = {}
         for number, one in enumerate(new):
             try:
-                checked.append(self._check_new(caller, one, submit=True))
+                found = known.get(id(one))
+                if found is None:
+                    found = known[id(one)] = self._check_new(caller, one, submit=True)
+                checked.append(found)
             except HpcError as refusal:
                 raise _numbered(refusal, number, len(new)) from None
         if validate_only:

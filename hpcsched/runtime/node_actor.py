@@ -281,14 +281,18 @@ class NodeActor:
         if session is None:
             return
         if isinstance(order, DefineTask):
-            key = (order.job_id, order.task_id, order.definition)
-            if key in session.defined:
+            known = session.defined.setdefault(order.job_id, set())
+            if (order.task_id, order.definition) in known:
                 return
-            session.defined.add(key)
+            known.add((order.task_id, order.definition))
             order = replace(order, pin=self.record.pins(order))
         elif isinstance(order, EndJob):
-            session.defined = {key for key in session.defined if key[0] != order.job_id}
+            session.defined.pop(order.job_id, None)
         self._outbox.append(order)
+        self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """Send what gathers in this turn of the loop, in as few frames as it takes."""
         if not self._flushing:
             self._flushing = True
             self._world.loop.call_soon(self._flush)
@@ -297,11 +301,8 @@ class NodeActor:
         self._flushing = False
         session = self.session
         orders, self._outbox = self._outbox, []
-        if session is None:
-            return
-        for part in frame_parts(orders):
-            session.out_seq += 1
-            session.link.send(HeadFrame(seq=session.out_seq, orders=part))
+        if session is not None:
+            session.send(frame_parts(orders))
 
     def check(self, limit_s: float) -> None:
         """Is it silent for too long? Then its tasks are lost (T22, T23)."""

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from hpcsched.runtime.frames import HeadFrame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hpcsched.core.orders import Order
     from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
     from hpcsched.runtime.intake import Intake
     from hpcsched.runtime.node_actor import NodeActor
@@ -23,7 +26,7 @@ class Session:
         uncompared: Jobs of which it is still to come.
         out_seq: Numbered frames that were sent; ``in_seq``: that were taken.
         intake: Takes its reports.
-        defined: What the node has been told of tasks: job, task, definition.
+        defined: What the node has been told of tasks: by job, (task, definition).
     """
 
     intake: Intake
@@ -47,7 +50,8 @@ class Session:
         self.out_seq = 0
         self.in_seq = 0
         self.uncompared: set[int] = set()
-        self.defined: set[tuple[int, int, int]] = set()
+        self.defined: dict[int, set[tuple[int, int]]] = {}
+        self._ack = 0
 
     def receive(self, frame: AgentFrame) -> None:
         """Take a frame. Never raises."""
@@ -62,5 +66,20 @@ class Session:
         self.node.closed(self)
 
     def acknowledge(self, seq: int) -> None:
-        """Tell the agent how far its reports are durable."""
-        self.link.send(HeadFrame(ack=seq))
+        """Tell the agent how far its reports are durable.
+
+        In the frame with the orders that follow from them, if there are any: a frame
+        costs each end a few times what is in it.
+        """
+        self._ack = seq
+        self.node.flush_soon()
+
+    def send(self, parts: Iterable[tuple[Order, ...]]) -> None:
+        """Send frames of orders, and what is to be acknowledged."""
+        for orders in parts:
+            self.out_seq += 1
+            ack, self._ack = self._ack, 0
+            self.link.send(HeadFrame(seq=self.out_seq, ack=ack, orders=orders))
+        if self._ack:
+            ack, self._ack = self._ack, 0
+            self.link.send(HeadFrame(ack=ack))

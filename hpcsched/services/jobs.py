@@ -11,7 +11,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.listing.conditions import Comparison, Condition
 from hpcsched.core.listing.ordering import decode_position, encode_position
 from hpcsched.core.listing.properties import JOB_PROPERTIES
-from hpcsched.runtime.front import Stop
+from hpcsched.runtime.front import NewJob, Stop
 from hpcsched.services.commands import CommandCalls
 from hpcsched.services.convert_job import is_full, job_message, job_states
 from hpcsched.services.convert_job_spec import new_job, task_spec
@@ -82,9 +82,17 @@ class JobService(
             return pb.SubmitJobsResponse(job_ids=ids)
         specs = some(request.specs, "specs", MAX_BATCH)
         field = "spec" if len(specs) == 1 else "specs[{}]"
-        new = await in_slices(
-            specs, lambda at, spec: new_job(spec, field.format(at)), self._clock
-        )
+        equal: dict[bytes, NewJob] = {}
+
+        def convert(at: int, spec: job_pb2.JobSpec) -> NewJob:
+            """Return one value for all that ask for the same: it is kept once."""
+            body = spec.SerializeToString(deterministic=True)
+            known = equal.get(body)
+            if known is None:
+                known = equal[body] = new_job(spec, field.format(at))
+            return known
+
+        new = await in_slices(specs, convert, self._clock)
         ids = await self._front.submit_jobs(
             caller(), new, request_of(request), validate_only=request.validate_only
         )

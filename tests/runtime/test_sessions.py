@@ -207,5 +207,6 @@ async def test_a_numbered_frame_without_reports_is_acknowledged(bench: Bench) ->
     assert agent.session is not None
 
     agent.session.receive(AgentFrame(seq=1, goodbye=True))
+    await settle()
 
     assert agent.links[-1].frames[-1].ack == 1

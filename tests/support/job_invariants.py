@@ -180,7 +180,7 @@ def _check_ready(job: Job) -> None:
     fresh = ready_tasks(job)
     queued = [t for t in kept if job.tasks[t - 1].counts[TaskState.QUEUED]]
     assert queued == fresh
-    assert {t for t in waiting if job.tasks[t - 1].counts[TaskState.QUEUED]} == (
+    assert {t for t in waiting if job.tasks[t - 1].counts[TaskState.QUEUED]} == set(
         job.unready
     )
 

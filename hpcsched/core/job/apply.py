@@ -148,7 +148,7 @@ def _patch_record(job: Job, record: TaskRecord, fields: Mapping[str, Any]) -> No
     for name, value in fields.items():
         setattr(record, name, value)
     if not record.table:
-        job.marked.add(record.task_id)
+        job.marked[record.task_id] = None
     if fields.get("started") is False or "shown_from" in fields:
         forget_times(record)
     if record.ordinary and fields.get("shown_from"):

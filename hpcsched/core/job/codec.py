@@ -103,15 +103,23 @@ _RECORD: Final = attrgetter(*RECORD)
 
 
 def encode_spec(spec: JobSpec | TaskSpec) -> bytes:
-    """Return a specification without what is default."""
+    """Return a specification without what is default.
+
+    Many jobs of one call often share theirs, so the last one of each kind is kept.
+    """
+    kept = _ENCODED.get(type(spec))
+    if kept is not None and kept[0] is spec:
+        return kept[1]
     values, defaults = _SHAPES[type(spec)]
-    return pack(
+    body = pack(
         {
             name: value
             for (name, default), value in zip(defaults, values(spec), strict=True)
             if value is not default and value != default
         }
     )
+    _ENCODED[type(spec)] = (spec, body)
+    return body
 
 
 def _shape(kind: type[Any]) -> Shape:
@@ -123,6 +131,7 @@ def _shape(kind: type[Any]) -> Shape:
     return attrgetter(*(name for name, _ in defaults)), defaults
 
 
+_ENCODED: Final[dict[type[Any], tuple[JobSpec | TaskSpec, bytes]]] = {}
 _SHAPES: Final = {kind: _shape(kind) for kind in (JobSpec, TaskSpec)}
 
 
@@ -242,7 +251,7 @@ def _decode_tasks(job: Job, body: Any, specs: Mapping[int, bytes]) -> None:
             record = _plain_record(job, task_id, spec, plain)
             if task_id in extra:
                 record.submit_time, record.forgiven = extra[task_id]
-                job.marked.add(task_id)
+                job.marked[task_id] = None
             plain += 1
         job.append(record)
         if record.ordinary:

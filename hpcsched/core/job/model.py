@@ -198,12 +198,12 @@ class Job:
         self.masters: list[TaskRecord] = []
         self.special: dict[TaskType, TaskRecord] = {}
         self.critical: list[TaskRecord] = []
-        self.marked: set[int] = set()
+        self.marked: dict[int, None] = {}
         self.widest, self.narrowest = 1, 0
         self.uniform = True
         self.picky = False
         self.ready: list[int] | None = None
-        self.unready: set[int] = set()
+        self.unready: dict[int, None] = {}
         self.open_names: dict[str, int] = {}
         self.dependants: dict[str, set[int]] = {}
         self.mean_run = -1.0

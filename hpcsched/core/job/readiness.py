@@ -24,7 +24,7 @@ def ready_tasks(job: Job) -> list[int]:
         if record.spec.name and record.open:
             names[record.spec.name] = names.get(record.spec.name, 0) + 1
     ready: list[int] = []
-    job.open_names, job.unready, job.dependants = names, set(), {}
+    job.open_names, job.unready, job.dependants = names, {}, {}
     for record in job.ordinary():
         if not record.counts[TaskState.QUEUED]:
             continue
@@ -42,7 +42,7 @@ def _may_start(job: Job, record: TaskRecord) -> bool:
 
 
 def _wait(job: Job, record: TaskRecord) -> None:
-    job.unready.add(record.task_id)
+    job.unready[record.task_id] = None
     for name in record.spec.depends_on:
         job.dependants.setdefault(name, set()).add(record.task_id)
 
@@ -58,7 +58,7 @@ def note_closed(job: Job, record: TaskRecord) -> None:
     for task_id in job.dependants.pop(name, ()):
         dependant = job.tasks[task_id - 1]
         if task_id in job.unready and _may_start(job, dependant):
-            job.unready.discard(task_id)
+            job.unready.pop(task_id)
             _add(job.ready, task_id)
 
 

@@ -38,6 +38,7 @@ def respecify(job: Job, event: Event) -> None:
         if task_id in event.tables:
             _rewrite(job, record, new)
         record.spec = new
+        record.has_elements = new.type is not TaskType.BASIC
         if new.type is not kind:
             note_created(job, record, made)
         job.exit_codes.pop(task_id, None)
@@ -109,7 +110,7 @@ def _start_afresh(job: Job, record: TaskRecord) -> None:
     forget_times(record)
     record.swept = record.shown_from = record.requeues = record.forgiven = 0
     record.previous = record.submit_time = None
-    job.marked.discard(record.task_id)
+    job.marked.pop(record.task_id, None)
 
 
 def _move_plain(job: Job, record: TaskRecord, sign: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState, TaskType
@@ -40,6 +40,7 @@ class TaskRecord:
         floor: Attempt number that no new element may be below: elements of the same
             numbers were there before its range was changed.
         hint: No row before it is Queued; derived, not stored.
+        has_elements: It is a master.
     """
 
     task_id: int
@@ -65,11 +66,10 @@ class TaskRecord:
     last_end: float = 0.0
     floor: int = 1
     hint: int = 0
+    has_elements: bool = field(init=False)
 
-    @property
-    def has_elements(self) -> bool:
-        """Is it a master?"""
-        return self.spec.type is not TaskType.BASIC
+    def __post_init__(self) -> None:
+        self.has_elements = self.spec.type is not TaskType.BASIC
 
     @property
     def ordinary(self) -> bool:

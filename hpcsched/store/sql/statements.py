@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 #: Rows in one statement, largest first; the last is 1.
-SIZES: Final = (256, 64, 16, 4, 1)
+SIZES: Final = (256, 64, 16, 8, 4, 3, 2, 1)
 
 
 class Cursor(Protocol):
