@@ -73,13 +73,18 @@ sim-long: dev  ## the same for hours; make sim-long SECONDS=36000
 	$(BIN)/python -m tests.support.sim --first $(FIRST) --seeds $(SEEDS) \
 		--seconds $(SECONDS) $(ARGS)
 
-.PHONY: fuzz
+.PHONY: fuzz soak
 fuzz: SECONDS = 60
 fuzz: dev  ## wild input, SECONDS per target; make fuzz SECONDS=600 ARGS='-k agent'
 	HPCSCHED_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s tests/fuzz $(ARGS)
 
 model: dev  ## search the protocol of head and agent; make model LONG=1 (minutes)
 	$(BIN)/python -m tests.support.model $(if $(LONG),long,full)
+
+soak: JOBS = 20000
+soak: SECONDS = 300
+soak: dev  ## jobs and clients come and go, nothing grows; make soak JOBS=50000 SECONDS=900
+	$(BIN)/python -m bench.soak --jobs $(JOBS) --seconds $(SECONDS) $(ARGS)
 
 check: dev  ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

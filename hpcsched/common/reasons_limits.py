@@ -15,6 +15,12 @@ LIMITS: Final[Mapping[str, Reason]] = {
     "MALFORMED_REQUEST": Reason(
         "INVALID_ARGUMENT", 0, "the request cannot be read: {problem}"
     ),
+    "JOB_QUARANTINED": Reason(
+        "FAILED_PRECONDITION",
+        0,
+        "job {job_id} is set aside after a fault of the head, incident {incident}",
+        "it can be canceled; an administrator lets it go on: hpc job release {job_id}",
+    ),
     "TOO_MANY_CALLS": Reason(
         _FULL, -2147220897, "{user} has {limit} calls under way, the limit ({setting})"
     ),

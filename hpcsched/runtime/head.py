@@ -11,6 +11,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.accounting_calls import AccountingCalls
+from hpcsched.runtime.apart import Apart
 from hpcsched.runtime.backup_calls import BackupCalls
 from hpcsched.runtime.blobs import Blobs
 from hpcsched.runtime.cleaning import LAST_CLEANUP, Cleaning
@@ -106,6 +107,7 @@ class Head(
             self._world, filters, self._check_nodes
         )
         self._world.mailer = Mailer(self._world)
+        self._world.apart = Apart(self._world)
         self._ledgers = Ledgers(self._world)
         self._version = version
         self._start_time = clock.wall()
@@ -161,6 +163,8 @@ class Head(
             count += self._adopt(stored)
         for node in world.nodes:
             world.nodes.look_at_drain(node)
+        world.apart.restore(state.entries)
+        world.apart.retry_kept()
         log.info(
             "recovered: term %d, %d active jobs, %d nodes",
             self._term,

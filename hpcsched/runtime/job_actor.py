@@ -21,6 +21,7 @@ from hpcsched.core.job.decide import decide
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.runtime.accounting import ended_tasks
 from hpcsched.runtime.acting import orders_after, tell
+from hpcsched.runtime.apart import sets_aside
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.mail import Mail
 from hpcsched.runtime.turns import request_row, turns_delta, turns_views
@@ -124,10 +125,12 @@ class JobActor:
                 self._arm()
         self._wake()
 
-    def unreadable(self) -> None:
+    def unreadable(self, fault: Exception) -> None:
         """What the store has of it makes no sense: who asks now is told so."""
-        incident = self._world.ids.uuid()
-        log.error("job %d: incident %s", self.job_id, incident)
+        incident = self._world.apart.put(self.job_id, fault, "what is stored", None)
+        for mail in [one for one in self._mail if sets_aside(one, 0)]:
+            self._mail.remove(mail)
+            self._world.apart.leave(self.job_id, mail)
         self._dismiss(HpcError("INTERNAL", incident=incident))
 
     def _go_on(self) -> None:
@@ -193,6 +196,10 @@ class JobActor:
         return batch
 
     def _take(self, job: Job, mail: Mail, now: float) -> None:
+        apart = self._world.apart
+        if self.job_id in apart and not apart.takes(mail):
+            apart.leave(self.job_id, mail)
+            return
         if mail.command is None:
             self._batch.append((mail, *self._look(job, mail)))
             return
@@ -254,14 +261,22 @@ class JobActor:
         world.mailer.note(job, decided)
 
     def _tell(self, *, wanting: bool) -> None:
-        if self.job is not None:
-            tell(self._world, self.job, wanting=wanting)
+        if self.job is None:
+            return
+        aside = self.job_id in self._world.apart
+        try:
+            tell(self._world, self.job, wanting=wanting and not aside)
+        except Exception as fault:  # noqa: BLE001  the same
+            self._world.apart.put(self.job_id, fault, "what it asks for", None)
 
     # What time brings
 
     def _arm(self) -> None:
         """Set the timer of the run-time limit, or of what comes before it."""
         if self.job is None:
+            return
+        if self.job_id in self._world.apart:
+            self._disarm()
             return
         deadline = next_tick(self.job, self._world.settings, self._world.clock.wall())
         if deadline == self._deadline:
@@ -304,6 +319,7 @@ class JobActor:
             self._world.tally.committed(delta.sums)
             mail.answer(job.last_nodes, None)
             self._world.families.gone(self.job_id)
+            self._world.apart.gone(self.job_id)
             self.job = None
             self._dismiss(HpcError("JOB_NOT_FOUND", job_id=self.job_id))
 
@@ -332,13 +348,16 @@ class JobActor:
         self, fault: Exception, culprit: Mail | None, others: list[Mail]
     ) -> None:
         """A fault of ours: forget what was not committed, leave the culprit out."""
-        incident = self._world.ids.uuid()
-        kind = "a commit" if culprit is None else culprit.kind
-        log.error("job %d: fault %s in %s", self.job_id, incident, kind, exc_info=fault)
         self._faults += 1
         pause = FAULT_PAUSE_S * 2.0 ** min(self._faults, 10)
         self._batch, self._decided = [], []
         self._reload(others, min(LONGEST_PAUSE_S, pause))
+        if culprit is not None and sets_aside(culprit, self._faults):
+            self._world.apart.put(self.job_id, fault, culprit.kind, culprit)
+            return
+        incident = self._world.ids.uuid()
+        kind = "a commit" if culprit is None else culprit.kind
+        log.error("job %d: fault %s in %s", self.job_id, incident, kind, exc_info=fault)
         if culprit is not None:
             culprit.answer(None, HpcError("INTERNAL", incident=incident))
 

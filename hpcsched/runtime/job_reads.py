@@ -172,7 +172,7 @@ class JobReads:
         return answer
 
     def _why_job(self, job: Job) -> tuple[str, Sequence[str]]:
-        lines = []
+        lines = self._world.apart.why(job.job_id)
         if self._settings.restore_mode and not job.state.terminal:
             lines.append(RESTORE_MODE)
         reason = PendingReason.NONE

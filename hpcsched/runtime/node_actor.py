@@ -349,6 +349,17 @@ class NodeActor:
         command = LoseNode(node_id=self.record.node_id, node=self.record.name)
         self._world.jobs.post(job_id, command)
 
+    def compare_again(self, job_id: int) -> None:
+        """Let a job hear what it has missed: the agent connects again, and is compared.
+
+        What runs there goes on; only the stream is another one.
+        """
+        if job_id in self.jobs:
+            self.begin_use(job_id, evictable=self.jobs[job_id])
+        if self.session is not None:
+            what = f"job {job_id} goes on, and is compared with what runs there"
+            self._break_off(self.session, HpcError("QUEUE_FULL", what=what))
+
     def evict(self, job_id: int, why: str = "") -> None:
         """Stop what runs there (T24, T25); draining, only what has not started."""
         drain = self.record.state is NodeState.DRAINING and not why

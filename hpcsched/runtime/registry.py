@@ -84,9 +84,8 @@ class JobRegistry:
                 break
         try:
             job = None if stored is None else decode_stored(stored)
-        except Exception:
-            log.exception("job %d: what is stored makes no sense", actor.job_id)
-            actor.unreadable()
+        except Exception as fault:  # noqa: BLE001  it is logged with its job
+            actor.unreadable(fault)
             return
         actor.loaded(job)
         self.note_state(actor)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
+    from hpcsched.runtime.apart import Apart
     from hpcsched.runtime.blobs import Blobs
     from hpcsched.runtime.families import Families
     from hpcsched.runtime.feed import Feed
@@ -54,6 +55,7 @@ class World:
     tally: Tally = field(init=False)
     mailer: Mailer = field(init=False)
     pools: Mapping[str, int] = field(default_factory=lambda: {DEFAULT_POOL: 1})
+    apart: Apart = field(init=False)
     submissions: SubmissionFilters = field(init=False)
     families: Families = field(init=False)
     blobs: Blobs = field(init=False)
