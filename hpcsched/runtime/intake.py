@@ -2,9 +2,9 @@
 
 An acknowledgement lets the node forget: it is sent only when every job has recorded its
 part of a frame, and of all frames before. A job that cannot take a report because of a
-fault of ours is given it again, more and more slowly and in small parts, for as long as
-the stream lives; then the node sends it to the next head, which may know better. Other
-jobs do not wait for it.
+fault of ours is given it again, more and more slowly and in small parts. After a few
+faults in a row the job is set aside (``runtime.apart``), which keeps what comes for it.
+Other jobs do not wait for it.
 """
 
 from __future__ import annotations
