@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PROTOS := $(shell find protos -name '*.proto' 2>/dev/null)
 ONLY ?=
 QUICK ?=
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LIVES ?= 500
 FIRST ?= 1000000
 ROUNDS ?= 40
@@ -47,8 +48,8 @@ protos: $(INSTALLED)  ## generate the Python modules of the protos
 demo: dev  ## a cluster on this machine, a sweep on it, its results
 	$(BIN)/hpc demo
 
-test: dev  ## all tests; make test ARGS='-k sweep'
-	$(BIN)/python -m pytest $(ARGS)
+test: dev  ## all tests, two or more at once; make test ARGS='-n 0 -k sweep'
+	$(BIN)/python -m pytest $(PARALLEL) --durations=10 $(ARGS)
 
 walks: dev  ## long random lives of jobs; make walks LIVES=1000 FIRST=5000
 	HPCSCHED_LIVES=$(LIVES) HPCSCHED_FIRST_LIFE=$(FIRST) \

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.api.v1 import job_pb2, task_pb2
 from hpcsched.client import Client
+from tests.support.leftovers import run_mark
 from tests.support.polling import wait_for
 from tests.support.warm_hpc import WarmHpc
 
@@ -65,7 +66,7 @@ class Cluster:
 
     def __init__(self) -> None:
         place = TMPFS if os.access(TMPFS, os.W_OK) else None
-        self.base = Path(tempfile.mkdtemp(prefix="hpc-e2e-", dir=place))
+        self.base = Path(tempfile.mkdtemp(prefix=f"hpc-{run_mark()}-", dir=place))
         self.dir = self.base / "up"
         self.cwd = self.base
         self.address = ""
@@ -288,6 +289,13 @@ class Cluster:
 def warm_hpc() -> WarmHpc:
     """Return what starts commands in the foreground, one for this process."""
     return WarmHpc()
+
+
+def forget_warm_hpc() -> None:
+    """End what starts commands, if there is one."""
+    if warm_hpc.cache_info().currsize:
+        warm_hpc().close()
+        warm_hpc.cache_clear()
 
 
 def program() -> Sequence[str]:

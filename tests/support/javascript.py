@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -25,11 +26,13 @@ def installed() -> Path:
     package = HERE / "package.json"
     digest = hashlib.sha256(package.read_bytes()).hexdigest()[:12]
     folder = ROOT / "build" / f"node-client-{digest}"
-    if not (folder / "done").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(package, folder)
-        quiet = ["--no-audit", "--no-fund", "--no-package-lock"]
-        subprocess.run([npm, "install", *quiet], cwd=folder, check=True)
-        (folder / "done").touch()
-    shutil.copy(HERE / "client.js", folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in other processes want it, too
+        if not (folder / "done").exists():
+            shutil.copy(package, folder)
+            quiet = ["--no-audit", "--no-fund", "--no-package-lock"]
+            subprocess.run([npm, "install", *quiet], cwd=folder, check=True)
+            (folder / "done").touch()
+        shutil.copy(HERE / "client.js", folder)
     return folder

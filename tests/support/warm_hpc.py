@@ -92,6 +92,7 @@ class WarmHpc:
 
     def close(self) -> None:
         """End it, and a command that still runs."""
+        atexit.unregister(self.close)
         self._channel.close()
         if self._running:
             os.kill(self._running, signal.SIGKILL)
