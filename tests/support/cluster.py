@@ -223,13 +223,19 @@ class Cluster:
         return pid if str(self.dir) in command_line(pid) else None
 
     def spawner(self, node: str) -> int | None:
-        """Return the process that starts the tasks of a node."""
+        """Return the process that starts the tasks of a node.
+
+        A task has its command line, too, until it has become its own program.
+        """
         place = str(self.dir / "nodes" / node)
-        for pid in processes():
-            line = command_line(pid)
-            if place in line and "hpc-task-supervisor\0spawner" in line:
-                return pid
-        return None
+        found = {
+            pid
+            for pid in processes()
+            if place in (line := command_line(pid))
+            and "hpc-task-supervisor\0spawner" in line
+        }
+        parents = {pid: parent(pid) for pid in found}
+        return next((p for p, of in parents.items() if of and of not in found), None)
 
     def kill(self, *names: str) -> None:
         """Kill processes as a crash would, all of them before anything is awaited."""
@@ -317,6 +323,15 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return text[text.rindex(")") + 2] not in "ZX"
+
+
+def parent(pid: int) -> int | None:
+    """Return the parent of a process; None if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    return int(text[text.rindex(")") + 2 :].split()[1])
 
 
 def command_line(pid: int) -> str:
