@@ -61,7 +61,7 @@ crash-long: dev  ## daemons killed under load; make crash-long ROUNDS=500 SEED=9
 		$(BIN)/python -m tests.support.crash --hazard $$hazard --if-possible \
 			--rounds $(ROUNDS) --seed $(SEED) --seconds $$(($(SECONDS) / 5)) || exit; \
 	done
-	$(BIN)/python -m tests.support.crash.syscalls --seconds $(SECONDS)
+	$(BIN)/python -m tests.support.crash.syscalls --seconds $$(($(SECONDS) / 2))
 
 sim: SECONDS = 60
 sim: dev  ## simulated clusters under faults; make sim SEED=17 ARGS=--trace

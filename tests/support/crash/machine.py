@@ -75,6 +75,7 @@ class _Machine(Hazard):
     """Blows of its own kind at times, those on daemons at others."""
 
     own: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    shortest = 0.1
     longest = 2.0
 
     def draw(
@@ -86,7 +87,9 @@ class _Machine(Hazard):
             kind, who = chance.choice(self.own)
             node = chance.choice(crew.nodes)
             targets = tuple(name.replace("n.", f"{node}.") for name in who)
-            plan.append(Blow(at, kind, targets, chance.uniform(0.1, self.longest)))
+            plan.append(
+                Blow(at, kind, targets, chance.uniform(self.shortest, self.longest))
+            )
             at += chance.uniform(0.2, 2 * every) + self.longest / 2
         return sorted(plan, key=lambda blow: blow.at)
 
@@ -153,6 +156,8 @@ class Clocks(_Machine):
         ("hour", ("n.agent",)),
         ("hour", ("head", "n1.agent", "n2.agent")),
     )
+    shortest = 1.2
+    longest = 3.0
     jumps = {"hour": (3600, -3600), "day": (86400, -86400)}  # noqa: RUF012 - as above
 
     def problem(self) -> str:
@@ -165,7 +170,8 @@ class Clocks(_Machine):
             crew.extra[name] = {
                 "LD_PRELOAD": str(FAKETIME),
                 "FAKETIME_TIMESTAMP_FILE": str(file),
-                "FAKETIME_NO_CACHE": "1",
+                # Looking at the file at each call would take a core of its own.
+                "FAKETIME_CACHE_DURATION": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
 
@@ -174,7 +180,7 @@ class Clocks(_Machine):
             await nemesis.strike(crew, blow)
             return
         forth, back = self.jumps[blow.kind]
-        seconds = forth if blow.pause > self.longest / 2 else back
+        seconds = forth if blow.pause > (self.shortest + self.longest) / 2 else back
         for name in blow.targets:
             _set_clock(crew, name, seconds)
         await asyncio.sleep(blow.pause)
