@@ -149,7 +149,8 @@ class Session:
             gate._token.set(NODE_TOKEN)
             error: BaseException | None = None
             try:
-                await service.Connect(None, Context(self))
+                context = Context(self)
+                await service.Connect(context.read, context)
             except HpcError as refusal:
                 error = refused(refusal)
             except asyncio.CancelledError:
@@ -229,10 +230,9 @@ class Context:
         self._session = session
 
     async def read(self) -> Any:
+        """Return the next message, None at the end, as the gate reads them."""
         data = await self._session.up.take()
-        if data is None:
-            return aio.EOF
-        return pb.ConnectRequest.FromString(data)
+        return None if data is None else pb.ConnectRequest.FromString(data)
 
     async def write(self, response: Any) -> None:
         session = self._session

@@ -72,6 +72,10 @@ class SimCgroups:
     def holds(self, pid: int) -> None:
         return None
 
+    def path_of(self, slot: int) -> str:
+        """Return no directory: what a simulated process uses, nobody counts."""
+        return f"/nowhere/slot-{slot}"
+
     def close(self) -> None:
         pass
 
