@@ -200,10 +200,9 @@ def open_client(settings: Settings) -> AsyncClient:
     Raises:
         ProblemError: an address, a token file or a TLS file cannot be used.
     """
-    from importlib.metadata import version
-
     from hpcsched.client.aio import AsyncClient
     from hpcsched.client.connection import Patience, Target
+    from hpcsched.common.version import version
     from hpcsched.rpc.addresses import (
         CLIENT_PORT,
         AddressError,
@@ -223,7 +222,7 @@ def open_client(settings: Settings) -> AsyncClient:
             ),
             token=read_token(settings.token_file),
             tls=tls,
-            client=f"hpc/{version('hpcsched')}",
+            client=f"hpc/{version()}",
         )
     except (AddressError, ValueError) as error:
         raise ProblemError(

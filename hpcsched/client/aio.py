@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from hpcsched.client.accounting import Accounting
-from hpcsched.client.cluster import Cluster
-from hpcsched.client.commands import Follower
 from hpcsched.client.connection import Connection, Target
-from hpcsched.client.jobs import Jobs
-from hpcsched.client.nodes import Groups, Nodes
 from hpcsched.client.output import read_output
-from hpcsched.client.pools import Pools
-from hpcsched.client.tasks import Tasks
-from hpcsched.client.templates import Templates
 from hpcsched.client.watching import watch, watch_job
 
 if TYPE_CHECKING:
@@ -21,7 +14,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hpcsched.api.v1 import job_service_pb2, watch_service_pb2
+    from hpcsched.client.accounting import Accounting
+    from hpcsched.client.cluster import Cluster
+    from hpcsched.client.commands import Follower
+    from hpcsched.client.jobs import Jobs
+    from hpcsched.client.nodes import Groups, Nodes
     from hpcsched.client.patience import Patience
+    from hpcsched.client.pools import Pools
+    from hpcsched.client.tasks import Tasks
+    from hpcsched.client.templates import Templates
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
     from hpcsched.rpc.credentials import TlsFiles
@@ -44,18 +45,6 @@ class AsyncClient:
         templates: Calls about job templates.
     """
 
-    __slots__ = (
-        "accounting",
-        "cluster",
-        "connection",
-        "groups",
-        "jobs",
-        "nodes",
-        "pools",
-        "tasks",
-        "templates",
-    )
-
     def __init__(
         self,
         target: Target,
@@ -65,14 +54,54 @@ class AsyncClient:
         ids: Ids | None = None,
     ) -> None:
         self.connection = Connection(target, patience=patience, clock=clock, ids=ids)
-        self.jobs = Jobs(self.connection)
-        self.tasks = Tasks(self.connection)
-        self.nodes = Nodes(self.connection)
-        self.groups = Groups(self.connection)
-        self.cluster = Cluster(self.connection)
-        self.pools = Pools(self.connection)
-        self.accounting = Accounting(self.connection)
-        self.templates = Templates(self.connection)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        from hpcsched.client.jobs import Jobs as Calls
+
+        return Calls(self.connection)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        from hpcsched.client.tasks import Tasks as Calls
+
+        return Calls(self.connection)
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        from hpcsched.client.nodes import Nodes as Calls
+
+        return Calls(self.connection)
+
+    @cached_property
+    def groups(self) -> Groups:
+        from hpcsched.client.nodes import Groups as Calls
+
+        return Calls(self.connection)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        from hpcsched.client.cluster import Cluster as Calls
+
+        return Calls(self.connection)
+
+    @cached_property
+    def pools(self) -> Pools:
+        from hpcsched.client.pools import Pools as Calls
+
+        return Calls(self.connection)
+
+    @cached_property
+    def accounting(self) -> Accounting:
+        from hpcsched.client.accounting import Accounting as Calls
+
+        return Calls(self.connection)
+
+    @cached_property
+    def templates(self) -> Templates:
+        from hpcsched.client.templates import Templates as Calls
+
+        return Calls(self.connection)
 
     @classmethod
     def to(
@@ -121,7 +150,9 @@ class AsyncClient:
 
     def follow_command(self, job_id: int) -> Follower:
         """Return who follows a command on nodes; see ``client.commands.Follower``."""
-        return Follower(self.connection, job_id)
+        from hpcsched.client.commands import Follower as Calls
+
+        return Calls(self.connection, job_id)
 
     def read_output(
         self,

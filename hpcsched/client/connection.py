@@ -9,21 +9,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import grpc
 from grpc import aio
 
-from hpcsched.api.v1 import (
-    accounting_service_pb2_grpc,
-    cluster_service_pb2_grpc,
-    job_service_pb2_grpc,
-    node_service_pb2_grpc,
-    pool_service_pb2_grpc,
-    template_service_pb2_grpc,
-    watch_service_pb2_grpc,
-)
 from hpcsched.client.patience import Patience, Retries
 from hpcsched.common.clock import SystemClock
 from hpcsched.common.errors import HpcError
@@ -38,6 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
     from types import TracebackType
 
+    from hpcsched.api.v1 import (
+        accounting_service_pb2_grpc,
+        cluster_service_pb2_grpc,
+        job_service_pb2_grpc,
+        node_service_pb2_grpc,
+        pool_service_pb2_grpc,
+        template_service_pb2_grpc,
+        watch_service_pb2_grpc,
+    )
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
 
@@ -82,20 +82,62 @@ class Target:
 
 
 class Stubs:
-    """The services of one head."""
+    """The services of one head; each is imported when it is called first.
 
-    __slots__ = (
-        *("accounting", "cluster", "jobs", "nodes", "pools", "templates", "watch"),
-    )
+    A cold command calls one of them, and an import takes longer than the call.
+    """
 
     def __init__(self, channel: aio.Channel) -> None:
-        self.jobs = job_service_pb2_grpc.JobServiceStub(channel)
-        self.nodes = node_service_pb2_grpc.NodeServiceStub(channel)
-        self.cluster = cluster_service_pb2_grpc.ClusterServiceStub(channel)
-        self.accounting = accounting_service_pb2_grpc.AccountingServiceStub(channel)
-        self.pools = pool_service_pb2_grpc.PoolServiceStub(channel)
-        self.templates = template_service_pb2_grpc.TemplateServiceStub(channel)
-        self.watch = watch_service_pb2_grpc.WatchServiceStub(channel)
+        self._channel = channel
+
+    @cached_property
+    def jobs(self) -> job_service_pb2_grpc.JobServiceStub:
+        """JobService."""
+        from hpcsched.api.v1 import job_service_pb2_grpc as service
+
+        return service.JobServiceStub(self._channel)
+
+    @cached_property
+    def nodes(self) -> node_service_pb2_grpc.NodeServiceStub:
+        """NodeService."""
+        from hpcsched.api.v1 import node_service_pb2_grpc as service
+
+        return service.NodeServiceStub(self._channel)
+
+    @cached_property
+    def cluster(self) -> cluster_service_pb2_grpc.ClusterServiceStub:
+        """ClusterService."""
+        from hpcsched.api.v1 import cluster_service_pb2_grpc as service
+
+        return service.ClusterServiceStub(self._channel)
+
+    @cached_property
+    def accounting(self) -> accounting_service_pb2_grpc.AccountingServiceStub:
+        """AccountingService."""
+        from hpcsched.api.v1 import accounting_service_pb2_grpc as service
+
+        return service.AccountingServiceStub(self._channel)
+
+    @cached_property
+    def pools(self) -> pool_service_pb2_grpc.PoolServiceStub:
+        """PoolService."""
+        from hpcsched.api.v1 import pool_service_pb2_grpc as service
+
+        return service.PoolServiceStub(self._channel)
+
+    @cached_property
+    def templates(self) -> template_service_pb2_grpc.TemplateServiceStub:
+        """TemplateService."""
+        from hpcsched.api.v1 import template_service_pb2_grpc as service
+
+        return service.TemplateServiceStub(self._channel)
+
+    @cached_property
+    def watch(self) -> watch_service_pb2_grpc.WatchServiceStub:
+        """WatchService."""
+        from hpcsched.api.v1 import watch_service_pb2_grpc as service
+
+        return service.WatchServiceStub(self._channel)
 
 
 class _Link:
