@@ -73,7 +73,7 @@ async def p8(site: Site) -> list[Figure]:
                 await asyncio.sleep(2)
                 meter = Meter({"head": head.pid})
                 begin = time.perf_counter()
-                await asyncio.sleep(2 if site.quick else IDLE_S)
+                await asyncio.sleep(IDLE_S)
                 spent = time.perf_counter() - begin
                 idle = meter.shares(spent)["head"] * 100 * 1_000 / count
                 starts = []

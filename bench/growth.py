@@ -18,7 +18,7 @@ TASKS = (1_000, 10_000, 100_000, 1_000_000)
 JOBS = (1_000, 10_000, 100_000)
 NODE_COUNTS = (10, 100, 1_000)
 WATCHER_COUNTS = (1, 100, 1_000)
-IDLE_S = 5.0
+IDLE_S = 10.0
 
 
 def _row(what: str, ours: float, unit: str, **extra: object) -> Figure:

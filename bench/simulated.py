@@ -40,6 +40,7 @@ class Fleet:
         frames: From the head, with orders.
         tasks: That were ordered to start.
         held: Starts are not ended before somebody says ``end``.
+        door: So many connect at a time.
     """
 
     def __init__(self, *, held: bool) -> None:
@@ -49,6 +50,7 @@ class Fleet:
         self.held = held
         self.nodes: list[Node] = []
         self.began: list[float] = []
+        self.door = asyncio.Semaphore(32)
 
 
 class Node:
@@ -69,9 +71,11 @@ class Node:
         """Serve one stream to its end."""
         async with agent_channel(parse_address(address, 0), None) as channel:
             stub = agent_service_pb2_grpc.AgentServiceStub(channel)
-            call = stub.Connect(metadata=call_metadata(token=token))
-            await call.write(Request(hello=self._hello()))
-            welcome: Any = await call.read()
+            metadata = call_metadata(token=token)
+            async with self._fleet.door:
+                call = stub.Connect(metadata=metadata, wait_for_ready=True)
+                await call.write(Request(hello=self._hello()))
+                welcome: Any = await call.read()
             self._beat = True
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read(call))
@@ -93,6 +97,8 @@ class Node:
         )
 
     async def _tick(self, interval_s: float) -> None:
+        number = int(self._name[-4:]) % 100
+        await asyncio.sleep(interval_s * number / 100)  # not all at the same moment
         while True:
             await asyncio.sleep(interval_s)
             self._beat = True
