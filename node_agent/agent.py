@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from node_agent.acquaintance import Acquaintance
 from node_agent.config import site_variables
 from node_agent.core import orders as o
 from node_agent.core.attempts import Attempts, Ended
@@ -67,6 +68,7 @@ class Agent:
         self._machine = machine
         self._clock = clock
         self._term = term
+        self._acquaintance = Acquaintance(config.dir / "head.json", clock)
         self._inventory: Inventory | None = None
         self._quota = 0
         self._attempts = Attempts()
@@ -118,6 +120,9 @@ class Agent:
             term=self._term.value,
             version=self._config.version,
             hardware=machine.hardware,
+            cluster=self._acquaintance.cluster,
+            run=self._acquaintance.run,
+            position=self._acquaintance.position,
         )
 
     def inventory(self) -> Iterable[Inhabitant]:
@@ -131,15 +136,25 @@ class Agent:
         )
 
     async def welcomed(self, welcome: Welcome) -> None:
+        known = self._acquaintance.cluster
+        if known and welcome.cluster and welcome.cluster != known:
+            if any(True for _ in self.inventory()):
+                raise StaleHeadError("work of another cluster lives here")
+            await asyncio.to_thread(self._term.forget)  # the node moves there
         if welcome.term < self._term.value:
             raise StaleHeadError(
                 f"the head's term is {welcome.term}; {self._term.value} was seen"
             )
         if welcome.term > self._term.value:
             await asyncio.to_thread(self._term.raise_to, welcome.term)
+        if welcome.cluster:
+            self._acquaintance.meet(welcome.cluster, welcome.run)
         if welcome.output_quota_bytes > 0:
             self._quota = welcome.output_quota_bytes
             self._send_settings()
+
+    def heard_of(self, position: int) -> None:
+        self._acquaintance.hear(position)
 
     def carry_out(self, orders: Iterable[Order], done: Callable[[], None]) -> None:
         for order in orders:

@@ -50,8 +50,18 @@ class TermFile:
         Raises:
             OSError: it could not be written; the old one holds.
         """
-        if term <= self._value:
-            return
+        if term > self._value:
+            self._put(term)
+
+    def forget(self) -> None:
+        """Begin anew: the node belongs to another cluster, which counts for itself.
+
+        Raises:
+            OSError: it could not be written; the old one holds.
+        """
+        self._put(0)
+
+    def _put(self, term: int) -> None:
         new = self._path.with_name(self._path.name + ".new")
         try:
             with new.open("w", encoding="ascii") as file:

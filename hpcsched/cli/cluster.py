@@ -81,6 +81,7 @@ def info(app: App) -> None:
                     if found.restore_mode
                     else []
                 ),
+                *([("Safe mode", found.safe_mode)] if found.safe_mode else []),
             )
         )
     )

@@ -14,4 +14,18 @@ STORE_REASONS: Final[Mapping[str, Reason]] = {
         "NOT_FOUND", 0, "there is no backup {name}", "hpc cluster backup --list"
     ),
     "BACKUP_FAILED": Reason("FAILED_PRECONDITION", 0, "no backup was made: {problem}"),
+    "SAFE_MODE": Reason(
+        "FAILED_PRECONDITION",
+        0,
+        "the head is in safe mode: {problem}",
+        "stop it; then give it the right state directory, or run "
+        "hpcschedd --accept-rollback",
+    ),
+    "NODE_OF_ANOTHER_CLUSTER": Reason(
+        "FAILED_PRECONDITION",
+        0,
+        "node {node} runs work of another cluster",
+        "was the head started on a wrong or empty state directory? A node moves to "
+        "another cluster when nothing runs on it any more",
+    ),
 }

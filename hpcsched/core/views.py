@@ -235,6 +235,7 @@ class NodeView:
     affinity: int = 0
     inventory: Inventory = field(default_factory=Inventory)
     load: float = 0.0
+    orphans: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,6 +361,7 @@ class ClusterView:
     restore_mode: bool = False
     last_seq: int = 0
     head: str = ""
+    safe_mode: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,4 +55,5 @@ class ClusterCalls:
             job_counts=await self._world.store.job_counts(),
             last_seq=self._world.feed.last,
             head=self._world.scene.head,
+            safe_mode=self._world.unsafe,
         )

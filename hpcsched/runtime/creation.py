@@ -178,6 +178,8 @@ class JobCreation(JobReads):
     def _admit(self, caller: Caller) -> None:
         if self._world.stopping:
             raise HpcError("HEAD_STOPPING")
+        if self._world.unsafe:
+            raise HpcError("SAFE_MODE", problem=self._world.unsafe)
         if self._settings.restore_mode:
             raise HpcError("RESTORE_MODE")
         if not self._settings.allow_users and not caller.administrator:

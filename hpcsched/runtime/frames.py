@@ -50,6 +50,9 @@ class Hello:
     live: tuple[LiveAttempt, ...] = ()
     term: int = 0
     machine_id: str = ""
+    cluster: str = ""
+    run: str = ""
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,8 @@ class Welcome:
     cluster_name: str
     node_id: int
     output_quota_bytes: int
+    cluster: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +114,7 @@ class HeadFrame:
     orders: tuple[Order, ...] = ()
     heartbeat: bool = False
     goodbye_retry_ms: int = 0
+    position: int = 0
 
 
 class AgentLink(Protocol):

@@ -29,6 +29,7 @@ from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.parameter_calls import ParameterCalls
 from hpcsched.runtime.pool_calls import PoolCalls, pools_of
 from hpcsched.runtime.registry import JobRegistry, decode_stored
+from hpcsched.runtime.safety import Safety
 from hpcsched.runtime.scheduler_actor import SchedulerActor
 from hpcsched.runtime.submission import SubmissionFilters
 from hpcsched.runtime.tally import Tally
@@ -150,14 +151,15 @@ class Head(
         world.families = Families(world, known=await world.store.has_families())
         world.scheduler = SchedulerActor(world)
         world.scheduler.gate.kit = self._filters
-        world.nodes = NodeRegistry(world, self._term)
+        world.safety = Safety(world, state, lambda: self._next_job)
+        world.nodes = NodeRegistry(world)
         world.groups = NodeGroups(world)
         world.groups.restore(state.entries)
         world.nodes.restore(state.nodes)
         now = int(world.clock.wall())
         self._last_cleanup = state.counters.get(LAST_CLEANUP, now)
         kept = {"term": self._term, LAST_CLEANUP: int(self._last_cleanup)}
-        await written(world, Delta(counters=kept))
+        await written(world, Delta(counters=kept, entries=world.safety.entries()))
         count = 0
         for stored in await world.store.load_active():
             count += self._adopt(stored)

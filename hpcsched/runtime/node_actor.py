@@ -61,6 +61,7 @@ class NodeActor:
             is to take no work.
         reachable: It was heard of lately.
         suspect: Its stream is silent for longer than it should be; it gets nothing new.
+        orphans: Attempts that live there and that a restored store does not know.
         known_lost: Its jobs have been told that it is silent for too long.
         usages: What it told of running tasks on this stream.
     """
@@ -74,6 +75,7 @@ class NodeActor:
         self.suspect = False
         self.known_lost = False
         self.running = 0
+        self.orphans = 0
         self.load = 0.0
         self.heard_wall: float | None = None
         self.readings = Readings()
@@ -112,7 +114,7 @@ class NodeActor:
             self.record,
             is_current=lambda: self.session is session,
             acknowledge=session.acknowledge,
-            break_off=lambda error: self._break_off(session, error),
+            break_off=lambda error: self.break_off(session, error),
         )
         self.session = session
         self._outbox.clear()
@@ -156,7 +158,7 @@ class NodeActor:
             # An acknowledgement speaks of every frame before: none may be missing.
             problem = f"frame {frame.seq} came after {session.in_seq}"
             lost = HpcError("INVALID_FIELD", field="seq", problem=problem)
-            self._break_off(session, lost)
+            self.break_off(session, lost)
             return
         self.usages.take(frame.usages)
         if frame.seq == session.in_seq + 1:
@@ -171,7 +173,8 @@ class NodeActor:
             self.load = frame.heartbeat.load
             if not session.asked:
                 self._sync(session)
-            session.link.send(HeadFrame(heartbeat=True))
+            position = self._world.feed.last
+            session.link.send(HeadFrame(heartbeat=True, position=position))
 
     def _touch(self) -> None:
         clock = self._world.clock
@@ -191,13 +194,15 @@ class NodeActor:
             if isinstance(report, Ended):
                 self.usages.ended(report.job_id, report.task_id, report.instances)
 
-    def _break_off(self, session: Session, error: HpcError) -> None:
+    def break_off(self, session: Session, error: HpcError) -> None:
+        """End a session; the agent comes again."""
         session.link.close(error.reason, str(error))
         self.closed(session)
 
     def _sync(self, session: Session) -> None:
         """Compare what the node says with what jobs record (node-agent.md 9.1)."""
         session.asked = True
+        self.orphans = 0
         live: dict[int, list[LiveAttempt]] = {}
         for attempt in session.hello.live:
             live.setdefault(attempt.job_id, []).append(attempt)
@@ -220,7 +225,9 @@ class NodeActor:
             if self.session is not session:
                 return
             session.uncompared.discard(job_id)
-            if error is None:
+            if self._world.settings.restore_mode:
+                self._leave_alone(answer, error, job_id)
+            elif error is None:
                 strangers, known = answer
                 for task_id, instance, attempt in strangers:
                     self._queue(
@@ -239,12 +246,33 @@ class NodeActor:
                 self._queue(EndJob(job_id=job_id))
             elif isinstance(error, HpcError) and error.reason != "INTERNAL":
                 # It has not learned what lives there: the agent begins again.
-                self._break_off(session, error)
+                self.break_off(session, error)
                 return
             if not session.uncompared:
                 self._in_step(session)
 
         return reply
+
+    def _leave_alone(
+        self, answer: Any, error: BaseException | None, job_id: int
+    ) -> None:
+        """Count what lives there and a restored store does not know.
+
+        It is stopped when restore mode ends: then every agent connects anew.
+        """
+        if error is None:
+            strangers, _ = answer
+            count = len(strangers)
+        else:
+            live = self.session.hello.live if self.session is not None else ()
+            count = sum(one.job_id == job_id for one in live)
+        if count:
+            self.orphans += count
+            log.warning(
+                "node %s: %d attempts of job %d are not in the restored store; they "
+                "are stopped when restore mode ends",
+                *(self.record.name, count, job_id),
+            )
 
     def _in_step(self, session: Session) -> None:
         session.synced = True
@@ -302,7 +330,7 @@ class NodeActor:
         session = self.session
         orders, self._outbox = self._outbox, []
         if session is not None:
-            session.send(frame_parts(orders))
+            session.send(frame_parts(orders), self._world.feed.last)
 
     def check(self, limit_s: float) -> None:
         """Is it silent for too long? Then its tasks are lost (T22, T23)."""
@@ -323,7 +351,7 @@ class NodeActor:
         )
         if self.session is not None:
             lost = HpcError("NODE_UNREACHABLE", node=self.record.name)
-            self._break_off(self.session, lost)
+            self.break_off(self.session, lost)
         for job_id in sorted(self.jobs):
             self._lose(job_id)
 

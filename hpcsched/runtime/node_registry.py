@@ -42,9 +42,8 @@ RETRY_S: Final = 5.0
 class NodeRegistry:
     """Finds nodes, lets them in, and keeps their records."""
 
-    def __init__(self, world: World, term: int) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
-        self._term = term
         self._sessions = 0
         self._by_id: dict[int, NodeActor] = {}
         self._by_name: dict[str, NodeActor] = {}
@@ -152,6 +151,7 @@ class NodeRegistry:
     ) -> Session:
         """Accept a node's stream (runtime.frames.AgentFront)."""
         check_hello(hello, token_node)
+        self._world.safety.look_at(hello)
         self._sessions += 1
         number = self._newest[hello.node] = self._sessions
         try:
@@ -165,15 +165,18 @@ class NodeRegistry:
         rebooted = actor.record.compared_boot_id != hello.boot_id
         beat = min(TRANSPORT_BEAT_S, float(self._world.settings.heartbeat_s))
         session = actor.connect(link, hello, rebooted=rebooted, beat_s=beat)
+        identity = self._world.identity
         welcome = Welcome(
             session=number,
-            term=self._term,
+            term=identity.term,
             heartbeat_ms=int(beat * 1000),
             lease_ms=LEASE_MS,
             protocol=PROTOCOL,
             cluster_name=self._world.scene.cluster,
             node_id=actor.record.node_id,
             output_quota_bytes=OUTPUT_QUOTA,
+            cluster=identity.cluster,
+            run=identity.run,
         )
         link.send(HeadFrame(welcome=welcome))
         return session
@@ -302,7 +305,9 @@ class NodeRegistry:
                 await self._world.clock.sleep(RETRY_S)
 
     def check(self) -> None:
-        """Look for silent nodes."""
+        """Look for silent nodes; in safe mode all are, and none is lost."""
+        if self._world.unsafe:
+            return
         settings = self._world.settings
         limit = float(settings.heartbeat_s * settings.inactivity)
         for actor in self._by_id.values():
@@ -328,7 +333,7 @@ class NodeRegistry:
         """Return one node as it is shown."""
         scheduler = self._world.scheduler
         node_id = actor.record.node_id
-        return actor.record.view(
+        view = actor.record.view(
             reachable=actor.reachable,
             heard=actor.heard_wall,
             cores_in_use=scheduler.cores_in_use(node_id),
@@ -336,6 +341,13 @@ class NodeRegistry:
             running=actor.running,
             load=actor.load,
         )
+        return replace(view, orphans=actor.orphans) if actor.orphans else view
+
+    def part(self, error: HpcError) -> None:
+        """End every session: safe mode has begun."""
+        for actor in self._by_id.values():
+            if actor.session is not None:
+                actor.break_off(actor.session, error)
 
     def goodbye(self, retry_ms: int) -> None:
         """Tell every agent that the head is about to stop."""

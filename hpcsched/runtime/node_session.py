@@ -74,12 +74,14 @@ class Session:
         self._ack = seq
         self.node.flush_soon()
 
-    def send(self, parts: Iterable[tuple[Order, ...]]) -> None:
-        """Send frames of orders, and what is to be acknowledged."""
+    def send(self, parts: Iterable[tuple[Order, ...]], position: int) -> None:
+        """Send frames of orders, what is to be acknowledged, and how far we are."""
         for orders in parts:
             self.out_seq += 1
             ack, self._ack = self._ack, 0
-            self.link.send(HeadFrame(seq=self.out_seq, ack=ack, orders=orders))
+            self.link.send(
+                HeadFrame(seq=self.out_seq, ack=ack, orders=orders, position=position)
+            )
         if self._ack:
             ack, self._ack = self._ack, 0
             self.link.send(HeadFrame(ack=ack))

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from hpcsched.runtime.blobs import Blobs
     from hpcsched.runtime.families import Families
     from hpcsched.runtime.feed import Feed
+    from hpcsched.runtime.identity import Identity
     from hpcsched.runtime.mailer import Mailer
     from hpcsched.runtime.node_groups import NodeGroups
     from hpcsched.runtime.node_registry import NodeRegistry
     from hpcsched.runtime.registry import JobRegistry
+    from hpcsched.runtime.safety import Safety
     from hpcsched.runtime.scheduler_actor import SchedulerActor
     from hpcsched.runtime.submission import SubmissionFilters
     from hpcsched.runtime.tally import Tally
@@ -38,6 +40,9 @@ class World:
         names: Node number to name; never shrinks.
         pools: Pool to weight.
         stopping: No new work is admitted.
+        unsafe: Why the head is in safe mode: it looks, and touches nothing. Empty: it
+            is not.
+        identity: Which history of which cluster this is.
     """
 
     store: Store
@@ -60,11 +65,14 @@ class World:
     families: Families = field(init=False)
     blobs: Blobs = field(init=False)
     stopping: bool = False
+    unsafe: str = ""
+    identity: Identity = field(init=False)
+    safety: Safety = field(init=False)
 
     @property
     def resting(self) -> bool:
         """Is nothing to be started: the head stops, or a store was restored?"""
-        return self.stopping or self.settings.restore_mode
+        return self.stopping or self.settings.restore_mode or bool(self.unsafe)
 
     def pool_of(self, name: str) -> str:
         """Return the pool that a job counts against: Default where its own is gone."""

@@ -84,6 +84,7 @@ def node_message(view: NodeView) -> node_pb2.Node:
         dns_suffix=inventory.dns_suffix,
         join_time=timestamp(view.join_time),
         load=view.load,
+        orphans=view.orphans,
     )
 
 
@@ -143,6 +144,7 @@ def cluster_message(
         cores_offline=view.cores_total - view.cores_busy - view.cores_idle,
         sockets_total=view.sockets,
         restore_mode=view.restore_mode,
+        safe_mode=view.safe_mode,
         head=view.head,
     )
 

@@ -26,6 +26,7 @@ def head_message(frame: HeadFrame) -> agent_service_pb2.ConnectResponse:
         ack=frame.ack,
         heartbeat=frame.heartbeat,
         goodbye_retry_ms=frame.goodbye_retry_ms,
+        position=frame.position,
         orders=map(order_message, frame.orders),
     )
     if frame.welcome is not None:
@@ -40,6 +41,8 @@ def head_message(frame: HeadFrame) -> agent_service_pb2.ConnectResponse:
                 cluster_name=w.cluster_name,
                 node_id=w.node_id,
                 output_quota_bytes=w.output_quota_bytes,
+                cluster_id=w.cluster,
+                head_run=w.run,
             )
         )
     return message

@@ -45,6 +45,9 @@ def hello_value(parts: Sequence[report_pb2.Hello]) -> Hello:
         live=tuple(_live(one) for part in parts for one in part.live),
         term=first.term,
         machine_id=first.machine_id,
+        cluster=first.cluster_id,
+        run=first.head_run,
+        position=first.position,
     )
 
 

@@ -31,6 +31,9 @@ class NodeFacts:
         term: Highest term of a head that was seen.
         version: Of this program.
         hardware: What people want to know of the machine.
+        cluster: Identity of the cluster that it was in last.
+        run: Of the head that it heard last.
+        position: Newest event that this head spoke of.
     """
 
     node: str
@@ -46,6 +49,9 @@ class NodeFacts:
     term: int
     version: str
     hardware: Hardware = field(default_factory=Hardware)
+    cluster: str = ""
+    run: str = ""
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,8 @@ class Welcome:
         session: Its number; it grows with each stream of this node.
         heartbeat_ms: Longest silence of ours, milliseconds.
         output_quota_bytes: Output of ended tasks that the node keeps.
+        cluster: Identity of the cluster.
+        run: Of this start of the head.
     """
 
     session: int
@@ -64,6 +72,8 @@ class Welcome:
     protocol: int
     cluster_name: str = ""
     output_quota_bytes: int = 0
+    cluster: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +85,7 @@ class HeadFrame:
         ack: Our frames up to this number are durable.
         problems: What was wrong with orders that cannot be carried out.
         goodbye_retry_ms: The head stops; come again after so many milliseconds. 0: no.
+        position: Newest event that the head speaks of; 0: of none.
     """
 
     seq: int = 0
@@ -83,6 +94,7 @@ class HeadFrame:
     orders: Sequence[Order] = ()
     problems: Sequence[str] = ()
     goodbye_retry_ms: int = 0
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,7 @@ def head_frame(response: agent_service_pb2.ConnectResponse) -> HeadFrame:
         orders=orders,
         problems=problems,
         goodbye_retry_ms=response.goodbye_retry_ms,
+        position=response.position,
     )
 
 
@@ -127,6 +128,9 @@ def _hello(facts: NodeFacts) -> report_pb2.Hello:
         resources=_resources(facts),
         term=facts.term,
         machine_id=facts.machine_id,
+        cluster_id=facts.cluster,
+        head_run=facts.run,
+        position=facts.position,
     )
 
 
@@ -222,6 +226,8 @@ def _welcome(welcome: order_pb2.Welcome) -> Welcome:
         protocol=welcome.protocol,
         cluster_name=welcome.cluster_name,
         output_quota_bytes=welcome.output_quota_bytes,
+        cluster=welcome.cluster_id,
+        run=welcome.head_run,
     )
 
 

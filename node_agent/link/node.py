@@ -50,8 +50,12 @@ class Node(Protocol):
         """Take the head's settings, and its term for good.
 
         Raises:
-            StaleHeadError: the term is lower than one that was seen.
+            StaleHeadError: the term is lower than one that was seen, or work of
+                another cluster lives here.
         """
+
+    def heard_of(self, position: int) -> None:
+        """Hear how far the cluster has come: the number of an event."""
 
     def carry_out(self, orders: Iterable[Order], done: Callable[[], None]) -> None:
         """Hand orders to the supervisor; call ``done`` when it has them."""

@@ -188,6 +188,8 @@ class Stream:
         if not self._welcome.is_set():
             raise SequenceError("the head's first frame is no Welcome")
         self._take_ack(frame.ack)
+        if frame.position:
+            self._node.heard_of(frame.position)
         for problem in frame.problems:
             log.error("order not understood", extra={"problem": problem})
         if frame.seq:

@@ -80,6 +80,7 @@ class FakeAgent(FakeNode):
         self.links: list[Link] = []
         self.session: AgentSession | None = None
         self.welcomed = False
+        self.known: dict[str, Any] = {}
         self.acks: list[int] = []
         self._seq = 0
         self._heard_seq = 0
@@ -120,6 +121,7 @@ class FakeAgent(FakeNode):
             "resources": Resources(cores=self.cores, **self.facts),
             "live": tuple(live),
             "machine_id": self.machine_id,
+            **self.known,
         }
         return Hello(**{**whole, **changes})
 
@@ -200,7 +202,11 @@ class FakeAgent(FakeNode):
         if link is not self.link or not link.open or self.mute:
             return
         if frame.welcome is not None:
-            self._welcome(frame.welcome.heartbeat_ms / 1000)
+            told = frame.welcome
+            self.known = {"cluster": told.cluster, "run": told.run, "term": told.term}
+            self._welcome(told.heartbeat_ms / 1000)
+        if frame.position:
+            self.known["position"] = frame.position
         if frame.ack:
             if frame.ack > self._seq:
                 self.violations.append(f"acknowledges {frame.ack} of {self._seq}")

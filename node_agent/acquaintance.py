@@ -1,0 +1,79 @@
+"""Which cluster this node belongs to, and how far its head had come when last heard.
+
+A head that knows less than that was started on another store, or on an older copy of
+its own: told so in our Hello, it leaves alone what runs here. The highest term is in a
+file of its own (node_agent.term), for it fences heads; this one only helps them to know
+themselves, so it may be lost, and is written without waiting for the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hpcsched.common.clock import Clock
+
+log = logging.getLogger(__name__)
+
+#: How long the file may be behind, seconds: the agent itself is not.
+WRITE_S: Final = 5.0
+
+
+class Acquaintance:
+    """See the module.
+
+    Attributes:
+        cluster: The cluster's identity; empty: none was seen.
+        run: The start of the head that was heard last.
+        position: Number of the newest event that it spoke of.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Read the file; one that is not there, or is damaged, means nothing."""
+        self._path = path
+        self._clock = clock
+        self._written = clock.mono()
+        self.cluster = self.run = ""
+        self.position = 0
+        try:
+            found: Any = json.loads(path.read_bytes())
+            self.cluster, self.run = str(found["cluster"]), str(found["run"])
+            self.position = int(found["position"])
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            log.warning(
+                "what is known of the head cannot be read",
+                extra={"file": str(path), "problem": str(error)},
+            )
+            self.cluster = self.run = ""
+
+    def meet(self, cluster: str, run: str) -> None:
+        """A head has accepted us."""
+        if (cluster, run) != (self.cluster, self.run):
+            self.cluster, self.run, self.position = cluster, run, 0
+            self._write()
+
+    def hear(self, position: int) -> None:
+        """The head speaks of this event."""
+        if position > self.position:
+            self.position = position
+            if self._clock.mono() - self._written >= WRITE_S:
+                self._write()
+
+    def _write(self) -> None:
+        part = self._path.with_name(self._path.name + ".new")
+        self._written = self._clock.mono()
+        body = {"cluster": self.cluster, "run": self.run, "position": self.position}
+        try:
+            part.write_text(json.dumps(body) + "\n", encoding="utf-8")
+            part.replace(self._path)
+        except OSError as error:
+            log.warning(
+                "what is known of the head cannot be kept",
+                extra={"file": str(self._path), "problem": str(error)},
+            )
