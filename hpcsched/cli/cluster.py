@@ -81,6 +81,7 @@ def info(app: App) -> None:
                     if found.restore_mode
                     else []
                 ),
+                *([("Disk", found.disk_problem)] if found.disk_problem else []),
                 *([("Safe mode", found.safe_mode)] if found.safe_mode else []),
             )
         )

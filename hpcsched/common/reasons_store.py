@@ -14,6 +14,12 @@ STORE_REASONS: Final[Mapping[str, Reason]] = {
         "NOT_FOUND", 0, "there is no backup {name}", "hpc cluster backup --list"
     ),
     "BACKUP_FAILED": Reason("FAILED_PRECONDITION", 0, "no backup was made: {problem}"),
+    "DISK_LOW": Reason(
+        "RESOURCE_EXHAUSTED",
+        -2147220988,
+        "no new work is taken, the head's disk is nearly full: {problem}",
+        "make room, or forget ended jobs: hpc job forget",
+    ),
     "SAFE_MODE": Reason(
         "FAILED_PRECONDITION",
         0,

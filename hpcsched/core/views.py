@@ -362,6 +362,7 @@ class ClusterView:
     last_seq: int = 0
     head: str = ""
     safe_mode: str = ""
+    disk_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

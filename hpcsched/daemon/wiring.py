@@ -33,6 +33,7 @@ from hpcsched.store.errors import (
     StateDirectoryError,
     StateLockedError,
     StoreBrokenError,
+    StoreBusyError,
     StoreFormatError,
     StoreFullError,
 )
@@ -58,6 +59,9 @@ FILTERS: Final = "filters"
 EX_TAKEN: Final = 75
 EX_CONFIG: Final = 78
 _PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+_REFUSALS: Final = (
+    *(ConfigError, CredentialsError, PortTakenError, StoreBusyError, StoreFullError),
+)
 STOP_GRACE_S: Final = 1.0
 SWITCH_S: Final = 0.0005
 GC_THRESHOLDS: Final = (50_000, 20, 10)
@@ -97,7 +101,7 @@ def run(config: Config, ready_file: Path | None) -> int:
     except (StoreBrokenError, StoreFormatError) as error:
         _log.critical("the store cannot be used: %s", error)
         return EX_BROKEN
-    except (ConfigError, CredentialsError, PortTakenError, StoreFullError) as error:
+    except _REFUSALS as error:
         _log.error("%s", error)
         return _status_of(error)
     finally:
@@ -109,7 +113,7 @@ def _status_of(error: Exception) -> int:
 
     A full disk is no fault of the configuration: a service manager is to try again.
     """
-    if isinstance(error, StateLockedError | PortTakenError):
+    if isinstance(error, StateLockedError | PortTakenError | StoreBusyError):
         return EX_TAKEN
     cause = error.__cause__ if isinstance(error, StateDirectoryError) else error
     passes = isinstance(cause, OSError) and cause.errno in _PASSING

@@ -56,4 +56,5 @@ class ClusterCalls:
             last_seq=self._world.feed.last,
             head=self._world.scene.head,
             safe_mode=self._world.unsafe,
+            disk_problem=self._world.full,
         )

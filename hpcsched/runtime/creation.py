@@ -180,6 +180,8 @@ class JobCreation(JobReads):
             raise HpcError("HEAD_STOPPING")
         if self._world.unsafe:
             raise HpcError("SAFE_MODE", problem=self._world.unsafe)
+        if self._world.full:
+            raise HpcError("DISK_LOW", problem=self._world.full)
         if self._settings.restore_mode:
             raise HpcError("RESTORE_MODE")
         if not self._settings.allow_users and not caller.administrator:

@@ -235,6 +235,21 @@ class Head(
                 # The head itself slept (stopped, suspended): nobody else is to blame.
                 self._world.nodes.forgive(late)
             self._world.nodes.check()
+            await self._look_at_disk()
+
+    async def _look_at_disk(self) -> None:
+        world = self._world
+        try:
+            problem = await world.store.space_problem()
+        except Exception as error:  # noqa: BLE001  who cannot look knows nothing
+            log.warning("the room of the disk is not known: %s", error)
+            return
+        if bool(problem) != bool(world.full):
+            if problem:
+                log.error("no new work is taken: %s", problem)
+            else:
+                log.info("there is room on the disk again: new work is taken")
+        world.full = problem
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

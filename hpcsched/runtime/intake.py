@@ -42,7 +42,7 @@ class Intake:
 
     __slots__ = (
         "_acknowledge",
-        "break_off",
+        "_break_off",
         "_is_current",
         "_record",
         "_unacked",
@@ -62,7 +62,7 @@ class Intake:
         self._record = record
         self._is_current = is_current
         self._acknowledge = acknowledge
-        self.break_off = break_off
+        self._break_off = break_off
         self._unacked: deque[list[int]] = deque()
 
     def take(self, frame: AgentFrame) -> None:
@@ -84,7 +84,7 @@ class Intake:
             if isinstance(error, HpcError) and error.reason == "INTERNAL":
                 self._faulted(job_id, reports, entry, pause)
             elif isinstance(error, HpcError) and error.reason != "JOB_NOT_FOUND":
-                self.break_off(error)
+                self._break_off(error)
             else:
                 entry[1] -= 1
                 self._release()

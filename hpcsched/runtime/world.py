@@ -42,6 +42,7 @@ class World:
         stopping: No new work is admitted.
         unsafe: Why the head is in safe mode: it looks, and touches nothing. Empty: it
             is not.
+        full: Why the store's disk should take no new work; empty: it has room.
         identity: Which history of which cluster this is.
     """
 
@@ -66,6 +67,7 @@ class World:
     blobs: Blobs = field(init=False)
     stopping: bool = False
     unsafe: str = ""
+    full: str = ""
     identity: Identity = field(init=False)
     safety: Safety = field(init=False)
 

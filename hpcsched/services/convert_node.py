@@ -145,6 +145,7 @@ def cluster_message(
         sockets_total=view.sockets,
         restore_mode=view.restore_mode,
         safe_mode=view.safe_mode,
+        disk_problem=view.disk_problem,
         head=view.head,
     )
 

@@ -348,6 +348,9 @@ class Store(Protocol):
     async def job_counts(self) -> Mapping[int, int]:
         """Return how many jobs there are per state number."""
 
+    async def space_problem(self) -> str:
+        """Return why the disk should take no new work; empty: there is room."""
+
     async def create_backup(self, now: float) -> Backup:
         """Make a backup, named after the time, while writes go on.
 

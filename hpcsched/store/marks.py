@@ -12,7 +12,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.common.clock import SystemClock
 from hpcsched.store.errors import StoreBrokenError
+from hpcsched.store.sql.sqlite import is_damage
 from hpcsched.store.state_directory import sync_directory
 
 if TYPE_CHECKING:
@@ -88,6 +90,13 @@ def try_to_mark(folder: Path, mark: Mark) -> None:
         (folder / FILE).write_text(json.dumps(asdict(mark)) + "\n", encoding="utf-8")
     with suppress(OSError):
         put_mark(folder, mark)
+
+
+def mark_broken(store: Path, error: BaseException) -> None:
+    """Mark a store's directory where its disk has failed, not where we have."""
+    if isinstance(error, OSError) or is_damage(error):
+        problem = f"the disk failed under {store.name}: {error}"
+        try_to_mark(store.parent, Mark(DISK, problem, SystemClock().wall()))
 
 
 def mark_of(folder: Path) -> Mark | None:

@@ -60,6 +60,7 @@ class MemoryStore:
 
     Attributes:
         transactions: How many there were, failed ones included.
+        full: Why no new work should be taken; tests set it.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class MemoryStore:
             state: Not copied.
         """
         self.transactions = 0
+        self.full = ""
         self._schedule = schedule
         self._on_broken = on_broken
         self._state = MemoryState() if state is None else state
@@ -247,6 +249,9 @@ class MemoryStore:
         for job in self._state.jobs.values():
             counts[job.row.state] = counts.get(job.row.state, 0) + 1
         return counts
+
+    async def space_problem(self) -> str:
+        return self.full
 
     async def create_backup(self, now: float) -> Backup:
         del now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.store.backups import FOLDER, SUFFIX, Backups, copy_store
 from hpcsched.store.errors import StoreBrokenError, StoreBusyError, StoreFullError
-from hpcsched.store.marks import require_unmarked
+from hpcsched.store.marks import mark_broken, require_unmarked
+from hpcsched.store.space import Space
 from hpcsched.store.sql import sqlite
 from hpcsched.store.sql.chores import Chores
 from hpcsched.store.sql.loading import JobLoader
@@ -69,9 +71,12 @@ def open_store(
     prepare_state_directory(path.parent, allow_network=allow_network)
     require_unmarked(path.parent)
     copies = Backups(path, backups or path.parent / FOLDER)
+    space = Space(path.parent)
     try:
-        session, last_seq, reads = _open_session(path, copies.folder)
+        session, last_seq, reads = _open_with_room(path, copies.folder, space)
     except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+            mark_broken(path, error)
         match sqlite.fault_of(error, path):
             case Fault.FULL:
                 raise StoreFullError(f"{path}: {error}") from error
@@ -79,7 +84,11 @@ def open_store(
                 raise StoreBusyError(f"{path}: {error}") from error
         raise StoreBrokenError(f"{path}: {error}") from error
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StoreFullError(f"{path}: {error.strerror}") from error
+        mark_broken(path, error)
         raise StoreBrokenError(f"{path}: {error}") from error
+    space.keep_ballast()
     dialect = sqlite.dialect()
     statements = Statements(dialect)
     writer = Writer(
@@ -89,6 +98,7 @@ def open_store(
         last_seq=last_seq,
         loop=loop,
         on_broken=on_broken,
+        space=space,
     )
     return SqlStore(
         writer,
@@ -97,6 +107,7 @@ def open_store(
         loader=JobLoader(dialect),
         reads=reads,
         backups=copies,
+        space=space,
         loop=loop,
     )
 
@@ -118,6 +129,21 @@ def path_of(address: str | Path) -> Path:
         raise ValueError(f"store: the file is missing; use {_SCHEME}FILE")
     path = Path(text).absolute()
     return path / DATABASE if path.is_dir() else path
+
+
+def _open_with_room(
+    path: Path, backups: Path, space: Space
+) -> tuple[WriterSession, int, Reads]:
+    """Open the writer; on a full disk with what was kept for that."""
+    try:
+        return _open_session(path, backups)
+    except (sqlite3.Error, OSError) as error:
+        full = getattr(error, "errno", 0) == errno.ENOSPC
+        if isinstance(error, sqlite3.Error):
+            full = sqlite.fault_of(error, path) is Fault.FULL
+        if not (full and space.free_ballast()):
+            raise
+    return _open_session(path, backups)
 
 
 def _open_session(path: Path, backups: Path) -> tuple[WriterSession, int, Reads]:

@@ -8,6 +8,7 @@ import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.reports import LiveAttempt
+from hpcsched.runtime.front import Stop
 from hpcsched.runtime.identity import Identity, is_foreign, rolled_back
 from hpcsched.store.progress import (
     CLUSTER,
@@ -19,6 +20,7 @@ from hpcsched.store.progress import (
 from tests.support.fake_agent import FakeAgent
 from tests.support.head_bench import (
     ANN,
+    NO_ID,
     ROOT,
     Bench,
     CrashingStore,
@@ -236,3 +238,28 @@ def test_a_restored_cluster_does_not_mind_what_was_seen_before(bench: Bench) -> 
     assert rolled_back(restored, said, 10) == ""
     again = agent.hello(cluster="here", run="then", term=ONE + 3, position=9)
     assert "term" in rolled_back(restored, again, 10)
+
+
+async def test_a_disk_that_is_nearly_full_takes_ends_and_cancels_but_no_new_work(
+    bench: Bench,
+) -> None:
+    agent = await bench.node(cores=1)
+    agent.plan = lambda _: (3.0, 0)
+    running = await bench.submit()
+    waiting = await bench.submit()
+    bench.store.full = "/state has 3 MiB left, 256 are kept"
+    await bench.clock.advance(2)
+    with pytest.raises(HpcError) as refused:
+        await bench.submit()
+    view = await bench.head.cluster(ANN)
+    await bench.head.cancel_jobs(ANN, [waiting], Stop(), NO_ID)
+    await bench.until_state(running, "Finished")
+    await bench.head.forget_jobs(ROOT, [running], NO_ID)
+
+    assert refused.value.reason == "DISK_LOW"
+    assert "3 MiB left" in str(refused.value)
+    assert view.disk_problem == bench.store.full
+    assert await bench.state(waiting) == "Canceled"
+    bench.store.full = ""
+    await bench.clock.advance(2)
+    assert await bench.submit()

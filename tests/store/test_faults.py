@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpcsched.store.errors import StoreBrokenError
+from hpcsched.store.marks import MarkedError, clear_mark, mark_of
 from hpcsched.store.sql.check import check
 from hpcsched.store.sql.sqlite import log_size
 from tests.support.polling import PATIENCE_S
@@ -127,6 +128,8 @@ async def test_nothing_is_acknowledged_after_the_first_failed_sync(
     kinds = [line.split()[0] for line in lines]
     if kinds[0] == "not":
         assert kinds == ["not"]
+        touched = lines[0].endswith("StoreBrokenError")
+        assert (mark_of(tmp_path) is not None) == touched
         return
     fault = kinds.index("broken")
     assert "ack" not in kinds[fault:]
@@ -134,6 +137,9 @@ async def test_nothing_is_acknowledged_after_the_first_failed_sync(
     assert all(line.endswith("StoreBrokenError") for line in after)
     # The log was neither copied nor deleted after the error.
     assert log_size(path) > 0
+    with pytest.raises(MarkedError, match="--rewrite-store"):
+        await jobs_in(path)
+    clear_mark(tmp_path)
     assert acked_in(lines).items() <= (await jobs_in(path)).items()
 
 

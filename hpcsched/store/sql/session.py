@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpcsched.store.errors import DeltaRefusedError, DuplicateRequestError
+from hpcsched.store.marks import mark_broken
 from hpcsched.store.sql import sqlite
 from hpcsched.store.sql.sqlite import Fault
 
@@ -89,6 +90,13 @@ class WriterSession:
             raise
         self._guard.close()
         self._connection.close()
+
+    def mark_broken(self, error: BaseException) -> None:
+        """Keep the next start from going on as if nothing had been.
+
+        It would read what the disk's cache has, which the disk may not have.
+        """
+        mark_broken(self._path, error)
 
     def close_broken(self) -> None:
         sqlite.close_broken(self._connection, self._guard)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         UsageQuery,
         UsageRow,
     )
+    from hpcsched.store.space import Space
     from hpcsched.store.sql.loading import JobLoader
     from hpcsched.store.sql.readers import Readers
     from hpcsched.store.sql.reads import Reads
@@ -61,6 +62,7 @@ class SqlStore:
         loader: JobLoader,
         reads: Reads,
         backups: Backups,
+        space: Space,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._writer = writer
@@ -69,6 +71,7 @@ class SqlStore:
         self._loader = loader
         self._reads = reads
         self._backups = backups
+        self._space = space
         self._loop = loop
         self._closed = False
 
@@ -237,6 +240,9 @@ class SqlStore:
 
     async def job_counts(self) -> Mapping[int, int]:
         return await self._readers.read(self._reads.counts)
+
+    async def space_problem(self) -> str:
+        return await asyncio.to_thread(self._space.problem)
 
     async def create_backup(self, now: float) -> Backup:
         return await asyncio.to_thread(self._backups.create, now)

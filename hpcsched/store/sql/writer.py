@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hpcsched.store.base import Delta
+    from hpcsched.store.space import Space
     from hpcsched.store.sql.chores import Chores
     from hpcsched.store.sql.session import WriterSession
     from hpcsched.store.sql.statements import Statements
@@ -90,6 +91,7 @@ class Writer:
         last_seq: int,
         loop: asyncio.AbstractEventLoop,
         on_broken: Callable[[BaseException], None] | None,
+        space: Space,
     ) -> None:
         self.stats = WriterStats()
         self._session = session
@@ -98,6 +100,7 @@ class Writer:
         self._last_seq = last_seq
         self._loop = loop
         self._on_broken = on_broken
+        self._space = space
         self._queue: SimpleQueue[Unit | Callable[[], None] | None] = SimpleQueue()
         self._broken: BaseException | None = None
         self._closing = False
@@ -184,6 +187,8 @@ class Writer:
             return self._write_together(units)
         except Exception as error:  # noqa: BLE001 - sorted by what it means
             fault = self._undo(error)
+            if fault is Fault.FULL and self._space.free_ballast():
+                return self._commit(units)
             if fault is not Fault.DELTA or len(units) == 1:
                 return [Outcome(u, error=self._told(error, fault)) for u in units]
         try:
@@ -302,6 +307,7 @@ class Writer:
             return
         self._broken = error
         log.critical("the store is broken, nothing more is written", exc_info=error)
+        self._session.mark_broken(error)
         try:
             self._session.close_broken()
         except Exception:
