@@ -11,6 +11,8 @@ QUICK ?=
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 LIVES ?= 500
 FIRST ?= 1000000
+IMAGES ?= 50000
+SEED ?= 0
 ROUNDS ?= 40
 SEED ?= 1
 SECONDS ?= 600
@@ -20,7 +22,7 @@ BENCHED := $(VENV)/.benched
 GENERATED := $(VENV)/.generated
 
 .DEFAULT_GOAL := help
-.PHONY: help dev protos demo test walks sim sim-long crash-long model check format \
+.PHONY: help dev protos demo test walks crash-images sim sim-long crash-long model check format \
 	bench constraints clean
 
 help:  ## show this list
@@ -86,6 +88,9 @@ soak: JOBS = 20000
 soak: SECONDS = 300
 soak: dev  ## jobs and clients come and go, nothing grows; make soak JOBS=50000 SECONDS=900
 	$(BIN)/python -m bench.soak --jobs $(JOBS) --seconds $(SECONDS) $(ARGS)
+
+crash-images: dev  ## power cuts: make crash-images IMAGES=5000000 SEED=7
+	$(BIN)/python -m tests.support.crash_images --images $(IMAGES) --seed $(SEED)
 
 check: dev  ## format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

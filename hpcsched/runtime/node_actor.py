@@ -226,7 +226,7 @@ class NodeActor:
                 return
             session.uncompared.discard(job_id)
             if self._world.settings.restore_mode:
-                self._leave_alone(answer, error, job_id)
+                session.leave_alone(job_id, answer, error)
             elif error is None:
                 strangers, known = answer
                 for task_id, instance, attempt in strangers:
@@ -252,27 +252,6 @@ class NodeActor:
                 self._in_step(session)
 
         return reply
-
-    def _leave_alone(
-        self, answer: Any, error: BaseException | None, job_id: int
-    ) -> None:
-        """Count what lives there and a restored store does not know.
-
-        It is stopped when restore mode ends: then every agent connects anew.
-        """
-        if error is None:
-            strangers, _ = answer
-            count = len(strangers)
-        else:
-            live = self.session.hello.live if self.session is not None else ()
-            count = sum(one.job_id == job_id for one in live)
-        if count:
-            self.orphans += count
-            log.warning(
-                "node %s: %d attempts of job %d are not in the restored store; they "
-                "are stopped when restore mode ends",
-                *(self.record.name, count, job_id),
-            )
 
     def _in_step(self, session: Session) -> None:
         session.synced = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.runtime.frames import HeadFrame
 
@@ -85,3 +85,23 @@ class Session:
         if self._ack:
             ack, self._ack = self._ack, 0
             self.link.send(HeadFrame(ack=ack))
+
+    def leave_alone(
+        self, job_id: int, answer: Any, error: BaseException | None
+    ) -> None:
+        """Count what lives there and a restored store does not know.
+
+        It is stopped when restore mode ends: then every agent connects anew.
+        """
+        if error is None:
+            strangers, _ = answer
+            count = len(strangers)
+        else:
+            count = sum(one.job_id == job_id for one in self.hello.live)
+        if count:
+            self.node.orphans += count
+            log.warning(
+                "node %s: %d attempts of job %d are not in the restored store; they "
+                "are stopped when restore mode ends",
+                *(self.node.record.name, count, job_id),
+            )

@@ -3,7 +3,8 @@
 ``python -m tests.support.store_writer PATH FIRST COUNT [--in-flight N] [--eager]``
 commits jobs FIRST, FIRST + 1, … (COUNT 0: for ever), and prints ``open``,
 ``ack JOB SEQ``, ``fail JOB ERROR``, ``broken ERROR`` and ``closed``, one a line, as it
-happens. With ``--eager`` the log is copied into the database after each transaction.
+happens. With ``--eager`` the log is copied into the database after each transaction;
+with ``--normal`` commits are acknowledged that were not synced.
 
 ``python -m tests.support.store_writer PATH --fill FILLER`` commits until the disk is
 full, then goes on: see ``fill``.
@@ -20,11 +21,13 @@ from typing import TYPE_CHECKING
 
 from hpcsched.store.errors import StoreError, StoreFullError
 from hpcsched.store.opener import open_store
-from hpcsched.store.sql import writer
+from hpcsched.store.sql import sqlite, writer
 from hpcsched.store.sql.check import check
 from tests.support.store_kit import a_delta, an_event, settle
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from hpcsched.store.base import Delta
     from hpcsched.store.sql.store import SqlStore
 
@@ -100,6 +103,16 @@ async def fill(path: Path, filler: Path) -> None:
     say("findings", check(path))
 
 
+def be_careless() -> None:
+    """Do not sync commits, as with ``synchronous=NORMAL``, to see what that costs."""
+    real = sqlite.set_pragma
+
+    def set_pragma(connection: sqlite3.Connection, name: str, value: int | str) -> None:
+        real(connection, name, 1 if name == "synchronous" else value)
+
+    sqlite.set_pragma = set_pragma
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("path", type=Path)
@@ -107,10 +120,13 @@ def main() -> None:
     parser.add_argument("count", type=int, nargs="?", default=0)
     parser.add_argument("--in-flight", type=int, default=1)
     parser.add_argument("--eager", action="store_true")
+    parser.add_argument("--normal", action="store_true")
     parser.add_argument("--fill", type=Path)
     given = parser.parse_args()
     if given.eager:
         writer.IDLE_CHECKPOINT_ROWS = 1  # type: ignore[misc]
+    if given.normal:
+        be_careless()
     if given.fill:
         asyncio.run(fill(given.path, given.fill))
     else:
