@@ -7,9 +7,9 @@ import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from hpcsched.core.job import codec
 from hpcsched.runtime.job_actor import JobActor
 from hpcsched.runtime.mail import Ledger, Mail
+from hpcsched.store.rows import decode_stored as decode_stored  # noqa: PLC0414  the same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hpcsched.core.job.model import Job
     from hpcsched.runtime.mail import Reply
     from hpcsched.runtime.world import World
-    from hpcsched.store.base import StoredJob
 
 log = logging.getLogger(__name__)
 ENDED_KEPT: Final = 256
@@ -235,14 +234,6 @@ def _into(future: asyncio.Future[Any]) -> Reply:
             future.set_result(answer)
 
     return reply
-
-
-def decode_stored(stored: StoredJob) -> Job:
-    """Return a job as it was stored."""
-    row = stored.row
-    return codec.decode_job(
-        row.job_id, row.owner, row.blob, stored.specs, stored.chunks, stored.notes
-    )
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -11,7 +11,8 @@ from hpcsched.core.reports import Ended
 from hpcsched.core.views import EventView
 from hpcsched.runtime.accounting import add_accounting
 from hpcsched.runtime.feed import changes_view
-from hpcsched.store.base import Delta, EventRow, JobRow, RequestRow, TaskOutput
+from hpcsched.store.base import Delta, EventRow, RequestRow, TaskOutput
+from hpcsched.store.rows import job_row as job_row  # noqa: PLC0414  users find it here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,28 +116,6 @@ def _outputs(
                 attempt=attempt,
                 text=detail.output[:limit],
             )
-
-
-def job_row(job: Job) -> JobRow:
-    """Return the row of a job."""
-    return JobRow(
-        job_id=job.job_id,
-        owner=job.owner,
-        name=job.spec.name,
-        project=job.spec.project,
-        state=int(job.state),
-        priority=job.spec.priority,
-        create_time=job.create_time,
-        submit_time=job.submit_time,
-        end_time=job.end_time,
-        labels=job.spec.custom_properties,
-        active=not job.state.terminal,
-        blob=codec.encode_job(job),
-        previous_state=None if job.previous_state is None else int(job.previous_state),
-        start_time=job.start_time,
-        change_time=job.change_time,
-        requeue_count=job.requeue_count,
-    )
 
 
 def take_chunks(job: Job) -> dict[tuple[int, int], bytes]:

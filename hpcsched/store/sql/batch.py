@@ -149,7 +149,7 @@ class Batch:
 
     def _add_parts(self, job_id: int, delta: Delta) -> None:
         if delta.terms is not None:
-            self._terms[job_id] = _terms(job_id, delta.terms)
+            self._terms[job_id] = terms_row(job_id, delta.terms)
         if delta.parents is not None:
             self._parents[job_id] = delta.parents
         for task_id, body in delta.specs.items():
@@ -245,11 +245,11 @@ class Batch:
                 if job.base is not None:
                     bumped.append((job_id, job.revision, job.base))
             elif job.base is None:
-                other.append(_columns(job.row, 0))
+                other.append(columns_of(job.row, 0))
             elif job.base == 0:
-                new.append(_columns(job.row, job.revision))
+                new.append(columns_of(job.row, job.revision))
             else:
-                moved.append((*_columns(job.row, job.revision), job.base))
+                moved.append((*columns_of(job.row, job.revision), job.base))
         s.replace_jobs.run(session.cursor, other)
         for statement, rows in (
             (s.create_jobs, new),
@@ -312,7 +312,8 @@ def _drop_rows_of(job_id: int, rows: dict[_Key, Row]) -> None:
         del rows[key]
 
 
-def _columns(row: JobRow, revision: int) -> Row:
+def columns_of(row: JobRow, revision: int) -> Row:
+    """Return a job's row as the table has it."""
     return (
         row.job_id,
         row.owner,
@@ -333,5 +334,6 @@ def _columns(row: JobRow, revision: int) -> Row:
     )
 
 
-def _terms(job_id: int, terms: Terms) -> Row:
+def terms_row(job_id: int, terms: Terms) -> Row:
+    """Return what lists choose a job by as the table has it."""
     return (job_id, *(terms.get(name) for name in _TERM_NAMES))

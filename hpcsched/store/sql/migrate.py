@@ -89,6 +89,8 @@ def _upgrade(connection: sqlite3.Connection, version: str) -> None:
     from alembic.config import Config  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
+    from hpcsched.store.sql.relisting import relist  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", SCRIPTS)
     scripts = ScriptDirectory.from_config(config).walk_revisions()
@@ -104,6 +106,7 @@ def _upgrade(connection: sqlite3.Connection, version: str) -> None:
         config.attributes["connection"] = over_engine
         try:
             command.upgrade(config, schema.HEAD)
+            relist(connection)
         except BaseException:
             over_engine.rollback()
             raise
