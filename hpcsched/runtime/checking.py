@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hpcsched.core.job.events import Change
     from hpcsched.store.base import ClusterState, StoredJob
     from hpcsched.store.sql.inspection import Inspection
 
@@ -44,6 +45,10 @@ _LISTED: Final = (
     *("end_time", "labels", "active", "previous_state", "start_time", "change_time"),
     "requeue_count",
 )
+
+
+_GROWING: Final = frozenset({"tasks", "told", "spec", "unit", "uses"})
+"""Parts of a job's state that later versions say more in."""
 
 
 @dataclass(slots=True)
@@ -188,6 +193,8 @@ def _job_findings(
             ended[ended_name(state)] += job.counts[state]
     for text in findings_of(job):
         yield found("state", text)
+    for text in _shown(job, stored):
+        yield found("state", text)
     for text in _listed(inspection, job, stored):
         yield found("lists", text)
     if job.revision != stored.revision:
@@ -217,18 +224,33 @@ def _listed(inspection: Inspection, job: Job, stored: StoredJob) -> Iterator[str
         yield f"lists say parents {sorted(parents)}, the job {real}"
 
 
+def _step(change: Change) -> tuple[Any, ...]:
+    """Return what watchers are told of a change, without its words."""
+    return (change.task_id, tuple(change.ranges), change.state, change.previous)
+
+
+def _shown(job: Job, stored: StoredJob) -> Iterator[str]:
+    """Say where a job's state says something else of itself than it is."""
+    kept, real = codec.unpack(stored.row.blob), codec.unpack(codec.encode_job(job))
+    for name in kept.keys() & real.keys():
+        if kept[name] != real[name] and name not in _GROWING:
+            yield f"{name} is kept as {kept[name]!r}, and is {real[name]!r}"
+
+
 def _folded(inspection: Inspection, job: Job) -> Iterator[tuple[str, str]]:
     """Say where the job's events lead elsewhere than to the state that is kept."""
     folded = Job(job.job_id, job.owner, job.spec, job.create_time)
     for event in inspection.events_of(job.job_id):
         try:
-            decoded, _ = codec.decode_event(event.time, event.body)
-            apply(folded, decoded)
+            decoded, told = codec.decode_event(event.time, event.body)
+            changes = apply(folded, decoded)
         except Exception as error:  # noqa: BLE001 - damage may raise anything
             what = f"event {event.seq} (revision {event.revision})"
             told = f"{what} does not follow: {type(error).__name__}: {error}"
             yield "events", told
             return
+        if list(map(_step, told)) != list(map(_step, changes)):
+            yield "events", f"event {event.seq} tells watchers something else"
         if event.owner != job.owner:
             yield "events", f"event {event.seq} is of owner {event.owner!r}"
     for text in differences(job, folded):
