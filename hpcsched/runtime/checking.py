@@ -242,14 +242,14 @@ def _folded(inspection: Inspection, job: Job) -> Iterator[tuple[str, str]]:
     folded = Job(job.job_id, job.owner, job.spec, job.create_time)
     for event in inspection.events_of(job.job_id):
         try:
-            decoded, told = codec.decode_event(event.time, event.body)
+            decoded, heard = codec.decode_event(event.time, event.body)
             changes = apply(folded, decoded)
         except Exception as error:  # noqa: BLE001 - damage may raise anything
             what = f"event {event.seq} (revision {event.revision})"
             told = f"{what} does not follow: {type(error).__name__}: {error}"
             yield "events", told
             return
-        if list(map(_step, told)) != list(map(_step, changes)):
+        if list(map(_step, heard)) != list(map(_step, changes)):
             yield "events", f"event {event.seq} tells watchers something else"
         if event.owner != job.owner:
             yield "events", f"event {event.seq} is of owner {event.owner!r}"

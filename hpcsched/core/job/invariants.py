@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.core.job.books import Books
 from hpcsched.core.job.deriving import derive_state
 from hpcsched.core.job.locating import ACTIVE
 from hpcsched.core.job.model import Job
@@ -29,6 +30,9 @@ DERIVED: Final = frozenset(
     }
 )
 """Fields of a job that are remembered for speed, or shown in another form."""
+LEARNED: Final = frozenset({"books", "peak_cores", "peak_sockets"})
+"""What grows in jobs since some version: of earlier ones their events know more. A new
+one fails the replay of older stores until it is here."""
 COLUMNS: Final = (*BYTES, *(name for name in WIDE if name != "made"))
 _RECORD: Final = (
     *("task_id", "spec", "table", "base", "count", "counts", "state", "previous"),
@@ -64,14 +68,18 @@ def differences(job: Job, folded: Job) -> Iterator[str]:
     ours, theirs = picture(job), picture(folded)
     for name, value in ours.items():
         other = theirs[name]
-        if value == other or (name == "books" and value.core_ms <= other.core_ms):
-            continue  # what was before a store kept books is in the events only
+        if value == other or (name in LEARNED and _spent(value) <= _spent(other)):
+            continue
         if name == "tables":
             yield from _table_differences(value, other)
         elif name == "tasks":
             yield from _task_differences(value, other)
         else:
             yield f"{name} is {value!r}, and {other!r} by its events"
+
+
+def _spent(value: Any) -> int:
+    return value.core_ms if isinstance(value, Books) else int(value)
 
 
 def _table_differences(
