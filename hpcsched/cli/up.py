@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -28,8 +29,12 @@ GRACE_S: Final = 5.0
 
 
 def directory_of(given: Path | None) -> Path:
-    """Return the directory of a local cluster, absolute."""
-    return (given or state_directory(environment()) / "up").absolute()
+    """Return the directory of a local cluster, absolute and without ``..``.
+
+    Its processes are known by the directory in their command lines.
+    """
+    path = (given or state_directory(environment()) / "up").absolute()
+    return Path(os.path.normpath(path))
 
 
 directory_option = click.option(
