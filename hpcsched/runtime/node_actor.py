@@ -365,7 +365,7 @@ class NodeActor:
             self.begin_use(job_id, evictable=self.jobs[job_id])
         if self.session is not None:
             what = f"job {job_id} goes on, and is compared with what runs there"
-            self._break_off(self.session, HpcError("QUEUE_FULL", what=what))
+            self.break_off(self.session, HpcError("QUEUE_FULL", what=what))
 
     def evict(self, job_id: int, why: str = "") -> None:
         """Stop what runs there (T24, T25); draining, only what has not started."""
