@@ -67,8 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     if options.check_config:
         return EXIT_OK
-    with logs.setup(config.log_level, json=True):
-        return _run_locked(config)
+    with logs.setup(config.log_level, json=True) as lines:
+        status = _run_locked(config)
+    lines.end_if_stuck(status)
+    return status
 
 
 def _run_locked(config: AgentConfig) -> int:

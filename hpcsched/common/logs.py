@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import sys
 import threading
@@ -148,6 +149,15 @@ class Logs:
         logging.getLogger().removeHandler(self.handler)
         self._records.put(None)
         self._thread.join(CLOSE_TIMEOUT_S)
+
+    def end_if_stuck(self, status: int) -> None:
+        """End the program here if nobody takes its log, once it is closed.
+
+        The thread that hangs in a write has locks that the interpreter wants at its own
+        end, and would wait for without end.
+        """
+        if self._closed and self._thread.is_alive():
+            os._exit(status)
 
     def _run(self) -> None:
         while (record := self._records.get()) is not None:

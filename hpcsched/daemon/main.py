@@ -197,8 +197,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.check_config:
         print("OK")  # noqa: T201
         return
-    with logs.setup(config.log.level.upper(), json=config.log.json):
+    with logs.setup(config.log.level.upper(), json=config.log.json) as lines:
         status = run(config, args.ready_file)
+    lines.end_if_stuck(status)
     sys.exit(status)
 
 

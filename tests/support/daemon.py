@@ -70,15 +70,19 @@ class Daemon:
         ]
 
     def start(
-        self, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        log: int | None = None,
     ) -> None:
-        """Start it and wait until it serves."""
+        """Start it and wait until it serves; its log goes to a descriptor if given."""
         self.ready_file.unlink(missing_ok=True)
-        with self.log_file.open("ab") as log:
+        with self.log_file.open("ab") as file:
+            output = file if log is None else log
             self._process = subprocess.Popen(
                 [*PROGRAM, *self.arguments, *arguments],
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 env={**os.environ, **(environment or {})},
             )
         wait_for(self._serves, PATIENCE_S, what=f"a ready file; {self.log_file}")

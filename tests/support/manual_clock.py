@@ -98,6 +98,14 @@ class ManualClock:
         self._move_to(target)
         await settle()
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass in which the loop does not run; then all that is due comes."""
+        self._move_to(self._mono + seconds)
+        while (timer := self._next_due(self._mono)) is not None:
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+
     def jump_wall(self, seconds: float) -> None:
         """Set the wall clock forwards or back, as an administrator or NTP would."""
         self._wall += seconds

@@ -6,7 +6,9 @@ For tests that are not on an event loop themselves, such as those that hypothesi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -20,7 +22,7 @@ from hpcsched.rpc.addresses import Address
 from hpcsched.rpc.metadata import STATUS_DETAILS, call_metadata
 from hpcsched.runtime.head import Head
 from hpcsched.services.server import Servers
-from hpcsched.store.opener import open_store
+from hpcsched.store.opener import DATABASE, open_store
 from tests.support.fake_agent import FakeAgent
 
 if TYPE_CHECKING:
@@ -80,6 +82,11 @@ class Site:
         self.agents_at: Address
         self.channel: grpc.aio.Channel
         self.agent_channel: grpc.aio.Channel
+
+    @property
+    def servers(self) -> Servers:
+        assert self._servers is not None
+        return self._servers
 
     @property
     def faults(self) -> list[str]:
@@ -144,6 +151,30 @@ class Site:
             await asyncio.gather(self._run, return_exceptions=True)
         if self._store is not None:
             await self._store.close()
+
+    @staticmethod
+    def metadata(secret: str) -> Any:
+        """Return what a call with a token carries."""
+        return call_metadata(token=secret)
+
+    async def ask(self, method: str, request: Any, secret: str) -> bytes:
+        """Return the answer of JobService; a refusal is raised."""
+        unary: Any = self.channel.unary_unary(f"/hpcsched.api.v1.JobService/{method}")
+        data = request.SerializeToString()
+        answer: bytes = await unary(
+            data, metadata=call_metadata(token=secret), timeout=PATIENCE_S
+        )
+        return answer
+
+    def rows(self) -> dict[str, int]:
+        """Return how many rows each table has."""
+        uri = f"file:{self._folder / DATABASE}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as store:
+            names = store.execute("SELECT name FROM sqlite_master WHERE type='table'")
+            return {
+                name: store.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608
+                for (name,) in names.fetchall()
+            }
 
     async def call(
         self, path: str, data: bytes, secret: str, *, streams: bool = False
