@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 MISSED: Final = 3
 """Heartbeats whose absence makes a stream suspect."""
 
+KILL_FAILED: Final = "KILL_FAILED"
+"""What a node calls the end of an attempt of which processes live on."""
+
 _COMPARED: Final = (DefineTask, SetGrant, StartTasks, StopTasks, RecallTasks, EndJob)
 """Orders that follow from a job's state."""
 
@@ -163,8 +166,7 @@ class NodeActor:
         self.usages.take(frame.usages)
         if frame.seq == session.in_seq + 1:
             session.in_seq = frame.seq
-            if self.usages.jobs:
-                self._note_ends(frame)
+            self._note_ends(frame)
             session.intake.take(frame)
         for chunk in frame.outputs:
             self.readings.take(chunk)
@@ -189,10 +191,26 @@ class NodeActor:
             self._world.nodes.reach_changed(self, "NodeReachable", "it has connected")
 
     def _note_ends(self, frame: AgentFrame) -> None:
-        """What has ended uses nothing any more."""
+        """What has ended uses nothing any more, unless nothing can kill it."""
         for report in frame.reports:
             if isinstance(report, Ended):
-                self.usages.ended(report.job_id, report.task_id, report.instances)
+                if self.usages.jobs:
+                    self.usages.ended(report.job_id, report.task_id, report.instances)
+                if report.details:
+                    self._look_for_survivors(report)
+
+    def _look_for_survivors(self, report: Ended) -> None:
+        """Drain a node on which processes survive SIGKILL (P10).
+
+        Their cores stay taken there, so nothing that was sent to them would ever start.
+        """
+        for at, detail in report.details.items():
+            if detail.code == KILL_FAILED and self.record.state is NodeState.ONLINE:
+                instance = report.instances[at]
+                task = f"{report.job_id}.{report.task_id}"
+                task += f".{instance}" if instance else ""
+                why = f"processes of task {task} survive a kill"
+                self._world.nodes.drain(self, why)
 
     def break_off(self, session: Session, error: HpcError) -> None:
         """End a session; the agent comes again."""

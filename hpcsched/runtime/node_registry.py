@@ -290,6 +290,20 @@ class NodeRegistry:
         await self.changes.make([actor.record.name], decide, request)
         self.look_at_drain(actor)
 
+    def drain(self, actor: NodeActor, reason: str) -> None:
+        """Take a node with a trouble of its own out of use, as soon as that can be."""
+
+        async def work() -> None:
+            while actor.record.state is NodeState.ONLINE:
+                try:
+                    log.error("node %s is drained: %s", actor.record.name, reason)
+                    await self.set_state(actor, NodeState.DRAINING, reason, SYSTEM)
+                except HpcError as error:
+                    log.warning("node %s: %s; trying again", actor.record.name, error)
+                    await self._world.clock.sleep(RETRY_S)
+
+        self._world.spawn(work())
+
     def look_at_drain(self, actor: NodeActor) -> None:
         """A draining node without jobs is Offline."""
         if actor.drained:

@@ -49,6 +49,7 @@ class Config:
         node: The node's name, told to the agent and in the process list.
         boot_id_path: Where the kernel tells which boot this is.
         alive_ms: How often the spawner gives a sign of life, 0 for never.
+        patience_ms: After so long without an answer it hangs, and is replaced.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Config:
         "directory",
         "group",
         "node",
+        "patience_ms",
         "socket",
         "sync_ms",
     )
@@ -73,6 +75,7 @@ class Config:
         node: str = "",
         boot_id_path: str = "/proc/sys/kernel/random/boot_id",
         alive_ms: int = 0,
+        patience_ms: int = 20_000,
     ) -> None:
         self.directory = directory
         self.socket = socket
@@ -82,6 +85,7 @@ class Config:
         self.node = node
         self.boot_id_path = boot_id_path
         self.alive_ms = alive_ms
+        self.patience_ms = patience_ms
 
     def path(self, *names: str) -> str:
         """Return a path below the supervisor's directory."""

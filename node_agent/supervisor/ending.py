@@ -307,6 +307,7 @@ class Ender:
         reason: str = protocol.NOT_STARTED,
         *,
         code: str | None = None,
+        text: str = "was never started",
     ) -> None:
         """End attempts that were accepted and never tried."""
         node = self._node
@@ -314,8 +315,8 @@ class Ender:
         for item in queued:
             job, task, instance = key = item.instance_key
             position = node.next_position()
-            ending = reports.Ending(reason, code=code, message="was never started")
-            text = reports.ended_text(
+            ending = reports.Ending(reason, code=code, message=text)
+            report = reports.ended_text(
                 position,
                 (job, task, instance, item.attempt),
                 None,
@@ -323,6 +324,6 @@ class Ender:
                 ending,
                 why=why,
             )
-            node.journal.add(records.ended(text))
-            node.table.add_ended(position, text, key, item.attempt)
-            node.report(text)
+            node.journal.add(records.ended(report))
+            node.table.add_ended(position, report, key, item.attempt)
+            node.report(report)

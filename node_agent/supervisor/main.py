@@ -162,6 +162,14 @@ def _parse(arguments: list[str]) -> tuple[commands.Config, Any]:
         default=100,
         help="longest time a journal record stays unsynced, in ms (default: 100)",
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="a spawner that is silent for longer is replaced; tasks run on"
+        " (default: 20)",
+    )
     parser.add_argument("--node", default="", help="name of this node")
     parser.add_argument(
         "--boot-id-file",
@@ -182,6 +190,8 @@ def _parse(arguments: list[str]) -> tuple[commands.Config, Any]:
     options = parser.parse_args(arguments)
     if options.sync_ms < 0:
         parser.error("--sync-ms: must not be negative")
+    if not options.patience > 0:
+        parser.error("--patience: must be seconds above 0")
     if options.grace is not None and not (options.end_tasks and options.grace >= 0):
         parser.error("--grace: needs --end-tasks, and must not be negative")
     directory = os.path.abspath(options.dir)
@@ -196,6 +206,7 @@ def _parse(arguments: list[str]) -> tuple[commands.Config, Any]:
         node=options.node,
         boot_id_path=os.path.abspath(options.boot_id_file),
         alive_ms=int(watchdog_s() * MILLI),
+        patience_ms=int(options.patience * MILLI),
     )
     return config, options
 

@@ -35,6 +35,9 @@ SHORT_LIFE_S = 1.0
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 ENDS_PER_PACKET = 200
+PULSES = 4
+"""How often a spawner is asked within the time that it may be silent. One that hangs,
+in a call to a file system, is killed: the next one goes on."""
 
 
 class Reaper:
@@ -46,6 +49,7 @@ class Reaper:
         self._config = config
         self._clock = clock
         self._boot_id = config.boot_id()
+        self._patience_s = config.patience_ms / 1000
         self._exits = ExitFile(config.path("exits"))
         self._sent = 0
         self._command = commands.command_of(commands.SPAWNER, config)
@@ -149,8 +153,12 @@ class Reaper:
             elif name == "acknowledge":
                 self._exits.drop(items[0])
                 self._sent -= items[0]
+            elif name == "pulse":
+                self._timers.pop("hangs", None)
+                self._timers["pulse"] = (self._next_pulse(), None)
             elif name == "ready":
                 self._ready = True
+                self._timers["pulse"] = (self._next_pulse(), None)
                 self._tell_fronts("ready", self._spawner)
                 if self._retirement is not None:  # a spawner before it has died
                     channel.send("retire", *self._retirement)
@@ -159,6 +167,9 @@ class Reaper:
             elif name == "exits":  # it asks: everything up to now
                 self._send_exits()
                 channel.send("all_exits")
+
+    def _next_pulse(self) -> float:
+        return self._clock.boot() + self._patience_s / PULSES
 
     def _retire(self, terms: list[Any]) -> None:
         """Have the spawner end all tasks, also if it was told to stop before."""
@@ -241,7 +252,8 @@ class Reaper:
             self._close_channel()
         lived_s = self._clock.boot() - self._spawner_since
         self._spawner = 0
-        self._timers.pop("kill", None)
+        for name in ("kill", "pulse", "hangs"):
+            self._timers.pop(name, None)
         if code == commands.EXIT_CANNOT_START:
             self._stopping = True
             self._tell_fronts("failed")
@@ -288,6 +300,13 @@ class Reaper:
                 self._sync(what)
             elif name == "start" and not self._stopping and not self._spawner:
                 self._start_spawner()
+            elif name == "pulse" and self._channel is not None:
+                self._channel.send("pulse")
+                hangs = now + self._patience_s
+                self._timers["hangs"] = (hangs, self._spawner)
+            elif name == "hangs" and what == self._spawner:
+                log(f"the spawner has not answered for {self._patience_s:g} s")
+                os.kill(what, signal.SIGKILL)
             elif name == "kill" and what == self._spawner:
                 os.kill(what, signal.SIGKILL)  # it hangs; nothing is lost by this
 

@@ -190,6 +190,8 @@ class Spawner:
             attempt = node.by_pid.get(pid)
             if attempt is None or not attempt.own or attempt.status is not None:
                 os.waitpid(pid, 0)
+                if self._starter.probes.reaped(pid):
+                    continue
                 node.own.mains.discard(pid)
                 node.own.adopted.pop(pid, None)
                 orphans = True
@@ -225,6 +227,8 @@ class Spawner:
                 self._check_new_code()
             elif name == "retire":
                 self._retirement.begin(items[0])
+            elif name == "pulse":
+                self._channel.send("pulse")
 
     def _take_exits(self, ends: list[Exit]) -> None:
         self._unacknowledged += len(ends)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from node_agent.supervisor import protocol, records, reports
 from node_agent.supervisor.attempt import Attempt, Queued
 from node_agent.supervisor.launch import StartFailedError
+from node_agent.supervisor.probing import Probes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Starter:
         self._ender = ender
         self._stopper = stopper
         self._space_at = 0.0
+        self.probes = Probes(node, self._give_up)
 
     # -- accepting
 
@@ -135,7 +137,7 @@ class Starter:
             if not budget or not self._has_space():
                 return bool(not budget)
             queued = table.urgent.popleft()
-            if not queued.dropped and not table.must_wait(queued):
+            if not queued.dropped and not self._must_wait(queued):
                 self._start(queued, 0)
                 budget -= 1
         if table.waiting:
@@ -144,8 +146,7 @@ class Starter:
 
     def _start_waiting(self, budget: int) -> bool:
         node = self._node
-        table = node.table
-        waiting = table.waiting
+        waiting = node.table.waiting
         jobs = list(waiting.values())
         if len(jobs) > 1:
             jobs.sort(key=lambda job: job.queue[0].arrival if job.queue else 0)
@@ -153,12 +154,15 @@ class Starter:
             queue = job.queue
             while queue:
                 queued = queue[0]
-                if queued.dropped or table.must_wait(queued):
+                if queued.dropped:
                     queue.popleft()
                     continue
                 idle = job.grant & ~node.busy
                 if idle.bit_count() < queued.ncores:
                     break
+                if self._must_wait(queued):
+                    queue.popleft()
+                    continue
                 if not budget or not self._has_space():
                     return not budget
                 queue.popleft()
@@ -167,6 +171,18 @@ class Starter:
             else:
                 del waiting[job.number]
         return False
+
+    def _must_wait(self, queued: Queued) -> bool:
+        """Take an attempt out of its queue that cannot start now, whatever is idle."""
+        return self._node.table.must_wait(queued) or self.probes.must_wait(queued)
+
+    def _give_up(self, queued: Queued, path: bytes) -> None:
+        """End an attempt whose files lie where nobody answers; another node may."""
+        node = self._node
+        node.table.unqueue(queued.instance_key)
+        shown = path.decode("utf-8", "replace")
+        text = f"cwd: ETIMEDOUT: the file system does not answer: {shown}"
+        self._ender.never_tried([queued], protocol.NOT_STARTED, code="cwd", text=text)
 
     def _has_space(self) -> bool:
         """Say whether the journal can take one more attempt and its end."""

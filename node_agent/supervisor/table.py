@@ -98,9 +98,10 @@ class Table:
     def enqueue(self, queued: Queued) -> None:
         """Append an accepted attempt to its job's queue."""
         self.queued[queued.instance_key] = queued
-        self._line_up(queued)
+        self.line_up(queued)
 
-    def _line_up(self, queued: Queued) -> None:
+    def line_up(self, queued: Queued) -> None:
+        """Let an accepted attempt wait for its turn."""
         if not queued.ncores:
             self.urgent.append(queued)
             return
@@ -121,7 +122,7 @@ class Table:
         self.stuck.discard(key)
         queued = self.behind.pop(key, None)
         if queued is not None and not queued.dropped:
-            self._line_up(queued)
+            self.line_up(queued)
 
     def refuse(self, key: InstanceKey, attempt: int) -> None:
         """Remember that an attempt is not to be started, whoever asks for it again."""
