@@ -186,6 +186,17 @@ class Cgroups:
         with contextlib.suppress(OSError):
             slot.write("cgroup.freeze", b"0")
 
+    def end_others(self, used: set[int], spared: set[int]) -> None:
+        """Kill what lives in slots other than these; never processes of ours."""
+        for name in os.listdir(self.base):
+            number = name.removeprefix("slot-")
+            if not number.isdigit() or int(number) in used:
+                continue
+            found = set(processes_in(os.path.join(self.base, name)))
+            if found and not found & spared:
+                log(f"cgroup {name}: processes of tasks that nobody knows are killed")
+                self.kill(int(number))
+
     def _out_of(self, number: int) -> None:
         if self._place == number:
             self.leave()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from node_agent.supervisor import procfs, protocol, records, reports
-from node_agent.supervisor.kin import kill_tree, send
+from node_agent.supervisor.kin import kill_tree
 from node_agent.supervisor.slots import first_bytes
 
 TYPE_CHECKING = False
@@ -168,7 +167,7 @@ class Ender:
             for pid in unclear:
                 candidates = node.possible_owners(pid)
                 if not candidates:
-                    send(pid, signal.SIGKILL)
+                    kill_tree([pid])
                 elif len(candidates) == 1:
                     kin.adopted[pid] = candidates[0]
 

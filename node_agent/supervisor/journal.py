@@ -180,6 +180,7 @@ class Journal:
         Raises:
             OSError: there is no space for it.
         """
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)  # if somebody removed it
         spare = os.path.join(self.directory, "spare")
         self._fd = os.open(spare, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._offset = 0

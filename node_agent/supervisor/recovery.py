@@ -72,6 +72,19 @@ class Recovery:
             self._register(attempt, present.get(attempt.pid))
         for attempt in alive:
             self._take_over(attempt, present.get(attempt.pid), exits)
+        self._end_strangers({attempt.slot for attempt in alive})
+
+    def _end_strangers(self, used: set[int]) -> None:
+        """Kill tasks of which this journal knows nothing: an older one is lost.
+
+        The head has them run again, as it is not told of them; two must not run (P3).
+        """
+        node = self._node
+        for kin in (node.own, node.foreign):
+            kin.scan(node.owner_of)
+        self._ender.orphans_changed()
+        if node.cgroups is not None:
+            node.cgroups.end_others(used, {os.getpid(), self._reaper})
 
     def _register(self, attempt: Attempt, stat: procfs.Stat | None) -> None:
         node = self._node
