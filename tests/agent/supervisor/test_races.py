@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 RACES = 150
 CODE = 43
+RACING = 5
 
 
 @pytest.fixture(scope="module", params=containments())
@@ -37,6 +39,10 @@ def agent(supervisor: TaskSupervisor) -> Iterator[AgentEnd]:
     agent.close()
 
 
+def is_of(attempt: int, message: list[Any]) -> bool:
+    return bool(message[3] == RACING and message[5] == attempt)
+
+
 def test_a_task_that_ends_as_it_is_stopped_has_one_end_and_the_true_one(
     agent: AgentEnd,
 ) -> None:
@@ -47,7 +53,9 @@ def test_a_task_that_ends_as_it_is_stopped_has_one_end_and_the_true_one(
         instance = rng.randrange(3)
         attempt = race + 1
         agent.start(instance, attempt=attempt, task=5)
-        time.sleep(rng.uniform(0, 0.03))
+        if rng.random() < 0.9:
+            agent.expect("started", where=partial(is_of, attempt))
+        agent.receive(rng.uniform(0, 0.03))
         grace = rng.choice((0, 0, 5.0))
         agent.send(["stop", 7, 5, [[instance, attempt]], grace, "CANCELED"])
         end = agent.ended(instance, attempt, task=5)
