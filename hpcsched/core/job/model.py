@@ -298,6 +298,8 @@ class Job:
         unit = self.spec.unit_type
         if unit is UnitType.CORE:
             return sum([len(use.cores) for use in self.uses.values()])
+        if unit is UnitType.NODE:
+            return sum([1 for use in self.uses.values() if use.cores])
         return sum(use.units(unit) for use in self.uses.values())
 
     def least(self) -> int:

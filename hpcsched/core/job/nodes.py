@@ -78,7 +78,8 @@ def _phase(use: NodeUse, phase: UsePhase) -> tuple[Any, ...]:
 def give_up_lost(turn: Turn) -> bool:
     """Apply the pending ends of what is being stopped on lost nodes at once (5.5)."""
     job = turn.job
-    lost = [use for use in job.uses.values() if use.phase.lost]
+    first = UsePhase.LOST  # looked up once: a job may have thousands of nodes
+    lost = [use for use in job.uses.values() if use.phase >= first]
     stopped = False
     for use in lost:  # one by one: an attempt may have cores on several of them
         rows = [one for one in rows_on(job, use.node_id) if _given_up(job, *one)]

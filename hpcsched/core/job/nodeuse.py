@@ -27,7 +27,7 @@ class UsePhase(IntEnum):
     @property
     def lost(self) -> bool:
         """Is the node unreachable?"""
-        return self in {UsePhase.LOST, UsePhase.LOST_LEAVING}
+        return self >= UsePhase.LOST
 
 
 @dataclass(slots=True)
