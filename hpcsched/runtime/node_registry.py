@@ -247,8 +247,14 @@ class NodeRegistry:
         def done(seq: int, error: BaseException | None) -> None:
             if error is None:
                 self._world.feed.publish([event.view(seq)])
-            else:
-                log.error("node %s: %s was not recorded: %s", event.node, name, error)
+                return
+            log.error("node %s: %s was not recorded: %s", event.node, name, error)
+            clock = self._world.clock
+            clock.call_at(clock.mono() + RETRY_S, again)
+
+        def again() -> None:
+            if actor.reachable == event.reachable and not actor.record.removed:
+                self.reach_changed(actor, name, message)
 
         self._world.store.commit(Delta(events=[event.row()]), done)
 

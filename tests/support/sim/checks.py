@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codec
+from hpcsched.core.job.codes import SYSTEM_ERRORS
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JOB_TERMINAL, NodeLoss
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.spec import TaskSpec
-from hpcsched.core.task.states import TASK_TERMINAL, TaskType
+from hpcsched.core.task.states import TASK_TERMINAL, EndReason, TaskType
 from hpcsched.core.task.table import LEGAL_TASK_MOVES
 
 if TYPE_CHECKING:
     from hpcsched.store.base import StoredEvent
     from hpcsched.store.memory_state import MemoryState
     from tests.support.sim.host import Process
+    from tests.support.sim.programs import NodeSite
     from tests.support.sim.simulation import Simulation
 
 AGAIN = {
@@ -25,6 +28,9 @@ AGAIN = {
     EventName.JOB_REJECTED,
 }
 """After these what had ended may begin again."""
+
+LOST = SYSTEM_ERRORS[EndReason.STATUS_LOST][1]
+REBOOTED = SYSTEM_ERRORS[EndReason.NODE_REBOOTED][1]
 
 
 class ViolationError(AssertionError):
@@ -37,6 +43,8 @@ class Checks:
     Attributes:
         durable: Number of the newest committed event.
         unreachable: Per node the moments at which it was declared unreachable.
+        last: Per job the moment of its newest event.
+        began: Per job the moment at which it started, as of now.
     """
 
     def __init__(self, sim: Simulation) -> None:
@@ -46,6 +54,8 @@ class Checks:
         self._revisions: dict[int, int] = {}
         self._states: dict[int, int] = {}
         self._created: dict[int, float] = {}
+        self.last: dict[int, float] = {}
+        self.began: dict[int, float] = {}
         self._told: dict[tuple[int, int, int], int] = {}
         self._masters: dict[tuple[int, int], bool] = {}
         self._starts: dict[Any, Process] = {}
@@ -102,6 +112,26 @@ class Checks:
         if loss is not NodeLoss.RERUN:
             self.fail(f"I3: {both}, with node_loss {loss.name}")
 
+    # At every report of a supervisor
+
+    def reported(self, node: NodeSite, text: bytes) -> None:
+        """Compare what a supervisor says with what really was (I5)."""
+        name, _, *key, body = json.loads(text)
+        if name != "ended":
+            return
+        process = self._starts.get(tuple(key))
+        reason = body["reason"]
+        if reason == "EXITED" and (
+            process is None or process.status != body["exit_code"] << 8
+        ):
+            self.fail(f"I5: {key} ended with {process}, and {body} is reported")
+        if reason in {"NOT_STARTED", "START_FAILED"} and process is not None:
+            self.fail(f"I5: {key} was started, and {reason} is reported")
+        if reason == "STATUS_LOST" and not node.supervisor.reaper_deaths:
+            self.fail(f"I5: the exit status of {key} is lost without a reason")
+        if reason == "NODE_REBOOTED" and node.machine.boots == 1:
+            self.fail(f"I5: {key} is said to have met a reboot of {node.name}")
+
     # At every commit
 
     def committed(self, state: MemoryState) -> None:
@@ -147,15 +177,31 @@ class Checks:
             self.fail(f"I7: job {job_id}: revision {event.revision} out of turn")
         self._revisions[job_id] = event.revision
         self._created.setdefault(job_id, self._sim.loop.time())
+        self.last[job_id] = self._sim.loop.time()
+        if name == EventName.JOB_STARTED:
+            self.began[job_id] = self._sim.loop.time()
         for change in changes:
+            self._check_cause(actor, change)
             if change.task_id:
                 self._task_change(state, job_id, name, change)
             else:
                 self._job_change(job_id, name, change)
         if name == EventName.TASKS_DISPATCHED and job_id in self._canceled:
             self._check_dispatch(state, job_id, changes)
+        if name == EventName.TASKS_LOST and text.startswith("node "):
+            self.unreachable[text.split()[1]].append(self._sim.loop.time())
         if name in AGAIN:
             self._canceled.pop(job_id, None)
+
+    def _check_cause(self, actor: str, change: Any) -> None:
+        """Is what the nodes are blamed for what happened to them (I5)?"""
+        nodes = [n for n in self._sim.nodes if actor in {"system", f"node:{n.name}"}]
+        if change.text == LOST and not any(
+            n.supervisor.reaper_deaths or n.machine.boots > 1 for n in nodes
+        ):
+            self.fail(f"I5: {change}: nobody has lost an exit status")
+        if change.text == REBOOTED and all(n.machine.boots == 1 for n in nodes):
+            self.fail(f"I5: {change}: no node was started again")
 
     def _check_dispatch(self, state: MemoryState, job_id: int, changes: Any) -> None:
         for change in changes:
@@ -205,22 +251,3 @@ class Checks:
     def canceled(self, job_id: int) -> None:
         """The cancel of a job was acknowledged: from here on nothing of it starts."""
         self._canceled[job_id] = self.durable
-
-    # Liveness
-
-    async def stuck(self, jobs: list[int]) -> None:
-        """Say why jobs do not end although nothing is wrong any more (I8)."""
-        sim = self._sim
-        head = sim.site.head
-        words = []
-        for job_id in jobs:
-            actor = None if head is None else head._world.jobs.get(job_id)
-            job = None if actor is None else actor.job
-            if job is None:
-                words.append(f"job {job_id} is not there")
-                continue
-            uses = {n: (u.cores, u.phase.name) for n, u in job.uses.items()}
-            tasks = [(r.task_id, list(r.counts)) for r in job.tasks]
-            words.append(f"job {job_id} is {job.state.label}: {uses} {tasks}")
-        living = [str(p.key) for n in sim.nodes for p in n.host.living]
-        self.fail(f"I8: {words}; living: {living}")

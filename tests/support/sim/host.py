@@ -57,6 +57,7 @@ class Process:
     born: float
     born_boot: float
     life: Life
+    limit: float = 0.0
     main: bool = True
     ended: float | None = None
     status: int | None = None
@@ -91,6 +92,7 @@ class Host:
         self.all: list[Process] = []
         self.violations: list[str] = []
         self.on_exit: Callable[[Process], None] = lambda _: None
+        self.on_end: Callable[[Process], None] = lambda _: None
         self.on_start: Callable[[Process], None] = lambda _: None
         self._pid = 10_000_000  # no number that /proc has
 
@@ -98,7 +100,14 @@ class Host:
     def living(self) -> list[Process]:
         return [one for one in self.all if one.living]
 
-    def start(self, key: Key, cores: tuple[int, ...], slot: int, words: str) -> Process:
+    def start(
+        self,
+        key: Key,
+        cores: tuple[int, ...],
+        slot: int,
+        words: str,
+        limit: float = 0.0,
+    ) -> Process:
         """Execute an attempt's command.
 
         Raises:
@@ -115,6 +124,7 @@ class Host:
             if other.living and other.key[:3] == key[:3]:
                 self.violations.append(f"{key} starts while {other.key} lives")
         process = self._new(key, cores, slot, life, main=True)
+        process.limit = limit
         for _ in range(life.daemons):
             self._new(key, (), slot, Life(None, deaf=life.deaf), main=False)
         self.on_start(process)
@@ -159,6 +169,7 @@ class Host:
             process.timer.cancel()
         if process.main:
             self.on_exit(process)
+            self.on_end(process)
 
     def signal(self, slot: int, number: int) -> None:
         """Send a signal to everything in a slot."""

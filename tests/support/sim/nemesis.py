@@ -21,6 +21,8 @@ class Nemesis:
         self._sim = sim
         self._rng = sim.rng
         self._healing = False
+        self._group: asyncio.TaskGroup | None = None
+        self._target: NodeSite | None = None
         self.acts: dict[str, Callable[[], Awaitable[None]]] = {
             "cut": self._cut,
             "one-way": self._one_way,
@@ -44,7 +46,9 @@ class Nemesis:
             "power": self._power,
             "suspend": self._suspend,
             "wall-jump": self._wall_jump,
+            "ambush": self._ambush,
         }
+        self._ambushes: dict[str, list[str]] = {}
         self.standing = {
             "drift": self._drift,
             "late-timers": self._late_timers,
@@ -68,9 +72,11 @@ class Nemesis:
         end = loop.time() + seconds
         mean = 5.0 + self._rng.random() * 60.0
         async with asyncio.TaskGroup() as tasks:
+            self._group = tasks
             while True:
                 await asyncio.sleep(self._rng.expovariate(1 / mean))
                 if loop.time() > end:
+                    self._group = None
                     return
                 tasks.create_task(self._act(self._rng.choice(acts)))
 
@@ -104,13 +110,21 @@ class Nemesis:
         self._sim.story.fault(kind, what)
 
     def _node(self) -> NodeSite:
+        target, self._target = self._target, None
+        if target is not None:
+            return target
         return self._rng.choice(self._sim.nodes)
 
     async def _pause(self, most: float) -> None:
         """Wait; mostly shortly, sometimes longer than a node may be silent."""
-        seconds = self._rng.random() * most
-        if self._rng.random() < 0.6:
-            seconds *= 0.1
+        silence = self._sim.silence_s
+        drawn = self._rng.random()
+        if drawn < 0.5:
+            seconds = self._rng.random() * most * 0.1
+        elif drawn < 0.8:
+            seconds = silence * (0.9 + 0.6 * self._rng.random())
+        else:
+            seconds = self._rng.random() * most
         await asyncio.sleep(seconds)
 
     # The network
@@ -266,6 +280,34 @@ class Nemesis:
             node.machine.slept(self._sim.loop.time() - began)
         for program in programs:
             program.thaw()
+
+    # At the worst moment
+
+    async def _ambush(self) -> None:
+        """Wait for something to happen, and strike within the next moments."""
+        kinds = ["kill-head", "kill-agent", "kill-spawner", "kill-supervisor"]
+        kinds += ["power", "break", "cut", "wound-spawner", "fuse-agent", "fuse-head"]
+        kinds += ["power", "kill-agent"]
+        for _ in range(3):
+            moment = self._rng.choice(("start", "exit", "commit"))
+            self._ambushes.setdefault(moment, []).append(self._rng.choice(kinds))
+
+    def moment(self, moment: str, node: NodeSite | None) -> None:
+        """Something has happened."""
+        waiting = self._ambushes.get(moment)
+        if not waiting or self._healing or self._rng.random() < 0.7:
+            return
+        kind = waiting.pop()
+        self._fault("ambush", f"{kind} at a {moment}")
+        delay = self._rng.random() * self._rng.choice((0.002, 0.02, 0.3))
+        later = self._sim.loop.time() + delay
+        self._sim.network.later(later, lambda: self._strike(kind, node))
+
+    def _strike(self, kind: str, node: NodeSite | None) -> None:
+        if self._healing or self._group is None:
+            return
+        self._target = node
+        self._group.create_task(self._act(kind))
 
     # Clocks
 

@@ -100,9 +100,11 @@ class SimLauncher:
         cores = tuple(attempt.core_list)
         words = words_of(attempt.definition.raw)
         try:
-            return self._host.start(attempt.key, cores, slot.number, words).pid
+            limit = attempt.definition.limit_s or 0.0
+            started = self._host.start(attempt.key, cores, slot.number, words, limit)
         except OSError as error:
             raise StartFailedError("exec", error, b"live") from None
+        return started.pid
 
     def make_room(self) -> None:
         pass
@@ -165,8 +167,14 @@ class SimNode(Node):
     """What the parts of the spawner share, without a machine."""
 
     def __init__(
-        self, config: SimConfig, host: Host, table: Table, journal: SimJournal
+        self,
+        config: SimConfig,
+        host: Host,
+        table: Table,
+        journal: SimJournal,
+        on_report: Callable[[bytes], None],
     ) -> None:
+        self._on_report = on_report
         self.config = config
         self.clock = SimClock(host.machine)  # type: ignore[assignment]
         self.table = table
@@ -189,6 +197,10 @@ class SimNode(Node):
         self.stopping_all = False
         self.retiring = False
         self._fresh = []
+
+    def report(self, text: bytes) -> None:
+        self._on_report(text)
+        super().report(text)
 
 
 class NoOom:

@@ -56,6 +56,8 @@ class HeadSite:
         self.head: Head | None = None
         self.program: Program | None = None
         self.starts = 0
+        self.last_term = 0
+        self.served_since = 0.0
         self.on_commit: Callable[[MemoryState], None] = lambda _: None
         self.on_end: Callable[[str], None] = lambda _: None
         self.wanted = True
@@ -91,6 +93,9 @@ class HeadSite:
             self.on_end(f"the head cannot start: {error}")
             program.kill()
             await asyncio.sleep(0)
+        if head._term <= self.last_term:
+            self.loop.failures.append(f"I14: term {head._term} after {self.last_term}")
+        self.last_term = head._term
         self.network.service = AgentService(head, self.clock)
         living = program.start(head.run())
         await asyncio.sleep(0)
@@ -98,6 +103,7 @@ class HeadSite:
             await asyncio.sleep(0.001)
         self.network.head = program
         self.head = head
+        self.served_since = self.loop.time()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.sim.audit import Audit
 from tests.support.sim.checks import Checks, ViolationError
 from tests.support.sim.clients import Clients
 from tests.support.sim.clocks import Machine
@@ -28,9 +29,10 @@ from tests.support.sim.workload import Workload
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-#: After everything is healed, jobs have so long to end, seconds of virtual time.
-HEALED_S = 2400.0
-#: Then all that is on its way has so long to arrive.
+    from hpcsched.store.memory_state import MemoryState
+    from tests.support.sim.host import Process
+
+#: When everything has ended, what is on its way has so long to arrive, seconds.
 QUIET_S = 200.0
 MOST_STEPS = 3_000_000
 
@@ -84,15 +86,16 @@ class Simulation:
         self.site = HeadSite(
             self.loop, self.network, machine, random.Random(self.rng.getrandbits(64))
         )
-        self.site.on_commit = self.checks.committed
+        self.site.on_commit = self._committed
         self.clients = Clients(self.loop, self.site, self.rng, self.story)
         self.nodes: list[NodeSite] = []
         for number in range(self.rng.randint(2, 5)):
             self._add_node(f"n{number}", folder)
         self.workload = Workload(self)
         self.nemesis = Nemesis(self)
+        self.audit = Audit(self)
         self.watchers = [Watcher(self, n) for n in range(2)]
-        self.over = False
+        self.heartbeat_s = self.rng.choice((5, 10, 30))
 
     def _add_node(self, name: str, folder: Path) -> None:
         node = NodeSite(
@@ -104,8 +107,23 @@ class Simulation:
             folder=folder / name,
         )
         node.host.plan = lambda key, words: life_of(self.seed, key, words)
-        node.host.on_start = self.checks.started
+        node.host.on_start = lambda process: self._started(node, process)
+        node.host.on_end = lambda process: self.nemesis.moment("exit", node)
+        node.supervisor.on_report = lambda text: self.checks.reported(node, text)
         self.nodes.append(node)
+
+    def _started(self, node: NodeSite, process: Process) -> None:
+        self.checks.started(process)
+        self.nemesis.moment("start", node)
+
+    def _committed(self, state: MemoryState) -> None:
+        self.checks.committed(state)
+        self.nemesis.moment("commit", None)
+
+    @property
+    def silence_s(self) -> float:
+        """How long a node may be silent before it counts as lost, seconds."""
+        return max(3.0 * self.heartbeat_s, 3.0)
 
     def complain(self, what: str) -> None:
         self.errors.append(what)
@@ -127,14 +145,18 @@ class Simulation:
                 node.start()
                 keepers.append(tasks.create_task(self._keep_node(node)))
             keepers += [tasks.create_task(one.run()) for one in self.watchers]
+            keepers.append(tasks.create_task(self.audit.run()))
+            await self.workload.set_up()
             harm = tasks.create_task(self.nemesis.run(kinds, seconds))
             await self.workload.run(seconds)
             await harm
             self.story.tell("everything is healed")
             self.nemesis.heal()
+            self.audit.healed()
             for node in self.nodes:
                 await self.workload.online(node.name)
-            await self.workload.end(HEALED_S)
+            await self.workload.let_go()
+            await self.audit.until_rest()
             self.story.tell("everything has ended")
             await asyncio.sleep(QUIET_S)
             await EndChecks(self).run()

@@ -25,6 +25,7 @@ from tests.support.sim.unixsocket import SimSocket, SimTransport
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from tests.support.sim.disk import NodeDisk
     from tests.support.sim.host import Host, Process
@@ -57,7 +58,7 @@ class Spawner:
         journal = SimJournal(config.path("journal"))
         journal.resume(replay.segment, replay.offset, replay.old)
         journal.on_flush = self._flushed
-        self.node = node = SimNode(config, host, table, journal)
+        self.node = node = SimNode(config, host, table, journal, supervisor.on_report)
         for warning in replay.warnings:
             node.warnings.append(warning)
         self.ender = Ender(node)
@@ -212,8 +213,10 @@ class Supervisor:
         )
         self.config.machine = host.machine
         self.spawner: Spawner | None = None
+        self.on_report: Callable[[bytes], None] = lambda _: None
         self.program: Program | None = None
         self.reaper_alive = True
+        self.reaper_deaths = 0
         host.on_exit = self._exited
 
     @property
@@ -241,6 +244,7 @@ class Supervisor:
     def kill(self, *, reaper: bool = False) -> None:
         """Kill the spawner, and the reaper with it."""
         self.reaper_alive = not reaper
+        self.reaper_deaths += reaper
         if self.program is not None:
             self.program.kill()
 

@@ -40,6 +40,7 @@ class Workload:
         self.numbers: dict[str, int] = {}
         self.forgotten: set[int] = set()
         self.meddled: set[int] = set()
+        self.limits: dict[str, float] = {}
         self.traits = [one for one in TRAITS if self._rng.random() < 0.4]
         self.kinds = [
             kind
@@ -91,6 +92,20 @@ class Workload:
                 await asyncio.sleep(self._rng.random() * 2 * pause)
                 if sim.loop.time() > end:
                     return
+
+    async def set_up(self) -> None:
+        """Choose how the cluster is run."""
+        values = {"HeartbeatInterval": str(self._sim.heartbeat_s)}
+        if self._rng.random() < 0.3:
+            values["PreemptionType"] = self._rng.choice(("Immediate", "None"))
+        if self._rng.random() < 0.2:
+            values["SchedulingMode"] = "Balanced"
+        if self._rng.random() < 0.3:
+            values["TaskCancelGracePeriod"] = "2"
+        request = self._request("parameters")
+        await self._sim.clients.call(
+            "set parameters", lambda head: head.set_parameters(ROOT, values, request)
+        )
 
     def _name(self, kind: str) -> str:
         self._count += 1
@@ -155,11 +170,14 @@ class Workload:
             more["can_preempt"] = True
         if rng.random() < 0.1:
             more["is_exclusive"] = True
-        if rng.random() < 0.2:
+        if rng.random() < 0.35:
             more["node_loss"] = rng.choice((NodeLoss.FENCE, NodeLoss.HOLD))
         if rng.random() < 0.3:
             more["max_cores"] = rng.randint(1, 6)
-        return JobSpec(**{"name": self._name(kind), **more, **fields})
+        spec = JobSpec(**{"name": self._name(kind), **more, **fields})
+        if spec.runtime:
+            self.limits[spec.name] = spec.runtime
+        return spec
 
     def _sweep(self) -> NewJob:
         end = self._rng.randint(1, 25)
@@ -205,11 +223,13 @@ class Workload:
         return NewJob(spec=spec, tasks=(task, self._task()))
 
     def _endless(self) -> NewJob:
-        task = TaskSpec(
-            arguments=("live", self._words("forever")),
-            runtime=float(self._rng.randint(30, 120)),
-        )
-        return NewJob(spec=self._spec("endless"), tasks=(task,))
+        limit = float(self._rng.randint(30, 120))
+        words = self._words("forever")
+        if self._rng.random() < 0.5:
+            task = TaskSpec(arguments=("live", words), runtime=limit)
+            return NewJob(spec=self._spec("endless"), tasks=(task,))
+        task = TaskSpec(arguments=("live", words))
+        return NewJob(spec=self._spec("endless", runtime=limit), tasks=(task,))
 
     def _service(self) -> NewJob:
         task = TaskSpec(
@@ -362,24 +382,25 @@ class Workload:
 
     # The end
 
-    async def end(self, seconds: float) -> None:
-        """Ask everything that does not end by itself to end; wait until all has."""
-        for job_id in self._active():
-            if self._sim.site.state.jobs[job_id].row.state == JobState.CONFIGURING:
+    async def let_go(self) -> None:
+        """Let everything end that waits for its user."""
+        for job_id, job in list(self._sim.site.state.jobs.items()):
+            if job.row.state == JobState.CONFIGURING:
                 await self._cancel(job_id)
-        deadline = self._sim.loop.time() + seconds
-        stopped = False
-        while left := self._active():
-            if self._sim.loop.time() > deadline:
-                await self._sim.checks.stuck(left)
-                return
-            if not stopped and self._sim.loop.time() > deadline - seconds / 2:
-                stopped = True
-                for job_id in left:
-                    await self._cancel(job_id)
-            await asyncio.sleep(2.0)
+            elif job.row.state == JobState.QUEUED:
+                request = self._request("release")
+                await self._try(
+                    f"release {job_id}",
+                    lambda head, one=job_id, it=request: head.release_jobs(
+                        ANN, [one], it
+                    ),
+                )
 
-    def _active(self) -> list[int]:
-        """Return the jobs that have not ended, as the head's disk has them."""
-        jobs = self._sim.site.state.jobs
-        return [job_id for job_id, job in jobs.items() if job.row.active]
+    async def give_up(self, job_id: int) -> None:
+        """Cancel a job that waits for what will never be there."""
+        reason = await self._sim.clients.call(
+            f"explain {job_id}", lambda head: head.explain(ANN, job_id, None)
+        )
+        if reason[0] in {"", "None"}:
+            self._sim.checks.fail(f"I8: job {job_id} waits, and nobody knows why")
+        await self._cancel(job_id)

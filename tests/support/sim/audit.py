@@ -1,0 +1,160 @@
+"""What must be true every few seconds: of books, limits, and of going on at all."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.core.job.states import JobState, NodeLoss
+
+if TYPE_CHECKING:
+    from tests.support.sim.simulation import Simulation
+
+EVERY_S = 7.0
+#: How long jobs may take to hear that a node is lost, seconds.
+HEAR_S = 30.0
+#: A job that makes no progress for so long is stuck: longer than any lease.
+STUCK_S = 900.0
+#: What a limit may be overdrawn by: grace, kill, release, and starts of programs.
+SLACK_S = 200.0
+
+
+class Audit:
+    """See the module."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+        self._fail = sim.checks.fail
+        self._healed: float | None = None
+
+    def healed(self) -> None:
+        """From now on nothing goes wrong."""
+        self._healed = self._sim.loop.time()
+
+    async def run(self) -> None:
+        """Look now and then."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            self._look()
+
+    def _look(self) -> None:
+        head, program = self._sim.site.head, self._sim.site.program
+        if head is not None and program is not None and not program.frozen:
+            self._cores(head)
+            self._lost_nodes(head)
+        if self._healed is not None:
+            self._limits()
+
+    def _cores(self, head: Any) -> None:
+        """No core is held twice, and the scheduler knows who holds what (I6)."""
+        world = head._world
+        held: dict[int, dict[int, int]] = {}
+        quiet = True
+        for actor in world.jobs._actors.values():
+            quiet = quiet and actor.idle
+            if actor.job is None or not actor.idle:
+                continue
+            for use in actor.job.uses.values():
+                for core in use.cores:
+                    other = held.setdefault(use.node_id, {}).get(core)
+                    if other is not None:
+                        who = f"jobs {other} and {actor.job_id}"
+                        self._fail(f"I6: core {core} of {use.node_id} is held by {who}")
+                    held[use.node_id][core] = actor.job_id
+        if not quiet or world.scheduler.granting.pending:
+            return
+        for node in world.nodes:
+            used = world.scheduler.cores_in_use(node.record.node_id)
+            mine = len(held.get(node.record.node_id, ()))
+            if used != mine:
+                name = node.record.name
+                self._fail(f"I6: {name}: {used} cores are booked, {mine} are held")
+
+    def _lost_nodes(self, head: Any) -> None:
+        """A job learns that its node is lost, and goes on elsewhere (T22)."""
+        sim, world = self._sim, head._world
+        for node in world.nodes:
+            since = sim.checks.unreachable[node.record.name]
+            if node.reachable or not since or not node.known_lost:
+                continue
+            if since[-1] < self._born(head) or sim.loop.time() - since[-1] < HEAR_S:
+                continue
+            for job_id in node.jobs:
+                actor = world.jobs.get(job_id)
+                job = None if actor is None or not actor.idle else actor.job
+                if job is not None and job.spec.node_loss is NodeLoss.RERUN:
+                    self._fail(f"P4: job {job_id} waits for {node.record.name}")
+
+    def _born(self, head: Any) -> float:
+        return float(self._sim.site.served_since)
+
+    def _limits(self) -> None:
+        sim = self._sim
+        now = sim.loop.time()
+        assert self._healed is not None
+        if now - self._healed < SLACK_S:
+            return
+        for node in sim.nodes:
+            for process in node.host.living:
+                if process.limit and now - process.born > process.limit + SLACK_S:
+                    self._fail(f"P13: {process.key} lives on beyond its limit")
+
+    # After everything is healed
+
+    async def until_rest(self) -> None:
+        """Wait until every job has ended.
+
+        Raises:
+            ViolationError: I8: one is stuck.
+        """
+        sim = self._sim
+        while active := self._active():
+            stuck = [one for one in active if self._is_stuck(one)]
+            waiting = [one for one in stuck if self._state(one) is JobState.QUEUED]
+            if stuck and len(waiting) < len(stuck):
+                self._tell([one for one in stuck if one not in waiting])
+            if waiting and len(waiting) == len(active):
+                for job_id in waiting:
+                    await sim.workload.give_up(job_id)
+            await asyncio.sleep(3.0)
+
+    def _active(self) -> list[int]:
+        """Return the jobs that have not ended, as the head's disk has them."""
+        jobs = self._sim.site.state.jobs
+        return [job_id for job_id, job in jobs.items() if job.row.active]
+
+    def _state(self, job_id: int) -> JobState:
+        return JobState(self._sim.site.state.jobs[job_id].row.state)
+
+    def _is_stuck(self, job_id: int) -> bool:
+        sim = self._sim
+        assert self._healed is not None
+        row = sim.site.state.jobs[job_id].row
+        now = sim.loop.time()
+        limit = sim.workload.limits.get(row.name)
+        began = sim.checks.began.get(job_id)
+        if limit and began is not None and row.state != JobState.QUEUED:
+            due = max(began, self._healed) + limit + SLACK_S
+            if now > due:
+                return True
+        if any(p.key[0] == job_id for n in sim.nodes for p in n.host.living):
+            return False
+        last = max(sim.checks.last.get(job_id, 0.0), self._healed)
+        return now - last > STUCK_S
+
+    def _tell(self, jobs: list[int]) -> None:
+        """Say what is known of jobs that do not end although nothing is wrong."""
+        sim = self._sim
+        head = sim.site.head
+        words = []
+        for job_id in jobs:
+            actor = None if head is None else head._world.jobs.get(job_id)
+            job = None if actor is None else actor.job
+            if job is None:
+                words.append(f"job {job_id} is not there")
+                continue
+            uses = {n: (u.cores, u.phase.name) for n, u in job.uses.items()}
+            tasks = [(r.task_id, list(r.counts)) for r in job.tasks]
+            words.append(f"job {job_id} is {job.state.label}: {uses} {tasks}")
+        living = [str(p.key) for n in sim.nodes for p in n.host.living]
+        self._fail(f"I8: {words}; living: {living}")
