@@ -131,7 +131,7 @@ class Audit:
         assert self._healed is not None
         row = sim.site.state.jobs[job_id].row
         now = sim.loop.time()
-        limit = sim.workload.limits.get(row.name)
+        limit = sim.workload.kinds.limits.get(row.name)
         began = sim.checks.began.get(job_id)
         if limit and began is not None and row.state != JobState.QUEUED:
             due = max(began, self._healed) + limit + SLACK_S

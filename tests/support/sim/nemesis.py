@@ -47,6 +47,7 @@ class Nemesis:
             "suspend": self._suspend,
             "wall-jump": self._wall_jump,
             "ambush": self._ambush,
+            "plug": self._plug,
         }
         self._ambushes: dict[str, list[str]] = {}
         self.standing = {
@@ -292,14 +293,29 @@ class Nemesis:
             moment = self._rng.choice(("start", "exit", "commit"))
             self._ambushes.setdefault(moment, []).append(self._rng.choice(kinds))
 
+    async def _plug(self) -> None:
+        """Pull a node's plug just when a process has started there."""
+        self._ambushes.setdefault("start", []).append("short-power")
+
+    async def _short_power(self) -> None:
+        node = self._node()
+        if not node.off:
+            node.power_off()
+            await asyncio.sleep(self._rng.random() * 0.8 * self._sim.silence_s)
+            self._sim.story.tell(f"{node.name} boots")
+            node.power_on()
+
     def moment(self, moment: str, node: NodeSite | None) -> None:
         """Something has happened."""
         waiting = self._ambushes.get(moment)
         if not waiting or self._healing or self._rng.random() < 0.7:
             return
         kind = waiting.pop()
+        quick = kind == "short-power"
         self._fault("ambush", f"{kind} at a {moment}")
         delay = self._rng.random() * self._rng.choice((0.002, 0.02, 0.3))
+        if quick:
+            delay = self._rng.random() * 0.003
         later = self._sim.loop.time() + delay
         self._sim.network.later(later, lambda: self._strike(kind, node))
 
@@ -307,7 +323,8 @@ class Nemesis:
         if self._healing or self._group is None:
             return
         self._target = node
-        self._group.create_task(self._act(kind))
+        act = self._short_power() if kind == "short-power" else self._act(kind)
+        self._group.create_task(act)
 
     # Clocks
 

@@ -60,7 +60,7 @@ class HeadSite:
         self.served_since = 0.0
         self.on_commit: Callable[[MemoryState], None] = lambda _: None
         self.on_end: Callable[[str], None] = lambda _: None
-        self.wanted = True
+        self.on_death: Callable[[], None] = lambda: None
         self._waiters: list[asyncio.Future[None]] = []
 
     def start(self) -> None:
@@ -122,6 +122,7 @@ class HeadSite:
         self.head = None
         self.network.head_died(silent=False)
         self.on_end("head died")
+        self.on_death()
 
 
 class NodeSite:
@@ -149,6 +150,7 @@ class NodeSite:
         self.program: Program | None = None
         self.agent: Agent | None = None
         self.agent_starts = 0
+        self.on_agent_death: Callable[[], None] = lambda: None
         self.off = False
 
     def start(self) -> None:
@@ -218,6 +220,7 @@ class NodeSite:
             if wire is not None and wire._transport is not None:
                 wire._transport.died()
         self.network.agent_died(self.name, silent=self.off)
+        self.on_agent_death()
 
     def kill_agent(self) -> None:
         if self.program is not None:

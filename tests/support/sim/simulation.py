@@ -27,7 +27,7 @@ from tests.support.sim.watchers import Watcher
 from tests.support.sim.workload import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from hpcsched.store.memory_state import MemoryState
     from tests.support.sim.host import Process
@@ -87,6 +87,7 @@ class Simulation:
             self.loop, self.network, machine, random.Random(self.rng.getrandbits(64))
         )
         self.site.on_commit = self._committed
+        self.site.on_death = self._head_died
         self.clients = Clients(self.loop, self.site, self.rng, self.story)
         self.nodes: list[NodeSite] = []
         for number in range(self.rng.randint(2, 5)):
@@ -107,6 +108,10 @@ class Simulation:
             folder=folder / name,
         )
         node.host.plan = lambda key, words: life_of(self.seed, key, words)
+        node.on_agent_death = lambda: self._soon(0.5, lambda: self._start_agent(node))
+        node.supervisor.on_death = lambda: self._soon(
+            0.2, lambda: self._start_spawner(node)
+        )
         node.host.on_start = lambda process: self._started(node, process)
         node.host.on_end = lambda process: self.nemesis.moment("exit", node)
         node.supervisor.on_report = lambda text: self.checks.reported(node, text)
@@ -140,11 +145,9 @@ class Simulation:
         seconds = 60.0 + self.rng.random() * 600.0
         self.site.start()
         async with asyncio.TaskGroup() as tasks:
-            keepers = [tasks.create_task(self._keep_head())]
             for node in self.nodes:
                 node.start()
-                keepers.append(tasks.create_task(self._keep_node(node)))
-            keepers += [tasks.create_task(one.run()) for one in self.watchers]
+            keepers = [tasks.create_task(one.run()) for one in self.watchers]
             keepers.append(tasks.create_task(self.audit.run()))
             await self.workload.set_up()
             harm = tasks.create_task(self.nemesis.run(kinds, seconds))
@@ -163,32 +166,30 @@ class Simulation:
             for keeper in keepers:
                 keeper.cancel()
 
-    async def _keep_head(self) -> None:
-        """Start the head again when it has died, as the service manager does."""
-        while True:
-            await asyncio.sleep(0.5)
-            program = self.site.program
-            if program is not None and not program.alive:
-                await asyncio.sleep(self._restart_pause())
-                self.story.tell("the head is started again")
-                self.site.start()
+    # What a service manager does
 
-    async def _keep_node(self, node: NodeSite) -> None:
-        """The same for the agent and the supervisor of a node."""
-        while True:
-            await asyncio.sleep(0.5)
-            if node.off:
-                continue
-            if not node.supervisor.alive:
-                await asyncio.sleep(self._restart_pause() * 0.2)
-                if not node.off and not node.supervisor.alive:
-                    self.story.tell(f"{node.name}: the spawner is started again")
-                    node.supervisor.start()
-            if node.program is not None and not node.program.alive and not node.off:
-                await asyncio.sleep(self._restart_pause() * 0.5)
-                if not node.off and not node.program.alive:
-                    self.story.tell(f"{node.name}: the agent is started again")
-                    node.start_agent()
+    def _head_died(self) -> None:
+        self._soon(1.0, self._start_head)
+
+    def _start_head(self) -> None:
+        program = self.site.program
+        if program is not None and not program.alive:
+            self.story.tell("the head is started again")
+            self.site.start()
+
+    def _start_agent(self, node: NodeSite) -> None:
+        if not node.off and node.program is not None and not node.program.alive:
+            self.story.tell(f"{node.name}: the agent is started again")
+            node.start_agent()
+
+    def _start_spawner(self, node: NodeSite) -> None:
+        if not node.off and not node.supervisor.alive:
+            self.story.tell(f"{node.name}: the spawner is started again")
+            node.supervisor.start()
+
+    def _soon(self, share: float, start: Callable[[], None]) -> None:
+        pause = self._restart_pause() * share
+        self.network.later(self.loop.time() + pause, start)
 
     def _restart_pause(self) -> float:
         if self.rng.random() < 0.15:

@@ -213,6 +213,7 @@ class Supervisor:
         )
         self.config.machine = host.machine
         self.spawner: Spawner | None = None
+        self.on_death: Callable[[], None] = lambda: None
         self.on_report: Callable[[bytes], None] = lambda _: None
         self.program: Program | None = None
         self.reaper_alive = True
@@ -259,6 +260,7 @@ class Supervisor:
             process.own = False
             if not process.living and not process.reaped and process.main:
                 self._reaper_reaps(process)
+        self.on_death()
 
     def _exited(self, process: Process) -> None:
         spawner = self.spawner

@@ -6,20 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.spec import JobSpec
-from hpcsched.core.job.states import JobState, NodeLoss, UnitType
-from hpcsched.core.task.spec import TaskSpec
-from hpcsched.core.task.states import TaskType
-from hpcsched.runtime.front import Edit, NewJob, Stop
+from hpcsched.core.job.states import JobState
+from hpcsched.runtime.front import Edit, Stop
 from tests.support.head_bench import ANN, ROOT
 from tests.support.sim.clients import Unanswered
+from tests.support.sim.jobkinds import JobKinds
 
 if TYPE_CHECKING:
     from tests.support.sim.simulation import Simulation
-
-#: Refusals that say the job is in a state in which it cannot be done.
-SPANS = ("short", "short", "medium", "long")
-TRAITS = ("flaky", "deaf", "slow", "daemons", "broken", "sick")
 
 
 class Workload:
@@ -40,23 +34,7 @@ class Workload:
         self.numbers: dict[str, int] = {}
         self.forgotten: set[int] = set()
         self.meddled: set[int] = set()
-        self.limits: dict[str, float] = {}
-        self.traits = [one for one in TRAITS if self._rng.random() < 0.4]
-        self.kinds = [
-            kind
-            for kind in (
-                self._sweep,
-                self._plain,
-                self._prepared,
-                self._wide,
-                self._spanning,
-                self._chain,
-                self._limited,
-                self._endless,
-                self._service,
-            )
-            if self._rng.random() < 0.6
-        ] or [self._sweep]
+        self.kinds = JobKinds(self._rng)
         self.actions = [
             action
             for action in (
@@ -107,12 +85,8 @@ class Workload:
             "set parameters", lambda head: head.set_parameters(ROOT, values, request)
         )
 
-    def _name(self, kind: str) -> str:
-        self._count += 1
-        return f"{kind}-{self._count}"
-
     async def _job(self) -> None:
-        new = self._rng.choice(self.kinds)()
+        new = self.kinds.draw()
         name = new.spec.name
         self.names.append(name)
         request = self._sim.clients.request(f"submit {name}")
@@ -142,101 +116,6 @@ class Workload:
                 f"submit draft {job_id}",
                 lambda head: head.submit_job(ANN, job_id, second),
             )
-
-    # Jobs
-
-    def _words(self, *more: str) -> str:
-        chosen = [one for one in self.traits if self._rng.random() < 0.5]
-        return ",".join([*more, *chosen])
-
-    def _task(self, *words: str, **fields: Any) -> TaskSpec:
-        span = self._rng.choice(SPANS)
-        text = self._words(span, *words)
-        rerun = self._rng.random() < 0.8
-        return TaskSpec(
-            **{"arguments": ("live", text), "is_rerunnable": rerun, **fields}
-        )
-
-    def _spec(self, kind: str, **fields: Any) -> JobSpec:
-        rng = self._rng
-        more: dict[str, Any] = {}
-        if rng.random() < 0.2:
-            more["priority"] = rng.choice((0, 1000, 3000, 4000))
-        if rng.random() < 0.2:
-            more["retry_limit"] = rng.randint(1, 3)
-        if rng.random() < 0.15:
-            more["fail_on_task_failure"] = True
-        if rng.random() < 0.15:
-            more["can_preempt"] = True
-        if rng.random() < 0.1:
-            more["is_exclusive"] = True
-        if rng.random() < 0.35:
-            more["node_loss"] = rng.choice((NodeLoss.FENCE, NodeLoss.HOLD))
-        if rng.random() < 0.3:
-            more["max_cores"] = rng.randint(1, 6)
-        spec = JobSpec(**{"name": self._name(kind), **more, **fields})
-        if spec.runtime:
-            self.limits[spec.name] = spec.runtime
-        return spec
-
-    def _sweep(self) -> NewJob:
-        end = self._rng.randint(1, 25)
-        sweep = self._task(type=TaskType.PARAMETRIC_SWEEP, end=end)
-        return NewJob(spec=self._spec("sweep"), tasks=(sweep,))
-
-    def _plain(self) -> NewJob:
-        tasks = tuple(self._task() for _ in range(self._rng.randint(1, 4)))
-        return NewJob(spec=self._spec("plain"), tasks=tasks)
-
-    def _prepared(self) -> NewJob:
-        tasks = [self._task() for _ in range(self._rng.randint(1, 3))]
-        if self._rng.random() < 0.7:
-            tasks.append(self._quick(TaskType.NODE_PREP))
-        if self._rng.random() < 0.7:
-            tasks.append(self._quick(TaskType.NODE_RELEASE))
-        return NewJob(spec=self._spec("prepared"), tasks=tuple(tasks))
-
-    def _quick(self, kind: TaskType) -> TaskSpec:
-        words = self._words("short")
-        return TaskSpec(type=kind, arguments=("live", words))
-
-    def _wide(self) -> NewJob:
-        cores = self._rng.randint(2, 3)
-        tasks = [self._task(min_cores=cores, max_cores=cores) for _ in range(2)]
-        spec = self._spec("wide")
-        return NewJob(spec=spec, tasks=tuple(tasks))
-
-    def _spanning(self) -> NewJob:
-        task = self._task(min_nodes=2, max_nodes=2)
-        spec = self._spec("spanning", unit_type=UnitType.NODE, max_cores=None)
-        return NewJob(spec=spec, tasks=(task,))
-
-    def _chain(self) -> NewJob:
-        first = self._task(name="a")
-        second = self._task(name="b", depends_on=("a",))
-        third = self._task(name="c", depends_on=("b",))
-        return NewJob(spec=self._spec("chain"), tasks=(first, second, third))
-
-    def _limited(self) -> NewJob:
-        task = self._task(runtime=float(self._rng.randint(1, 40)))
-        spec = self._spec("limited", runtime=float(self._rng.randint(5, 90)))
-        return NewJob(spec=spec, tasks=(task, self._task()))
-
-    def _endless(self) -> NewJob:
-        limit = float(self._rng.randint(30, 120))
-        words = self._words("forever")
-        if self._rng.random() < 0.5:
-            task = TaskSpec(arguments=("live", words), runtime=limit)
-            return NewJob(spec=self._spec("endless"), tasks=(task,))
-        task = TaskSpec(arguments=("live", words))
-        return NewJob(spec=self._spec("endless", runtime=limit), tasks=(task,))
-
-    def _service(self) -> NewJob:
-        task = TaskSpec(
-            type=TaskType.SERVICE, arguments=("live", self._words("medium"))
-        )
-        limit = float(self._rng.randint(20, 90))
-        return NewJob(spec=self._spec("service", runtime=limit), tasks=(task,))
 
     # Meddling
 
@@ -352,7 +231,7 @@ class Workload:
 
     async def _add_tasks(self, job_id: int) -> None:
         request = self._request("add")
-        tasks = [self._task() for _ in range(2)]
+        tasks = [self.kinds.task() for _ in range(2)]
         await self._try(
             f"add tasks to {job_id}",
             lambda head: head.add_tasks(ANN, job_id, tasks, request, submit=True),
