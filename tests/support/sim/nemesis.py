@@ -315,7 +315,7 @@ class Nemesis:
         self._fault("ambush", f"{kind} at a {moment}")
         delay = self._rng.random() * self._rng.choice((0.002, 0.02, 0.3))
         if quick:
-            delay = self._rng.random() * 0.003
+            delay = self._rng.random() * 0.001
         later = self._sim.loop.time() + delay
         self._sim.network.later(later, lambda: self._strike(kind, node))
 
