@@ -15,6 +15,7 @@ from hpcsched.core.job.commands import LoseNode, TakeReports
 from hpcsched.core.job.states import NodeLoss
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.runtime.head import Head
+from hpcsched.runtime.intake import Intake
 from hpcsched.runtime.job_actor import JobActor
 from hpcsched.runtime.ledger import Ledgers
 from hpcsched.runtime.node_actor import NodeActor
@@ -105,19 +106,18 @@ def _timer_not_rearmed() -> Patches:
 def _reports_acknowledged_early() -> Patches:
     """A node's reports are acknowledged before they are durable."""
 
-    def eager(self: Any, session: Any, frame: Any) -> None:
+    def eager(self: Any, frame: Any) -> None:
+        self._acknowledge(frame.seq)
         by_job: dict[int, list[Any]] = {}
         for report in frame.reports:
             by_job.setdefault(report.job_id, []).append(report)
-        session.expect(frame.seq, 0)
-        session.acknowledge()
         for job_id, reports in by_job.items():
             command = TakeReports(
-                node_id=self.record.node_id, node=self.record.name, reports=reports
+                node_id=self._record.node_id, node=self._record.name, reports=reports
             )
             self._world.jobs.tell(job_id, command, lambda *_: None)
 
-    return [patch.object(NodeActor, "_take_reports", eager)]
+    return [patch.object(Intake, "take", eager)]
 
 
 def _not_compared() -> Patches:
