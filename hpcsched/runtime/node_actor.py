@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import (
     EvictNode,
-    LoseNode,
     ReviewNodes,
     SyncNode,
 )
@@ -32,6 +31,7 @@ from hpcsched.core.reports import Ended
 from hpcsched.core.usage import Usages
 from hpcsched.runtime.frames import HeadFrame, frame_parts
 from hpcsched.runtime.intake import Intake
+from hpcsched.runtime.losing import tell_of_loss
 from hpcsched.runtime.node_record import JobTypes, NodeState
 from hpcsched.runtime.node_session import Session
 from hpcsched.runtime.reading import Readings
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 MISSED: Final = 3
 """Heartbeats whose absence makes a stream suspect."""
-LOSE_AGAIN_S: Final = 1.0
-UNWRITTEN: Final = ("DISK_FULL", "OUTCOME_UNKNOWN", "QUEUE_FULL")
-"""Why a job may not have taken what it was told; another time it may."""
 
 KILL_FAILED: Final = "KILL_FAILED"
 """What a node calls the end of an attempt of which processes live on."""
@@ -374,19 +371,7 @@ class NodeActor:
                     self.evict(job_id)
 
     def _lose(self, job_id: int) -> None:
-        """Tell a job; again where that cannot be written, unless the node is back."""
-        command = LoseNode(node_id=self.record.node_id, node=self.record.name)
-
-        def again() -> None:
-            if self.known_lost and job_id in self.jobs:
-                self._lose(job_id)
-
-        def reply(_: Any, error: BaseException | None) -> None:
-            if isinstance(error, HpcError) and error.reason in UNWRITTEN:
-                clock = self._world.clock
-                clock.call_at(clock.mono() + LOSE_AGAIN_S, again)
-
-        self._world.jobs.tell(job_id, command, reply)
+        tell_of_loss(self._world, self, job_id)
 
     def compare_again(self, job_id: int) -> None:
         """Let a job hear what it has missed: the agent connects again, and is compared.
