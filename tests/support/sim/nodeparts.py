@@ -79,6 +79,11 @@ class SimCgroups:
     def close(self) -> None:
         pass
 
+    def end_others(self, used: set[int], spared: set[int]) -> None:
+        """Kill what lives in slots that no attempt has."""
+        for slot in sorted({one.slot for one in self._host.living} - used):
+            self._host.signal(slot, 9)
+
     def is_populated(self, slot: int) -> bool:
         return self._host.populated(slot)
 
