@@ -107,6 +107,8 @@ async def _up(
                 await stop(layout, clock, grace_s=0)
             raise
         remember(running, environment())
+    # Before anybody reads that Ctrl-C stops it.
+    told = None if detach else _told_to_stop()
     if app.as_json:
         app.print_json(running.as_dict())
     elif app.quiet:
@@ -115,7 +117,7 @@ async def _up(
         app.print(f"The cluster takes work at {running.address}.")
         app.print(f"Nodes: {', '.join(running.nodes)}. Logs: {layout.root / 'log'}")
         app.print(f"Stop it with {_stop_command(layout) if detach else 'Ctrl-C'}.")
-    return 0 if detach else await _stay(app, layout, starter.processes)
+    return 0 if told is None else await _stay(app, layout, starter.processes, told)
 
 
 def _stop_command(layout: Layout) -> str:
@@ -124,15 +126,22 @@ def _stop_command(layout: Layout) -> str:
     return f"hpc down --dir {shlex.quote(str(layout.root))}"
 
 
-async def _stay(app: App, layout: Layout, processes: Processes) -> int:
-    """Stay in the foreground until Ctrl-C, a signal, or the end of all processes."""
-    from hpcsched.cli.local.stopping import stop
-
-    clock = SystemClock()
+def _told_to_stop() -> asyncio.Event:
+    """Return what Ctrl-C and the signals that end a program set from now on."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, told.set)
+    return told
+
+
+async def _stay(
+    app: App, layout: Layout, processes: Processes, told: asyncio.Event
+) -> int:
+    """Stay in the foreground until Ctrl-C, a signal, or the end of all processes."""
+    from hpcsched.cli.local.stopping import stop
+
+    clock = SystemClock()
     watched = set(processes.names())
     while watched and not told.is_set():
         for name in sorted(watched):
@@ -144,6 +153,8 @@ async def _stay(app: App, layout: Layout, processes: Processes) -> int:
                 await told.wait()
         except TimeoutError:
             continue
+        except asyncio.CancelledError:
+            told.set()  # a Ctrl-C in the moment before the signals were taken
     with layout.locked():
         if told.is_set() and not app.quiet:
             note("stopping")

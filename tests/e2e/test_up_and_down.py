@@ -76,6 +76,17 @@ def test_a_cluster_in_the_foreground_ends_with_ctrl_c_and_takes_its_tasks_along(
     assert not cluster.belongings()
 
 
+def test_a_ctrl_c_right_after_the_cluster_took_work_stops_it(cluster: Cluster) -> None:
+    with cluster.popen("up", "--dir", cluster.dir, "--cores", "1") as process:
+        assert process.stdout is not None
+        assert "takes work" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 0
+    assert not cluster.belongings()
+
+
 def test_ctrl_c_leaves_a_job_alone_unless_it_is_to_be_canceled(
     cluster: Cluster,
 ) -> None:
