@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--first", type=int, default=1, help="first seed (default: 1)")
-    add("--seeds", type=int, default=60, help="seeds per defect (default: 60)")
+    add("--seeds", type=int, default=150, help="seeds per defect (default: 150)")
     add("names", nargs="*", help=f"of {', '.join(MUTANTS)} (default: all)")
     options = parser.parse_args(arguments)
     missed = []

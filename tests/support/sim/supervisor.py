@@ -74,6 +74,7 @@ class Spawner:
         )
         self._endless = fold.endless
         self._planned: Any = None
+        self.sockets: list[SimSocket] = []
         self._syncing = False
         self.wounds = -1
         self.taken = 0
@@ -109,6 +110,7 @@ class Spawner:
 
     def _accept(self, protocol: Any, agent: Program) -> SimTransport:
         socket = SimSocket(self.loop, self.supervisor.rng, self.wake)
+        self.sockets.append(socket)
         transport = SimTransport(socket, protocol, agent)
         socket.transport = transport
         self.program.soon(self._connected, socket)
@@ -253,9 +255,8 @@ class Supervisor:
         self.loop.sockets.pop(self.socket, None)
         spawner, self.spawner = self.spawner, None
         if spawner is not None:
-            link = getattr(spawner, "link", None)
-            if link is not None and link._agent is not None:
-                link._agent.close()
+            for socket in spawner.sockets:  # those that wait to be accepted, too
+                socket.close()
         for process in self.host.all:
             process.own = False
             if not process.living and not process.reaped and process.main:
