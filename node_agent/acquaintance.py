@@ -45,7 +45,10 @@ class Acquaintance:
             self.position = int(found["position"])
         except FileNotFoundError:
             return
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (
+            *(OSError, ValueError, LookupError, TypeError),
+            *(OverflowError, RecursionError),
+        ) as error:
             log.warning(
                 "what is known of the head cannot be read",
                 extra={"file": str(path), "problem": str(error)},

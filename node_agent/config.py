@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.common.toml import TomlError, parse_toml
 from hpcsched.rpc.addresses import AGENT_PORT, Address, AddressError, parse_address
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MOST_CORES: Final = 1 << 16
 LONGEST_NAME: Final = 253
+LONGEST: Final = 1_000  # characters of what a ConfigError says
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 #: Keys of the file and the kind of their values; the arguments' names with ``_``.
@@ -38,6 +39,12 @@ KEYS: Final[Mapping[str, type]] = {
 
 class ConfigError(ValueError):
     """A setting is missing or wrong; the text names it."""
+
+    def __init__(self, problem: str) -> None:
+        # It may quote what it is about, which may be long.
+        super().__init__(
+            problem if len(problem) <= LONGEST else problem[:LONGEST] + "…"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +106,10 @@ def read_file(path: Path) -> dict[str, Any]:
             wrong kind.
     """
     try:
-        with path.open("rb") as file:
-            found = tomllib.load(file)
+        found = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (TomlError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     for key, value in found.items():
         kind = KEYS.get(key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,7 @@ import click
 from hpcsched.cli.problems import note
 from hpcsched.cli.specs import CLIENT_SOURCE
 from hpcsched.common.units import format_duration
-from hpcsched.jobfile.plain import job_of, read_json, read_toml
+from hpcsched.jobfile.plain import read_json, read_toml
 from hpcsched.jobfile.problems import JobFileError
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ _KINDS: Final = frozenset({".json", ".toml", ".xml"})
 #: What one call takes (api: 100,000 jobs and 16 MiB), with room for the rest.
 LARGEST_CALL_JOBS: Final = 100_000
 LARGEST_CALL_BYTES: Final = 15 * 1024 * 1024
+#: Bytes of one file, be it a batch of many jobs.
+LARGEST_FILE: Final = 1024 * 1024 * 1024
 
 
 def read_job(path: str, *, directory: Path) -> job_pb2.JobSpec:
@@ -90,8 +91,8 @@ def read_batch(path: str, *, directory: Path) -> Sequence[job_pb2.JobSpec]:
         if not line.strip():
             continue
         try:
-            spec = job_of(json.loads(line))
-        except (ValueError, RecursionError) as error:
+            spec = read_json(line)
+        except JobFileError as error:
             raise click.UsageError(f"{path}, line {number}: {error}") from None
         specs.append(_completed(spec, directory))
     if not specs:
@@ -118,9 +119,11 @@ def calls_of(specs: Sequence[job_pb2.JobSpec]) -> Iterator[Sequence[job_pb2.JobS
 def _read(path: str) -> bytes:
     try:
         with click.open_file(path, "rb") as file:
-            body: bytes = file.read()
+            body: bytes = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
+    if len(body) > LARGEST_FILE:
+        raise click.UsageError(f"{path} has more than {LARGEST_FILE} bytes")
     return body
 
 

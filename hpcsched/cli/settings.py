@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.cli.local.layout import Layout
 from hpcsched.cli.problems import NOT_ALLOWED, UNREACHABLE, USAGE, ProblemError
+from hpcsched.common.toml import TomlError, parse_toml
 from hpcsched.common.units import UnitError, parse_duration
 
 if TYPE_CHECKING:
@@ -150,13 +150,12 @@ def read_config(path: Path) -> Mapping[str, str]:
         ProblemError: it is no TOML, or has keys that nobody knows.
     """
     try:
-        with path.open("rb") as file:
-            config: dict[str, Any] = tomllib.load(file)
+        config = parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise _malformed(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (TomlError, UnicodeDecodeError) as error:
         raise _malformed(f"{path}: {error}") from None
     for name, value in config.items():
         if name not in _KEYS:
@@ -179,7 +178,7 @@ def read_last_up(path: Path) -> Mapping[str, str]:
     """Return address, token_file and dir of the last ``hpc up``; empty without one."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from hpcsched.common.limits import CallLimits
+from hpcsched.common.toml import TomlError, parse_toml
 from hpcsched.rpc.addresses import (
     AGENT_PORT,
     CLIENT_PORT,
@@ -18,11 +18,18 @@ from hpcsched.rpc.addresses import (
 )
 
 LARGEST_LIMIT: Final = 1_000_000
+LONGEST: Final = 1_000  # characters of what a ConfigError says
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class ConfigError(ValueError):
     """A setting cannot be used; the message names it."""
+
+    def __init__(self, problem: str) -> None:
+        # It may quote what it is about, which may be long.
+        super().__init__(
+            problem if len(problem) <= LONGEST else problem[:LONGEST] + "…"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,10 +224,10 @@ def _read_tables(
     tables: dict[str, Any] = {}
     if path is not None:
         try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            tables = parse_toml(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (TomlError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: {error}") from None
     for name in tables:
         if name not in _TABLES:

@@ -7,6 +7,7 @@ is: its handlers know lines, and there is nothing to switch off later.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from xml.parsers import expat
@@ -20,6 +21,11 @@ LARGEST: Final = 64 * 1024 * 1024
 """Bytes of one file; a job's specification has at most 4 MiB as a message."""
 DEEPEST: Final = 16
 MOST_ELEMENTS: Final = 2_000_000
+_ENCODING: Final = re.compile(
+    r"utf-?8|utf-?16(le|be)?|(us-)?ascii|iso-8859-[0-9]+|latin-?1|windows-125[0-9]",
+    re.IGNORECASE,
+)
+"""Of all that Python can decode, what is the encoding of a text and no more."""
 _SEPARATOR: Final = "\x1f"
 """Between namespace and name: no XML document can contain it."""
 
@@ -78,6 +84,7 @@ class _Reader:
     def __init__(self) -> None:
         self._parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
         self._parser.buffer_text = True
+        self._parser.XmlDeclHandler = self._declaration
         self._parser.StartDoctypeDeclHandler = self._doctype
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -92,6 +99,10 @@ class _Reader:
         if self._root is None:
             raise JobFileError("it has no root element")
         return self._root
+
+    def _declaration(self, _: str, encoding: str | None, __: int) -> None:
+        if encoding is not None and not _ENCODING.fullmatch(encoding):
+            raise JobFileError(f"encoding {encoding!r} is not known; write UTF-8", 1)
 
     def _doctype(self, *_: Any) -> None:
         line = self._parser.CurrentLineNumber

@@ -7,32 +7,33 @@ says which group waits for which. Here a task waits for names (lifecycle.md 5.1)
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.jobfile.problems import JobFileError
 from hpcsched.jobfile.texts import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hpcsched.api.v1.task_pb2 import TaskSpec
     from hpcsched.jobfile.elements import Element
 
+MOST_WAITS: Final = 2_000_000
+"""Names that tasks wait for, in all: 4 MiB of specification have no room for more."""
 
-def dependencies(root: Element) -> dict[int, list[int]]:
+
+def dependencies(root: Element) -> dict[int, dict[int, None]]:
     """Return, by group, the groups that it waits for.
 
     Raises:
         JobFileError: a group's number is missing or none.
     """
-    parents: dict[int, list[int]] = {}
+    parents: dict[int, dict[int, None]] = {}
     for section in root.all("Dependencies"):
         for parent in section.all("Parent"):
             before = _group(parent)
             for child in parent.all("Child"):
-                known = parents.setdefault(_group(child), [])
-                if before not in known:
-                    known.append(before)
+                parents.setdefault(_group(child), {})[before] = None
     return parents
 
 
@@ -50,7 +51,7 @@ def _group(element: Element) -> int:
 def resolve(
     tasks: Sequence[TaskSpec],
     groups: Sequence[int],
-    parents: Mapping[int, Sequence[int]],
+    parents: Mapping[int, Iterable[int]],
 ) -> None:
     """Add to the tasks' ``depends_on`` what their groups wait for.
 
@@ -62,7 +63,8 @@ def resolve(
         parents: By group, the groups that it waits for.
 
     Raises:
-        JobFileError: the name of a task that others wait for is also in another group.
+        JobFileError: the name of a task that others wait for is also in another group,
+            or more is waited for than any job can have.
     """
     concerned = {*parents, *(before for found in parents.values() for before in found)}
     members: dict[int, list[TaskSpec]] = {}
@@ -73,6 +75,7 @@ def resolve(
             homes.setdefault(task.name, set()).add(group)
     for group in sorted(concerned & members.keys()):
         _name(group, members[group], homes)
+    waits = 0
     for group, befores in parents.items():
         names: dict[str, None] = {}
         for before in befores:
@@ -84,7 +87,14 @@ def resolve(
                     )
                     raise JobFileError(problem)
                 names[task.name] = None
-        for task in members.get(group, ()):
+        waiting = members.get(group, ())
+        waits += len(waiting) * len(names)
+        if waits > MOST_WAITS:
+            raise JobFileError(
+                f"the tasks of group {group} wait for {len(names)} names each: more "
+                f"than {MOST_WAITS} in the file; give the tasks of a group one name"
+            )
+        for task in waiting:
             known = set(task.depends_on)
             task.depends_on.extend(name for name in names if name not in known)
 

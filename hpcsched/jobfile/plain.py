@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from hpcsched.api.v1 import job_pb2
-from hpcsched.common.units import UnitError, parse_duration
+from hpcsched.common.toml import TomlError, parse_toml
+from hpcsched.common.units import parse_duration
 from hpcsched.jobfile.problems import JobFileError
 from hpcsched.jobfile.texts import of_message
 
 _PROTO_DURATION: Final = re.compile(r"-?[0-9]+(\.[0-9]{1,9})?s", re.ASCII)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ESCAPED_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _DEEPEST: Final = 20
 
 
@@ -28,6 +29,10 @@ def read_json(text: str) -> job_pb2.JobSpec:
     """
     try:
         found = json.loads(text)
+        if _ESCAPED_HALF.search(text):
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise JobFileError("a text has half of a surrogate pair in it") from None
     except (ValueError, RecursionError) as error:
         raise JobFileError(str(error)) from None
     return job_of(found)
@@ -40,8 +45,8 @@ def read_toml(text: str) -> job_pb2.JobSpec:
         JobFileError: it is malformed.
     """
     try:
-        found = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        found = parse_toml(text)
+    except TomlError as error:
         raise JobFileError(str(error)) from None
     return job_of(_times_as_text(found))
 
@@ -58,9 +63,13 @@ def job_of(found: Any) -> job_pb2.JobSpec:
         raise JobFileError("a job is an object with the keys of JobSpec")
     spec = job_pb2.JobSpec()
     try:
-        _spell_durations(found, spec.DESCRIPTOR)
+        _spell_durations(found, spec.DESCRIPTOR, "")
         ParseDict(found, spec, max_recursion_depth=_DEEPEST)
-    except (ParseError, UnitError) as error:
+    except JobFileError:
+        raise
+    except (ParseError, ValueError, OverflowError, RecursionError) as error:
+        # Protobuf's own reader lets some of Python's errors through: of surrogates,
+        # of numbers that have no text, of infinities.
         raise JobFileError(str(error)) from None
     return spec
 
@@ -81,11 +90,11 @@ def _dict_of(spec: job_pb2.JobSpec) -> dict[str, Any]:
     return dict(MessageToDict(spec, preserving_proto_field_name=True))
 
 
-def _spell_durations(part: Any, kind: Any) -> None:
+def _spell_durations(part: Any, kind: Any, path: str) -> None:
     """Write ``1h30m`` as protobuf's JSON has it, ``5400s``.
 
     Raises:
-        UnitError: it is no duration.
+        JobFileError: it is no duration; the text names the field.
     """
     if not isinstance(part, dict):
         return
@@ -94,17 +103,24 @@ def _spell_durations(part: Any, kind: Any) -> None:
             value = part[name]
             inner = field.message_type
             if of_message(field) == "google.protobuf.Duration":
-                part[name] = _spelled(value)
+                part[name] = _spelled(value, f"{path}{name}")
             elif inner is not None and not inner.GetOptions().map_entry:
-                for item in value if isinstance(value, list) else [value]:
-                    _spell_durations(item, inner)
+                if not isinstance(value, list):
+                    _spell_durations(value, inner, f"{path}{name}.")
+                    continue
+                for place, item in enumerate(value):
+                    _spell_durations(item, inner, f"{path}{name}[{place}].")
 
 
-def _spelled(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = format(value, "g")
-    if isinstance(value, str) and not _PROTO_DURATION.fullmatch(value):
-        return f"{parse_duration(value):.3f}s"
+def _spelled(value: Any, name: str) -> Any:
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str) and not _PROTO_DURATION.fullmatch(value):
+            return f"{parse_duration(value):.3f}s"
+    except (ValueError, OverflowError) as error:
+        # Of many digits neither a text nor a floating point number can be made.
+        raise JobFileError(f"{name}: {error}") from None
     return value
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+LONGEST: Final = 500
+"""Characters of a problem's text."""
+
 
 class JobFileError(ValueError):
     """A job file is malformed; the text says where and how, for whoever wrote it.
@@ -12,4 +17,6 @@ class JobFileError(ValueError):
 
     def __init__(self, problem: str, line: int = 0) -> None:
         self.line = line
+        if len(problem) > LONGEST:
+            problem = f"{problem[:LONGEST]}…"  # it may quote what it is about
         super().__init__(f"line {line}: {problem}" if line else problem)

@@ -218,6 +218,10 @@ class SubmissionFilters:
             except (HpcError, ValueError) as problem:
                 text = "the submission filter left an XML that cannot be used"
                 refusal = _refused(job_id, f"{text}: {problem}")
+            except Exception as fault:  # a fault of ours, and the job must not wait
+                log.exception("job %d: the XML of its filter was not read", job_id)
+                text = "a fault of the head while it read the XML of the filter"
+                refusal = _refused(job_id, f"{text}: {type(fault).__name__}")
         if refusal is not None:
             log.info("job %d: refused by the submission filter: %s", job_id, refusal)
         return TakeVerdict(validation=validation, refusal=refusal, rewrite=rewrite)

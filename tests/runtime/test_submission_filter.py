@@ -11,6 +11,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job.states import NodeLoss
 from hpcsched.runtime.filter_program import FilterOutcome
 from hpcsched.runtime.front import Edit, Stop
+from hpcsched.services.filter_documents import XmlDocuments
 from hpcsched.store.errors import StoreFullError
 from tests.support.fake_filters import FakePrograms, exits, kit, rewrites
 from tests.support.head_bench import (
@@ -381,3 +382,19 @@ async def test_an_xml_that_is_left_as_it_was_changes_nothing(
     events = [e.name for e in await bench.events() if e.job_id == job_id]
     assert "JobModified" not in events
     assert "JobValidated" in events
+
+
+async def test_f59_a_fault_of_ours_in_the_xml_of_a_filter_refuses_the_job(
+    bench: Bench, programs: FakePrograms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise TypeError("a fault of ours")
+
+    programs.answers = [exits(1)]
+    monkeypatch.setattr(XmlDocuments, "read", read)
+
+    with pytest.raises(HpcError) as refused:
+        await bench.submit()
+
+    assert refused.value.reason == "SUBMISSION_FILTER_FAILED"
+    assert "a fault of the head while it read the XML" in str(refused.value)
