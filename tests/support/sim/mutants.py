@@ -166,16 +166,6 @@ def _silence_not_told() -> Patches:
     return [patch.object(NodeActor, "_lose", lambda *_: None)]
 
 
-def _old_word_said_again() -> Patches:
-    """That a node is lost is said again later, whether it is still true or not."""
-
-    def post(self: Any, job_id: int) -> None:
-        command = LoseNode(node_id=self.record.node_id, node=self.record.name)
-        self._world.jobs.post(job_id, command)
-
-    return [patch.object(NodeActor, "_lose", post)]
-
-
 def _same_attempt_again() -> Patches:
     """A task that runs again keeps the number of its attempt."""
     return [patch.object(ElementTable, "_next_attempt", lambda *_: None)]
@@ -273,7 +263,6 @@ MUTANTS: dict[str, Callable[[], Patches]] = {
         _term_not_raised,
         _silence_not_told,
         _same_attempt_again,
-        _old_word_said_again,
         _cores_given_back_early,
         _reboot_not_noticed,
         _node_loss_ignored,
