@@ -98,7 +98,7 @@ def _systemd_files(root: Path) -> dict[str, str]:
             "tmpfiles.d",
         }:
             placed[str(file)] = f"lib/{file.parent.name}/{file.name}"
-        elif file.suffix == ".toml":
+        elif file.parent.name == "examples":
             placed[str(file)] = f"share/hpcsched/{file.name}"
     return placed
 

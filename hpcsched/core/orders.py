@@ -27,6 +27,8 @@ class DefineTask:
         definition: Number of this definition; a start names the one it wants.
         environment: Cluster's, job's and task's variables merged, and what the
             scheduler provides.
+        user: Account that the job names; empty: none.
+        owner: The job's; a node may run tasks as their owners.
         runtime_ms: Wall-clock limit of a process; 0: none.
         exclusive: The job shares its nodes with nobody; for a node's own word on
             ``pin``, not sent.
@@ -44,6 +46,7 @@ class DefineTask:
     stdout_path: str = ""
     stderr_path: str = ""
     user: str = ""
+    owner: str = ""
     runtime_ms: int = 0
     grace_ms: int = 15000
     signal: int = 15

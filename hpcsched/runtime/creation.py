@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import REASONS, HpcError
 from hpcsched.core.job import commands as c
+from hpcsched.core.job.accounts import check_run_as
 from hpcsched.core.job.decide import decide, new_job
 from hpcsched.core.job.details import check_hold
 from hpcsched.core.job.resourcecheck import check_known, check_task_known
@@ -197,8 +198,7 @@ class JobCreation(JobReads):
         check_sizes(spec, template)
         validate_new(spec, new.tasks, self._settings)
         check_hold("spec.hold_until", spec.hold_until, self._now())
-        if spec.user_name and spec.user_name != caller.user:
-            caller.require_job_administrator(f"run tasks as {spec.user_name}")
+        check_run_as(spec.user_name, caller.user, caller)
         if submit:
             validate_together(spec, new.tasks, self._settings)
             unit = spec.unit_type

@@ -69,6 +69,7 @@ def _define(o: orders.DefineTask) -> order_pb2.Order:
             stdout_path=to_bytes(o.stdout_path),
             stderr_path=to_bytes(o.stderr_path),
             user=o.user,
+            owner=o.owner,
             runtime_ms=o.runtime_ms,
             grace_ms=o.grace_ms,
             signal=o.signal,

@@ -173,6 +173,8 @@ class Definitions:
             body["shell"] = template(order.command_line)
         if order.user:
             body["user"] = order.user
+        if order.owner:
+            body["owner"] = order.owner
         return Definition(
             message=["define", body],
             node=self._node,

@@ -20,7 +20,9 @@ class DefineTask:
         definition: Number of this definition; a start names the one it wants.
         arguments: Argument vector; empty when ``command_line`` is given.
         work_directory: Empty: the account's home.
-        user: Account to run as; empty: the supervisor's own.
+        user: Account to run as that the job names; empty: none.
+        owner: The job's owner, as whom it runs where it names nobody and the
+            supervisor is told to.
         runtime_ms: Wall-clock limit of one process; 0: none.
         signal: Number of the signal that starts a grace period.
         substitute: Replace ``*`` by the value (properties.md 8.1).
@@ -37,6 +39,7 @@ class DefineTask:
     stdout_path: str = ""
     stderr_path: str = ""
     user: str = ""
+    owner: str = ""
     runtime_ms: int = 0
     grace_ms: int = 0
     signal: int = 15

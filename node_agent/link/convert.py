@@ -255,6 +255,7 @@ def _define(define: order_pb2.DefineTask) -> o.DefineTask:
         stdout_path=from_bytes(define.stdout_path),
         stderr_path=from_bytes(define.stderr_path),
         user=define.user,
+        owner=define.owner,
         runtime_ms=define.runtime_ms,
         grace_ms=define.grace_ms,
         signal=define.signal,

@@ -12,7 +12,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 PROGRAM = "hpc-task-supervisor"
@@ -23,9 +23,25 @@ BOOT = (
     "raise SystemExit(run_role(sys.argv[3:]))"
 )
 
+START_PROGRAM = "hpc-task-start"
+START_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from node_agent.supervisor.dropping import run_task; run_task()"
+)
+
 REAPER = "reaper"
 SPAWNER = "spawner"
 CHECK = "check"
+
+SELF = "self"
+OWNER = "owner"
+"""Whose account a task has: ``--run-as``."""
+
+MIN_UID = 1000
+"""Below it are the accounts of the system (login.defs(5), UID_MIN)."""
+
+PRIVILEGED = ("disk", "docker", "kmem", "libvirt", "lxd", "shadow", "sudo", "wheel")
+"""Groups whose members can become root by themselves."""
 
 CHANNEL_FD = 3
 """Where a spawner finds its end of the channel to the reaper."""
@@ -50,6 +66,11 @@ class Config:
         boot_id_path: Where the kernel tells which boot this is.
         alive_ms: How often the spawner gives a sign of life, 0 for never.
         patience_ms: After so long without an answer it hangs, and is replaced.
+        run_as: ``self``: tasks have the supervisor's own account; ``owner``: that
+            which their job names, or its owner's.
+        min_uid: No task has a user id below it.
+        privileged: Names of groups whose members' tasks are refused.
+        new_privileges: Whether setuid programs give such tasks what they promise.
     """
 
     __slots__ = (
@@ -58,8 +79,12 @@ class Config:
         "cgroup",
         "directory",
         "group",
+        "min_uid",
+        "new_privileges",
         "node",
         "patience_ms",
+        "privileged",
+        "run_as",
         "socket",
         "sync_ms",
     )
@@ -76,6 +101,10 @@ class Config:
         boot_id_path: str = "/proc/sys/kernel/random/boot_id",
         alive_ms: int = 0,
         patience_ms: int = 20_000,
+        run_as: str = SELF,
+        min_uid: int = MIN_UID,
+        privileged: Sequence[str] = PRIVILEGED,
+        new_privileges: bool = False,
     ) -> None:
         self.directory = directory
         self.socket = socket
@@ -86,6 +115,10 @@ class Config:
         self.boot_id_path = boot_id_path
         self.alive_ms = alive_ms
         self.patience_ms = patience_ms
+        self.run_as = run_as
+        self.min_uid = min_uid
+        self.privileged = tuple(privileged)
+        self.new_privileges = new_privileges
 
     def path(self, *names: str) -> str:
         """Return a path below the supervisor's directory."""
@@ -113,6 +146,15 @@ def command_of(role: str, config: Config) -> list[str]:
         *(PROGRAM, role, "--dir", config.directory),
         *("--config", json.dumps(config.settings())),
     ]
+
+
+def command_of_start() -> list[str]:
+    """Return the command line of the program that becomes another account's task.
+
+    Its name is not the supervisor's: what it runs is the task's process already.
+    """
+    options = ("-I", "-S", "-X", "utf8", "-c", START_BOOT, ROOT, START_PROGRAM)
+    return [sys.executable, *options]
 
 
 def config_of(arguments: list[str]) -> Config:

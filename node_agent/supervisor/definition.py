@@ -60,18 +60,21 @@ def constant(template: Template) -> bytes | None:
 
 
 class User:
-    """Whose processes the tasks are: the supervisor's own user.
+    """Whose processes the tasks are: the supervisor's own user, or the jobs' owners.
 
     Attributes:
+        is_owner: Tasks run as the account that the job names, or its owner; of
+            that one ``name`` and ``home`` are not known here.
         defaults: Variables that a task gets unless its definition sets them.
         home: Where a task runs that names no directory.
         name: Of the account.
         shell: The program that runs shell lines: bash, or sh where there is no bash.
     """
 
-    __slots__ = ("defaults", "home", "name", "shell")
+    __slots__ = ("defaults", "home", "is_owner", "name", "shell")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_owner: bool = False) -> None:
+        self.is_owner = is_owner
         try:
             entry = pwd.getpwuid(os.getuid())
             name, home = entry.pw_name, entry.pw_dir or "/"
@@ -87,6 +90,8 @@ class User:
             b"LOGNAME": encoded(name),
         }
         folders = [*path.split(":"), "/bin", "/usr/bin"]
+        if is_owner:
+            self.defaults = {b"PATH": os.fsencode(path)}
         found = [
             os.path.join(folder, shell)
             for shell in ("bash", "sh")
@@ -100,6 +105,8 @@ class Definition:
     """One version of a task's definition. Never changed; a new version replaces it.
 
     Attributes:
+        account: As which a task runs, empty: the supervisor's own. ``cwd`` is then
+            below a home that is not known yet.
         program: The program's name or path where it does not depend on the value.
         environment: All variables but those of one start.
         refusal: Why no process of it may be started here; empty: it may.
@@ -111,6 +118,7 @@ class Definition:
     __slots__ = (
         "_arguments",
         "_constants",
+        "account",
         "cgroup",
         "cwd",
         "environment",
@@ -143,7 +151,11 @@ class Definition:
             self._arguments = [[_text(user.shell)], ["-c"], *self._arguments]
         self._constants = [constant(template) for template in self._arguments]
         self.environment = _environment(raw, user)
-        self.cwd = _directory(raw, self.environment.get(b"HOME", user.home))
+        self.account = _account(raw) if user.is_owner else ""
+        home = b"" if user.is_owner else user.home
+        self.cwd = _directory(raw, self.environment.get(b"HOME", home))
+        if not (self.cwd or user.is_owner):
+            self.cwd = b"/"
         self.stdin = _template(raw, "stdin")
         self.stdout = _template(raw, "stdout")
         self.stderr = _template(raw, "stderr")
@@ -179,10 +191,23 @@ def _refusal(raw: Mapping[str, Any], user: User) -> str:
 
     It never runs as somebody else than was asked for (node-agent.md 3).
     """
+    if user.is_owner:
+        return "" if _account(raw) else "the head does not say whose task it is"
     wanted = raw.get("user")
     if wanted is None or wanted == user.name:
         return ""
     return f"this node runs tasks as {user.name} only"
+
+
+def _account(raw: Mapping[str, Any]) -> str:
+    """Return the account that a job names, or its owner's."""
+    for name in ("user", "owner"):
+        value = raw.get(name)
+        if value is not None and not isinstance(value, str):
+            raise FieldError(f"define: {name}: must be a string, not {value!r:.40}")
+        if value:
+            return str(value)
+    return ""
 
 
 def _text(data: bytes) -> str:
@@ -258,7 +283,7 @@ def variables(given: object, field: str) -> dict[bytes, bytes]:
 def _directory(raw: Mapping[str, Any], home: bytes) -> bytes:
     value = raw.get("cwd")
     if value is None or value == "":
-        return home or b"/"
+        return home
     if not isinstance(value, str):
         raise FieldError(f"define: cwd: must be a string, not {value!r:.40}")
     return os.path.join(home, encoded(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from node_agent.supervisor import procfs, protocol, records, reports
+from node_agent.supervisor import delegating, procfs, protocol, records, reports
 from node_agent.supervisor.kin import kill_tree
 from node_agent.supervisor.slots import first_bytes
 
@@ -193,6 +193,12 @@ class Ender:
                 protocol.STATUS_LOST,
                 message="spawner and reaper had died: the exit status is not known",
             )
+        if attempt.definition.account and not attempt.stopping:
+            slot = self._node.slots.slot(attempt.slot)
+            failure = delegating.failure_of(slot)
+            if failure is not None:  # nothing of the task was executed
+                attempt.started_at = None
+                return failure
         killed = os.WIFSIGNALED(attempt.status or 0) and not attempt.stopping
         return reports.ending_of(
             attempt, out_of_memory=killed and self._node.oom.has_struck()

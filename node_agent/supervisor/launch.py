@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from node_agent.supervisor.attempt import Attempt, Queued
+    from node_agent.supervisor.commands import Config
     from node_agent.supervisor.definition import Definition
     from node_agent.supervisor.slots import Slot, Slots
 
@@ -72,8 +73,9 @@ class Launcher:
         cpus: The cores that this process itself may use.
     """
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, config: Config) -> None:
         self._slots = slots
+        self._config = config
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._low = [os.dup(self._null) for _ in range(3)]
         self.cpus = os.sched_getaffinity(0)
@@ -92,6 +94,8 @@ class Launcher:
             problem = ValueError(definition.refusal)
             wanted = str(definition.raw.get("user")).encode(errors="replace")
             raise StartFailedError("user", problem, wanted)
+        if definition.account:
+            return self._start_as_another(attempt, queued, slot)
         try:
             os.chdir(definition.cwd)
         except (OSError, ValueError) as error:
@@ -113,6 +117,31 @@ class Launcher:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))
             for descriptor in opened:
                 os.close(descriptor)
+
+    def _start_as_another(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
+        """Start the program that becomes the account's, and then the task's.
+
+        It does what cannot be done as root: see dropping.py. What fails there is told
+        by ``delegating.failure_of`` when the process has ended.
+
+        Raises:
+            StartFailedError: not even that program was executed.
+        """
+        from node_agent.supervisor import delegating  # noqa: PLC0415 - only if wanted
+
+        definition = attempt.definition
+        self._set_affinity(attempt)
+        environment = self._environment(attempt, queued)
+        if hostfile.FORMAT in environment:
+            self._write_hosts(slot, environment)
+        streams = [self._null] * 3
+        for kind, template in enumerate((definition.stdout, definition.stderr)):
+            if template is None:
+                code = ("stdout", "stderr")[kind]
+                streams[kind + 1] = self._private(slot, kind, code)
+        order = delegating.order_of(definition, queued.value, environment, self._config)
+        order["files"] = (self._soft, self._hard)
+        return delegating.spawn(order, attempt, slot, streams)
 
     def _below_limit(
         self, actions: tuple[tuple[Any, ...], ...]
@@ -187,15 +216,15 @@ class Launcher:
         names = (definition.stdin, definition.stdout, definition.stderr)
         rendered = [None if name is None else render(name, value) for name in names]
         if rendered[0] is not None:
-            streams[0] = _open("stdin", rendered[0], os.O_RDONLY, opened)
+            streams[0] = open_file("stdin", rendered[0], os.O_RDONLY, opened)
         for kind, code in ((0, "stdout"), (1, "stderr")):
             path = rendered[kind + 1]
             if path is None:
                 streams[kind + 1] = self._private(slot, kind, code)
-            elif kind and rendered[1] is not None and _same(path, rendered[1]):
+            elif kind and rendered[1] is not None and same_path(path, rendered[1]):
                 streams[2] = streams[1]
             else:
-                streams[kind + 1] = _open(code, path, OUTPUT_FLAGS, opened)
+                streams[kind + 1] = open_file(code, path, OUTPUT_FLAGS, opened)
         actions = tuple(
             (os.POSIX_SPAWN_DUP2, descriptor, target)
             for target, descriptor in enumerate(streams)
@@ -284,11 +313,12 @@ def find_program(program: bytes, environment: dict[bytes, bytes]) -> bytes:
     raise OSError(number, os.strerror(number))
 
 
-def _same(first: bytes, second: bytes) -> bool:
+def same_path(first: bytes, second: bytes) -> bool:
+    """Say whether two paths are spelt for one file."""
     return os.path.normpath(first) == os.path.normpath(second)
 
 
-def _open(code: str, path: bytes, flags: int, opened: list[int]) -> int:
+def open_file(code: str, path: bytes, flags: int, opened: list[int]) -> int:
     """Open a file of the user's; never wait for the other end of a FIFO.
 
     Raises:

@@ -187,6 +187,9 @@ def _parse(arguments: list[str]) -> tuple[commands.Config, Any]:
         metavar="SECONDS",
         help="with --end-tasks: from signal to kill (default: each task's own)",
     )
+    from node_agent.supervisor import running_as  # noqa: PLC0415
+
+    running_as.add_options(parser)
     options = parser.parse_args(arguments)
     if options.sync_ms < 0:
         parser.error("--sync-ms: must not be negative")
@@ -207,6 +210,7 @@ def _parse(arguments: list[str]) -> tuple[commands.Config, Any]:
         boot_id_path=os.path.abspath(options.boot_id_file),
         alive_ms=int(watchdog_s() * MILLI),
         patience_ms=int(options.patience * MILLI),
+        **running_as.settings_of(parser, options),
     )
     return config, options
 

@@ -6,6 +6,7 @@ import os
 import select
 
 from node_agent.supervisor import procfs, protocol, records
+from node_agent.supervisor.commands import OWNER
 from node_agent.supervisor.kin import Kin
 from node_agent.supervisor.launch import Launcher
 from node_agent.supervisor.log import log
@@ -77,9 +78,12 @@ class Node:
         quota = table.settings.get("output_quota", DEFAULT_QUOTA_BYTES)
         self.outputs = Outputs(config.path("output"), quota, for_group=for_group)
         self.slots = Slots(
-            config.path("output", "slots"), self.outputs, for_group=for_group
+            config.path("output", "slots"),
+            self.outputs,
+            for_group=for_group,
+            hosts=_hosts_directory(config),
         )
-        self.launcher = Launcher(self.slots)
+        self.launcher = Launcher(self.slots, config)
         self.by_pid: dict[int, Attempt] = {}
         self.busy = 0
         self.own = Kin(os.getpid())
@@ -173,6 +177,17 @@ class Node:
     def kin_of(self, attempt: Attempt) -> Iterable[Kin]:
         """Return where orphans of the attempt are looked for."""
         return (self.own,) if attempt.own else (self.foreign, self.own)
+
+
+def _hosts_directory(config: Config) -> str | None:
+    """Return where tasks of other accounts can read their lists of hosts."""
+    if config.run_as != OWNER:
+        return None
+    path = config.path("hosts")
+    os.makedirs(path, exist_ok=True)
+    for folder in (config.directory, path):  # to pass, not to list
+        os.chmod(folder, 0o711)  # noqa: S103
+    return path
 
 
 def _oom_counters() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from node_agent.supervisor.cgroup import Cgroups
+from node_agent.supervisor.commands import OWNER
 from node_agent.supervisor.definition import User
 from node_agent.supervisor.front import lock_file
 from node_agent.supervisor.journal import Journal
@@ -50,7 +51,7 @@ def open_node(config: Config, clock: Clock, reaper: int) -> tuple[Node, list[Att
     os.makedirs(directory, mode=0o700, exist_ok=True)
     replay = read_journal(directory)
     table = Table(config.boot_id(), os.urandom(INSTANCE_BYTES).hex())
-    user = User()
+    user = User(is_owner=config.run_as == OWNER)
     fold = Fold(table, user)
     for payload in replay.payloads:
         try:

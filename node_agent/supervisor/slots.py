@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 
@@ -29,12 +30,15 @@ class Slot:
         json_paths: The same, as they stand in a report.
         hosts: Path of the list of hosts of a task that wants one.
         has_hosts: Whether that file was written.
+        failure: Path of the file that tells why a task of another account could not
+            start.
         fds: Their descriptors, CLOSED while not open.
         actions: What posix_spawn does with them, None if they have changed.
     """
 
     __slots__ = (
         "actions",
+        "failure",
         "fds",
         "has_hosts",
         "hosts",
@@ -43,12 +47,13 @@ class Slot:
         "paths",
     )
 
-    def __init__(self, directory: str, number: int) -> None:
+    def __init__(self, directory: str, number: int, hosts: str | None = None) -> None:
         self.number = number
         base = os.path.join(directory, str(number))
         self.paths = (base + ".out", base + ".err")
         self.json_paths = (json.dumps(self.paths[0]), json.dumps(self.paths[1]))
-        self.hosts = base + ".hosts"
+        self.hosts = os.path.join(hosts or directory, f"{number}.hosts")
+        self.failure = base + ".failure"
         self.has_hosts = False
         self.fds = [CLOSED, CLOSED]
         self.actions: tuple[tuple[Any, ...], ...] | None = None
@@ -62,11 +67,32 @@ class Slot:
 
 
 class Slots:
-    """The pool of slots. The slot that was freed last is used first."""
+    """The pool of slots. The slot that was freed last is used first.
 
-    __slots__ = ("_all", "_directory", "_file_mode", "_for_group", "_free", "_outputs")
+    Args:
+        hosts: Where lists of hosts go that any account may read: tasks have several.
+            Then nothing that one task had open is used for another.
+    """
 
-    def __init__(self, directory: str, outputs: Outputs, *, for_group: bool) -> None:
+    __slots__ = (
+        "_all",
+        "_directory",
+        "_file_mode",
+        "_for_group",
+        "_free",
+        "_hosts",
+        "_outputs",
+    )
+
+    def __init__(
+        self,
+        directory: str,
+        outputs: Outputs,
+        *,
+        for_group: bool,
+        hosts: str | None = None,
+    ) -> None:
+        self._hosts = hosts
         self._directory = directory
         self._outputs = outputs
         self._for_group = for_group
@@ -81,7 +107,7 @@ class Slots:
         """Return a free slot."""
         if self._free:
             return self._all[self._free.pop()]
-        slot = Slot(self._directory, len(self._all))
+        slot = Slot(self._directory, len(self._all), self._hosts)
         self._all.append(slot)
         return slot
 
@@ -89,7 +115,7 @@ class Slots:
         """Return the slot of this number, which a task of an earlier run uses."""
         while len(self._all) <= number:
             self._free.append(len(self._all))
-            self._all.append(Slot(self._directory, len(self._all)))
+            self._all.append(Slot(self._directory, len(self._all), self._hosts))
         if number in self._free:
             self._free.remove(number)
         slot = self._all[number]
@@ -102,7 +128,8 @@ class Slots:
         Raises:
             OSError: it cannot be written.
         """
-        hostfile.write(slot.hosts, environment, self._file_mode)
+        mode = self._file_mode if self._hosts is None else 0o644
+        hostfile.write(slot.hosts, environment, mode)
         slot.has_hosts = True
 
     def next_free(self) -> int | None:
@@ -158,7 +185,17 @@ class Slots:
         if slot.has_hosts:
             hostfile.remove(slot.hosts)
             slot.has_hosts = False
+        if self._hosts is not None:
+            self._discard(slot)
         self._free.append(slot.number)
+
+    def _discard(self, slot: Slot) -> None:
+        """Remove a slot's files: a process of its account may still have them open."""
+        for kind in (0, 1):
+            slot.close(kind)
+        for path in (*slot.paths, slot.failure):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def clear(self) -> None:
         """Empty the files of free slots: their attempts have ended long ago."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hpcsched.core.orders import DefineTask, StartTasks, StopTasks
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import TaskState
-from tests.support.job_bench import Bench, plain, sweep
+from tests.support.job_bench import ROOT, Bench, plain, sweep
 
 
 def test_a_changed_parameter_is_obeyed_by_what_starts_after_it() -> None:
@@ -70,3 +70,12 @@ def test_double_quotes_around_a_path_are_stripped_and_no_others() -> None:
     ((_, found),) = bench.told(DefineTask)
     assert (found.work_directory, found.stdin_path) == ("/a b", "in put")
     assert (found.stdout_path, found.stderr_path) == ('say "x"', '"')
+
+
+def test_a_node_is_told_whose_a_task_is_and_as_whom_it_is_to_run() -> None:
+    bench = Bench(plain())
+    bench.modify(caller=ROOT, user_name="eve")
+    bench.submit(ROOT).grant().run_all()
+
+    (definition,) = [order for _, order in bench.told(DefineTask)]
+    assert (definition.owner, definition.user) == ("ann", "eve")

@@ -26,6 +26,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 OTHERS = {
     "README.md": "a list of the pages; it has no commands",
     "clients.md": "programs; tests/clients/test_guide_programs.py runs them",
+    "accounts.md": "root's on a node; tests/agent/supervisor/test_running_as.py",
     "install.md": "commands of a site; tests/systemd/test_units.py runs them",
 }
 PAGES = sorted(p.name for p in GUIDE.glob("*.md") if p.name not in OTHERS)

@@ -30,6 +30,8 @@ def test_every_order_can_be_sent() -> None:
             definition=2,
             arguments=("a", "\udcff"),
             environment={"A": "\udcfe"},
+            user="bob",
+            owner="ann",
         ),
         orders.SetGrant(job_id=1, cores=(0, 1)),
         orders.StartTasks(
@@ -71,6 +73,8 @@ def test_every_order_can_be_sent() -> None:
     assert kinds == {one.name for one in order_pb2.Order.DESCRIPTOR.fields}
     assert message.orders[0].define.arguments[1] == b"\xff"
     assert message.orders[0].define.environment["A"] == b"\xfe"
+    assert message.orders[0].define.user == "bob"
+    assert message.orders[0].define.owner == "ann"
     assert message.orders[3].start.lines[0] == b"\xff"
     assert not message.orders[3].start.values
     assert not message.orders[2].start.retries

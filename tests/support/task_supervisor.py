@@ -172,6 +172,7 @@ class TaskSupervisor:
     def __init__(self, directory: Path, *options: str) -> None:
         self.directory = directory
         self.options = options
+        self.wrapper: tuple[str, ...] = ()
         self.front: subprocess.Popen[bytes] | None = None
         self.agents: list[AgentEnd] = []
         self.log = directory.with_name(directory.name + ".log")
@@ -181,6 +182,7 @@ class TaskSupervisor:
         with self.log.open("ab") as log:
             self.front = subprocess.Popen(
                 [
+                    *self.wrapper,
                     sys.executable,
                     *("-m", "node_agent.supervisor"),
                     *("--dir", str(self.directory), *self.options, *options),

@@ -191,13 +191,30 @@ def test_the_exposure_of_a_unit_stays_within_its_limit(unit: Path) -> None:
     assert float(level[1]) <= LIMITS[unit.name]
 
 
-def test_systemd_analyze_has_nothing_to_say(tmp_path: Path) -> None:
+DROP_INS = {
+    "run-as-owner.conf": "hpc-task-supervisor.service.d",
+    "run-as-owner-shutdown.conf": "hpc-node-shutdown.service.d",
+}
+
+
+@pytest.mark.parametrize("drop_ins", [(), tuple(DROP_INS)])
+def test_systemd_analyze_has_nothing_to_say(
+    tmp_path: Path, drop_ins: tuple[str, ...]
+) -> None:
     for unit in UNITS:
         text = unit.read_text().replace("/opt/hpcsched/bin", f"{sys.prefix}/bin")
         (tmp_path / unit.name).write_text(text)
+    units = sorted(tmp_path.iterdir())
+    for drop_in in drop_ins:
+        text = (ROOT / "systemd" / "examples" / drop_in).read_text()
+        folder = tmp_path / DROP_INS[drop_in]
+        folder.mkdir()
+        (folder / drop_in).write_text(
+            text.replace("/opt/hpcsched/bin", f"{sys.prefix}/bin")
+        )
 
     told = subprocess.run(
-        ["systemd-analyze", "verify", *sorted(tmp_path.iterdir())],
+        ["systemd-analyze", "verify", *units],
         check=False,
         capture_output=True,
         text=True,

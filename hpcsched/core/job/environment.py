@@ -94,6 +94,7 @@ def _definition(
         stdout_path=unquoted(spec.stdout_path),
         stderr_path=unquoted(spec.stderr_path),
         user=job.spec.user_name,
+        owner=job.owner,
         runtime_ms=int(limit * 1000),
         grace_ms=0 if release else int(grace * 1000),
         signal=settings.signal,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.accounts import check_run_as
 from hpcsched.core.job.calls import time_out
 from hpcsched.core.job.commandjob import refuse_command
 from hpcsched.core.job.details import check_hold
@@ -192,8 +193,8 @@ def _check_values(
     """
     job = turn.job
     validate_job(new, turn.settings)
-    if new.user_name not in {job.owner, "", job.spec.user_name}:
-        command.caller.require_job_administrator(f"run tasks as {new.user_name}")
+    if not named <= _PROGRESS:
+        check_run_as(new.user_name, job.owner, command.caller)
     if new.hold_until != job.spec.hold_until:
         check_hold("spec.hold_until", new.hold_until, turn.now)
     if job.job_id in new.parent_job_ids:

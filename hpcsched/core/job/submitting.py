@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.accounts import check_run_as
 from hpcsched.core.job.commandjob import refuse_command
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.holds import hold_at_submit
@@ -83,6 +84,7 @@ def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
 def _check_call(turn: Turn, command: SubmitJob) -> None:
     job = turn.job
     command.caller.require_owner(job.owner, f"submit job {job.job_id}")
+    check_run_as(job.spec.user_name, job.owner, command.caller)
     require(job.state, JobTrigger.SUBMIT, job.job_id)
     refuse_command(job, "submit")
 
@@ -124,6 +126,7 @@ def add_tasks(turn: Turn, command: AddTasks) -> list[int]:
     """
     job = turn.job
     command.caller.require_owner(job.owner, f"add tasks to job {job.job_id}")
+    check_run_as(job.spec.user_name, job.owner, command.caller)
     require(job.state, JobTrigger.ADD_TASKS, job.job_id)
     refuse_command(job, "add tasks to")
     late = job.state is not JobState.CONFIGURING

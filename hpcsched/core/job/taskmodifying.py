@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.accounts import check_run_as
 from hpcsched.core.job.commandjob import refuse_command
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.locating import show
@@ -44,6 +45,7 @@ def modify_task(turn: Turn, command: ModifyTask) -> None:
     job = turn.job
     name = show(job.job_id, (command.task_id, 0))
     command.caller.require_owner(job.owner, f"modify task {name}")
+    check_run_as(job.spec.user_name, job.owner, command.caller)
     check_revision(job, command.expected_revision)
     refuse_command(job, "modify tasks of")
     record = job.task(command.task_id)

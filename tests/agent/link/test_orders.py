@@ -42,6 +42,7 @@ async def test_orders_are_handed_down_in_order(
                 environment={"A": b"\xff", "CCP_STDOUT": b"out.*"},
                 stdout_path=b"out.*", work_directory=b"/w", runtime_ms=2500,
                 grace_ms=15000, signal=10, pin=True, output_limit=4096, substitute=True,
+                user="bob", owner="ann",
             ),
             pb.Order(grant=pb.SetGrant(job_id=7, cores=[0, 3])),
             start(
@@ -72,6 +73,7 @@ async def test_orders_are_handed_down_in_order(
             "argv": [["sim"], ["-n"], [3], ["caf\udce9"]], "cwd": "/w", "stdin": None,
             "stdout": ["out.", 1], "stderr": None, "limit_s": 2.5, "grace_s": 15.0,
             "signal": 10, "pin": True, "output_limit": 4096, "cgroup": True,
+            "user": "bob", "owner": "ann",
         }],
         ["grant", 7, [0, 3]],
         ["start", 7, 2, 1, [
