@@ -77,7 +77,7 @@ class Backups:
         moment = datetime.fromtimestamp(now, UTC)
         stem = f"hpcsched-{moment:%Y%m%dT%H%M%SZ}"
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.folder)
             self._require_room()
             path = self._free_name(stem)
             last_seq = copy_store(self._source, path)
@@ -159,6 +159,18 @@ class Backups:
                 f"{needed >> 20}, and {RESERVE_BYTES >> 20} are to stay free"
             )
             raise StoreFullError(problem)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the directory of backups, durably: its name is there after a power cut.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    if folder.is_dir():
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sync_directory(folder.parent)
 
 
 def copy_store(source: Path, target: Path) -> int:

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hpcsched.store.backups import FOLDER, SUFFIX, Backups, copy_store
+from hpcsched.store.backups import FOLDER, SUFFIX, Backups, copy_store, make_folder
 from hpcsched.store.errors import StoreBrokenError, StoreBusyError, StoreFullError
 from hpcsched.store.marks import mark_broken, require_unmarked
 from hpcsched.store.space import Space
@@ -180,7 +180,7 @@ def _keep_before_upgrade(path: Path, backups: Path, version: str) -> None:
     target = backups / f"before-schema-{HEAD}-from-{version}{SUFFIX}"
     if target.exists():
         return
-    backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(backups)
     copy_store(path, target)
     log.info("kept the store as it was before its upgrade in %s", target)
 

@@ -19,7 +19,7 @@ from hpcsched.store.history import (
     UsageQuery,
     UsageRow,
 )
-from hpcsched.store.sql import migrate, schema
+from hpcsched.store.sql import migrate, relisting, schema
 from tests.support.store_kit import a_delta, a_node_event, an_ended_row
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ def test_the_migration_counts_the_tasks_of_jobs_that_have_ended(
         with monkeypatch.context() as before:
             before.setattr(migrate, "version_of", lambda _: "0001")
             before.setattr(schema, "HEAD", "0002")
+            before.setattr(relisting, "relist", lambda _: None)
             migrate.bring_up_to_date(connection)
         for job_id, active in ((1, 0), (2, 0), (3, 1)):
             connection.execute(

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 SECTOR = 512
@@ -67,6 +67,13 @@ class Disk:
             self.pending.clear()
         else:
             self.pending.append(op)
+
+    def whole(self) -> bytes:
+        """Return what a process sees: everything that was written."""
+        content = bytearray(self.synced)
+        for one in self.pending:
+            _apply(content, one)
+        return bytes(content)
 
     def image(self, die: random.Random) -> bytes | None:
         """Return what the disk may have."""
@@ -190,21 +197,58 @@ def lost(ops: Sequence[Op], images: int, seed: int, place: Path) -> list[str]:
         seed: Of the die.
         place: A directory for the images.
     """
-    die = random.Random(seed)
-    moments = sorted(die.randrange(1, len(ops) + 1) for _ in range(images))
-    disks: dict[str, Disk] = {}
-    acked: set[int] = set()
     wrong: list[str] = []
-    at = 0
-    for number, moment in enumerate(moments):
-        for op in ops[at:moment]:
-            _take(op, disks, acked)
-        at = moment
-        parts = {name: disk.image(die) for name, disk in disks.items()}
+    made = images_of(ops, images, seed, {})
+    for number, (moment, parts, acked) in enumerate(made):
         problem = _problem(parts, acked, place)
         if problem:
             wrong.append(f"image {number} (seed {seed}), operation {moment}: {problem}")
     return wrong
+
+
+def images_of(
+    ops: Sequence[Op], images: int, seed: int, before: Mapping[str, bytes]
+) -> Iterator[tuple[int, dict[str, bytes | None], set[int]]]:
+    """Yield operation, files and acknowledged jobs at random moments of power cuts.
+
+    Args:
+        ops: What was recorded.
+        images: How many, spread over all moments.
+        seed: Of the die.
+        before: Files that were on the disk already.
+    """
+    die = random.Random(seed)
+    moments = sorted(die.randrange(1, len(ops) + 1) for _ in range(images))
+    disks = {n: Disk(synced=bytearray(c), named=True) for n, c in before.items()}
+    acked: set[int] = set()
+    at = 0
+    for moment in moments:
+        for op in ops[at:moment]:
+            _take(op, disks, acked)
+        at = moment
+        parts = {name: disk.image(die) for name, disk in disks.items()}
+        yield moment, parts, acked
+
+
+def kills_of(
+    ops: Sequence[Op], before: Mapping[str, bytes]
+) -> Iterator[tuple[int, dict[str, bytes | None], set[int]]]:
+    """Yield the same for a process that was killed, after each operation."""
+    disks = {n: Disk(synced=bytearray(c), named=True) for n, c in before.items()}
+    acked: set[int] = set()
+    for moment, op in enumerate(ops, start=1):
+        _take(op, disks, acked)
+        whole: dict[str, bytes | None] = {n: d.whole() for n, d in disks.items()}
+        yield moment, whole, acked
+
+
+def put(parts: Mapping[str, bytes | None], place: Path) -> None:
+    """Make the files of an image."""
+    for name in (*NAMES, "s.db-shm"):
+        (place / name).unlink(missing_ok=True)
+    for name, content in parts.items():
+        if content is not None:
+            (place / name).write_bytes(content)
 
 
 def _take(op: Op, disks: dict[str, Disk], acked: set[int]) -> None:
@@ -222,11 +266,7 @@ def _take(op: Op, disks: dict[str, Disk], acked: set[int]) -> None:
 
 def _problem(parts: dict[str, bytes | None], acked: set[int], place: Path) -> str:
     """Return what is wrong with an image; empty: it holds what was acknowledged."""
-    for name in (*NAMES, "s.db-shm"):
-        (place / name).unlink(missing_ok=True)
-    for name, content in parts.items():
-        if content is not None:
-            (place / name).write_bytes(content)
+    put(parts, place)
     events: list[tuple[int, int]] = []
     if (place / "s.db").exists():
         try:

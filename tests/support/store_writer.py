@@ -6,6 +6,8 @@ commits jobs FIRST, FIRST + 1, … (COUNT 0: for ever), and prints ``open``,
 happens. With ``--eager`` the log is copied into the database after each transaction;
 with ``--normal`` commits are acknowledged that were not synced.
 
+``python -m tests.support.store_writer PATH --only-open`` opens it, and closes it.
+
 ``python -m tests.support.store_writer PATH --fill FILLER`` commits until the disk is
 full, then goes on: see ``fill``.
 """
@@ -79,6 +81,13 @@ async def write(path: Path, first: int, total: int, in_flight: int) -> None:
     say("closed")
 
 
+async def only_open(path: Path) -> None:
+    store = opened(path)
+    if store is not None:
+        await store.close()
+        say("closed")
+
+
 async def fill(path: Path, filler: Path) -> None:
     """Fill the disk, read, make room by removing the filler, write, check."""
     store = opened(path)
@@ -121,6 +130,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=1)
     parser.add_argument("--eager", action="store_true")
     parser.add_argument("--normal", action="store_true")
+    parser.add_argument("--only-open", action="store_true")
     parser.add_argument("--fill", type=Path)
     given = parser.parse_args()
     if given.eager:
@@ -129,6 +139,8 @@ def main() -> None:
         be_careless()
     if given.fill:
         asyncio.run(fill(given.path, given.fill))
+    elif given.only_open:
+        asyncio.run(only_open(given.path))
     else:
         asyncio.run(write(given.path, given.first, given.count, given.in_flight))
 

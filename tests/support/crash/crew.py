@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcsched.client import Target
+from hpcsched.store.marks import mark_of
 from tests.support.cluster import (
     TMPFS,
     command_line,
@@ -77,6 +78,7 @@ class Crew:
         wraps: Words before a daemon's command line, by name.
         down: Those that somebody has just stopped, and will start again.
         ended: Daemons that ended otherwise, with their exit status.
+        rewritten: How often the head's store was written anew, after its disk failed.
         extra: Environment of a daemon, by name, beside the ordinary one.
     """
 
@@ -91,6 +93,7 @@ class Crew:
         self._tls: TlsFiles | None = None
         self.down: set[str] = set()
         self.ended: list[tuple[str, int]] = []
+        self.rewritten = 0
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ports = free_ports(2)
         self.state = self.base / "head"
@@ -151,10 +154,11 @@ class Crew:
         return ("--insecure-loopback",) if self._tls is None else with_tls
 
     def start(self, name: str) -> None:
-        """Start a daemon unless it runs."""
+        """Start a daemon unless it runs; first do what it asks an operator for."""
         if self.runs(name):
             return
         if name == "head":
+            self._mend()
             (self.base / "ready.json").unlink(missing_ok=True)
         if name.endswith(".front"):
             (self.base / name.partition(".")[0]).mkdir(mode=0o700, exist_ok=True)
@@ -170,6 +174,18 @@ class Crew:
                 env={**clean, **self.extra.get(name, {})},
                 start_new_session=True,
             )
+
+    def _mend(self) -> None:
+        """Write the store anew where its disk has failed: a head would not serve it."""
+        if mark_of(self.state) is None:
+            return
+        place = ("--state-dir", str(self.state))
+        words = [*program("hpcschedd"), "--rewrite-store", *place]
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=STOP_S, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        self.rewritten += 1
 
     def start_all(self) -> None:
         """Start whatever does not run."""

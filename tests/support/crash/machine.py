@@ -196,7 +196,10 @@ def _set_clock(crew: Crew, name: str, seconds: int) -> None:
 
 
 class Sync(_Machine):
-    """A disk of the head fails to sync: the head must end, and is started again."""
+    """A disk of the head fails to sync: the head must end, with status 74.
+
+    It is started again when its store was written anew (``Crew.start``).
+    """
 
     name = "fsync"
     tools = ("strace",)
