@@ -2,8 +2,8 @@
 
 Exit statuses: 0 stopped, or nothing was found; 2 usage; 65 what was checked is not
 sound; 71 the disk is full, or the machine lacks something else (start again later);
-74 the store is broken (do not restart on the same files); 75 another head has the state
-directory, or a port is taken; 78 the configuration cannot be used.
+74 the disk fails, or the store is broken (do not restart on the same files); 75 another
+head has the state directory, or a port is taken; 78 the configuration cannot be used.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from hpcsched.daemon.config import (
     read_cluster,
     read_config,
 )
+from hpcsched.daemon.statuses import EX_CONFIG
 from hpcsched.daemon.upkeep import accept_rollback, check, restore, rewrite_store
-from hpcsched.daemon.wiring import EX_CONFIG, run
+from hpcsched.daemon.wiring import run
 
 _OPTIONS = {
     "state_dir": ("cluster", "state_dir"),

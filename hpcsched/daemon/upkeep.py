@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.clock import SystemClock
+from hpcsched.daemon.statuses import EX_BROKEN, EX_CONFIG, EX_TAKEN, status_of
 from hpcsched.runtime.checking import check_store
 from hpcsched.store import exchange
 from hpcsched.store.errors import StateDirectoryError, StateLockedError, StoreError
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from hpcsched.store.findings import Finding
 
 EX_FINDINGS: Final = 65
-EX_BROKEN: Final = 74
-EX_TAKEN: Final = 75
-EX_CONFIG: Final = 78
 _RESTORE_MODE: Final = (
     "the cluster is in restore mode: nothing is started and no new work is taken until "
     "`hpc cluster set RestoreMode=False`"
@@ -125,7 +123,7 @@ def _exchanged(
     except StateLockedError as error:
         return _refuse(f"{error}: stop the head first", EX_TAKEN)
     except (StateDirectoryError, OSError) as error:
-        return _refuse(str(error), EX_CONFIG)
+        return _refuse(str(error), status_of(error) or EX_CONFIG)
     try:
         found = work(SystemClock().wall())
     except exchange.UnsoundStoreError as error:

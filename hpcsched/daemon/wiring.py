@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import gc
 import json
 import logging
@@ -22,20 +21,19 @@ from hpcsched.common.errors import HpcError
 from hpcsched.common.rng import SystemIds
 from hpcsched.common.sdnotify import Notifier
 from hpcsched.daemon.config import ConfigError
-from hpcsched.rpc.credentials import CredentialsError, TlsFiles
+from hpcsched.daemon.statuses import EX_BROKEN, EX_CONFIG, reason_of, status_of
+from hpcsched.rpc.credentials import TlsFiles
 from hpcsched.runtime.blobs import KEY_BYTES
 from hpcsched.runtime.filter_process import FilterProcesses, prepare_filters
 from hpcsched.runtime.head import Head
 from hpcsched.runtime.submission import FilterKit
 from hpcsched.services.filter_documents import XmlDocuments
-from hpcsched.services.server import PortTakenError, Servers
+from hpcsched.services.server import Servers
 from hpcsched.store.errors import (
     StateDirectoryError,
     StateLockedError,
     StoreBrokenError,
-    StoreBusyError,
     StoreFormatError,
-    StoreFullError,
 )
 from hpcsched.store.opener import open_store
 from hpcsched.store.state_directory import (
@@ -49,19 +47,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcsched.daemon.config import Config
+    from hpcsched.rpc.addresses import Address
+    from hpcsched.store.sql.store import SqlStore
 
 _log = logging.getLogger("hpcschedd")
-EX_LACKING: Final = 71
-"""The machine lacks something just now: starting again later helps."""
-EX_BROKEN: Final = 74
 FILTERS: Final = "filters"
 """Where the state directory has what filter programs are given."""
-EX_TAKEN: Final = 75
-EX_CONFIG: Final = 78
-_PASSING: Final = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-_REFUSALS: Final = (
-    *(ConfigError, CredentialsError, PortTakenError, StoreBusyError, StoreFullError),
-)
 STOP_GRACE_S: Final = 1.0
 SWITCH_S: Final = 0.0005
 GC_THRESHOLDS: Final = (50_000, 20, 10)
@@ -87,9 +78,11 @@ def run(config: Config, ready_file: Path | None) -> int:
         prepare_state_directory(state)
         lock = lock_state_directory(state)
         prepare_filters(state.absolute() / FILTERS)
-    except (StateLockedError, StateDirectoryError, OSError) as error:
+    except OSError as error:
         _log.error("%s", error)
-        return _status_of(error)
+        return status_of(error) or EX_CONFIG
+    except (StateLockedError, StateDirectoryError) as error:
+        return _refused(error)
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)  # of a head that was killed
     # The writer thread drops the interpreter's lock at every step of SQLite; with the
@@ -101,23 +94,23 @@ def run(config: Config, ready_file: Path | None) -> int:
     except (StoreBrokenError, StoreFormatError) as error:
         _log.critical("the store cannot be used: %s", error)
         return EX_BROKEN
-    except _REFUSALS as error:
-        _log.error("%s", error)
-        return _status_of(error)
+    except Exception as error:  # noqa: BLE001 - raised again unless it has a status
+        return _refused(reason_of(error))
     finally:
         lock.close()
 
 
-def _status_of(error: Exception) -> int:
-    """Return the exit status for what keeps the head from starting.
+def _refused(error: Exception) -> int:
+    """Say what keeps the head from going on; return the exit status.
 
-    A full disk is no fault of the configuration: a service manager is to try again.
+    Raises:
+        Exception: the error, where it is a fault of ours.
     """
-    if isinstance(error, StateLockedError | PortTakenError | StoreBusyError):
-        return EX_TAKEN
-    cause = error.__cause__ if isinstance(error, StateDirectoryError) else error
-    passes = isinstance(cause, OSError) and cause.errno in _PASSING
-    return EX_LACKING if passes else EX_CONFIG
+    status = status_of(error)
+    if status is None:
+        raise error
+    _log.error("%s", error)
+    return status
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -158,30 +151,16 @@ class _Daemon:
         if config.tls.cert:
             files = config.tls
             tls = TlsFiles(cert=files.cert, key=files.key, ca=files.client_ca)
-        ids = SystemIds(self._clock)
         filters = FilterProcesses(self._state.absolute() / FILTERS, self._clock, loop)
         store = open_store(
             self._state, loop=loop, on_broken=broken, backups=self._backups
         )
         try:
-            head = Head(
-                store=store,
-                clock=self._clock,
-                ids=ids,
-                name=config.cluster.name,
-                version=version("hpcsched"),
-                filters=FilterKit(programs=filters, documents=XmlDocuments()),
-                on_log_level=self._log_at,
-                blob_key=secret_file(self._state / BLOB_KEY_FILE, KEY_BYTES, ids),
-            )
-            servers = Servers(head, self._clock, ids, config.limits)
-            bound = servers.bind(clients, agents, tls)
-            head.listens_at(str(bound[0].as_seen(socket.gethostname())))
-            await head.recover()
-            await self._bootstrap(head)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
-            await self._serve(head, servers, bound, stop)
+            await self._lead(store, filters, (clients, agents), tls, stop)
+        except Exception:
+            # Whatever it was: with a store that takes nothing nobody gets further.
+            if self._broken is None:
+                raise
         finally:
             await store.close()
             filters.close()
@@ -189,6 +168,34 @@ class _Daemon:
             _log.critical("the store is broken: %s", self._broken)
             return EX_BROKEN
         return 0
+
+    async def _lead(
+        self,
+        store: SqlStore,
+        filters: FilterProcesses,
+        addresses: tuple[Address, Address],
+        tls: TlsFiles | None,
+        stop: asyncio.Event,
+    ) -> None:
+        config, ids = self._config, SystemIds(self._clock)
+        head = Head(
+            store=store,
+            clock=self._clock,
+            ids=ids,
+            name=config.cluster.name,
+            version=version("hpcsched"),
+            filters=FilterKit(programs=filters, documents=XmlDocuments()),
+            on_log_level=self._log_at,
+            blob_key=secret_file(self._state / BLOB_KEY_FILE, KEY_BYTES, ids),
+        )
+        servers = Servers(head, self._clock, ids, config.limits)
+        bound = servers.bind(*addresses, tls)
+        head.listens_at(str(bound[0].as_seen(socket.gethostname())))
+        await head.recover()
+        await self._bootstrap(head)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await self._serve(head, servers, bound, stop)
 
     async def _serve(
         self, head: Head, servers: Servers, bound: Any, stop: asyncio.Event
@@ -290,5 +297,8 @@ def _write(path: Path, text: str, mode: int) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
     part.replace(path)

@@ -118,6 +118,8 @@ def secret_file(path: Path, size: int, ids: Ids) -> bytes:
         try:
             os.write(descriptor, ids.token_bytes(size))
             os.fsync(descriptor)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
             os.close(descriptor)
         draft.rename(path)
@@ -140,6 +142,8 @@ def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)
 

@@ -15,6 +15,7 @@ import pytest
 
 from hpcsched.store.errors import StoreBrokenError
 from hpcsched.store.marks import MarkedError, clear_mark, mark_of
+from hpcsched.store.sql import sqlite
 from hpcsched.store.sql.check import check
 from hpcsched.store.sql.sqlite import log_size
 from tests.support.polling import PATIENCE_S
@@ -225,3 +226,24 @@ async def test_a_broken_store_answers_everything_that_had_queued(
             await answer
     with pytest.raises(StoreBrokenError):
         await sqlite_kit.store.forget_requests(1.0)
+
+
+async def test_a_disk_that_fails_at_the_end_is_told_and_marked(
+    sqlite_kit: SqliteKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sqlite_kit.commit(a_delta(1))
+
+    def fail(connection: sqlite3.Connection, *, truncate: bool = False) -> bool:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "checkpoint", fail)
+        await sqlite_kit.store.close()
+    assert [type(error) for error in sqlite_kit.broken] == [StoreBrokenError]
+    with pytest.raises(MarkedError):
+        await sqlite_kit.reopen()
+    clear_mark(sqlite_kit.path.parent)
+
+    assert (await jobs_in(sqlite_kit.path)).keys() == {1}

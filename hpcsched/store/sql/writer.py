@@ -338,8 +338,10 @@ class Writer:
             return
         try:
             self._session.close()
-        except Exception:
+        except Exception as error:
             log.exception("the log could not be copied into the database at the end")
+            if self._session.fault_of(error) is Fault.BROKEN:
+                self._break(error)
 
     def _to_loop(self, function: Callable[[], None]) -> None:
         try:
