@@ -73,7 +73,7 @@ def can_trace() -> str:
         words = ["strace", "-qq", "-o", "/dev/null", "-p", str(child.pid)]
         with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
             try:
-                wait_for(lambda: _tracers(child.pid) - {0} or tracer.poll() is not None)
+                wait_for(lambda: tracers(child.pid) - {0} or tracer.poll() is not None)
                 if tracer.poll() is not None:
                     return "strace may not attach to processes here"
                 tracer.terminate()
@@ -82,7 +82,7 @@ def can_trace() -> str:
                 child.kill()
 
 
-def _tracers(pid: int) -> set[int]:
+def tracers(pid: int) -> set[int]:
     found = set()
     for status in Path(f"/proc/{pid}/task").glob("*/status"):
         for line in status.read_text().splitlines():
@@ -106,7 +106,7 @@ async def killed_at(crew: Crew, point: Point) -> AsyncIterator[None]:
     )
     try:
         await wait_for_async(
-            lambda: tracer.poll() is not None or 0 not in _tracers(pid),
+            lambda: tracer.poll() is not None or 0 not in tracers(pid),
             what="a head that is traced",
         )
         yield
