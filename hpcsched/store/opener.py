@@ -23,6 +23,7 @@ from hpcsched.store.sql.session import WriterSession
 from hpcsched.store.sql.sqlite import Fault
 from hpcsched.store.sql.statements import Statements
 from hpcsched.store.sql.store import SqlStore
+from hpcsched.store.sql.tail import frames_in, warn_of_rest
 from hpcsched.store.sql.writer import Writer
 from hpcsched.store.state_directory import prepare_state_directory, sync_directory
 
@@ -148,10 +149,12 @@ def _open_with_room(
 
 def _open_session(path: Path, backups: Path) -> tuple[WriterSession, int, Reads]:
     """Open the writer so that what it acknowledges first is as durable as the rest."""
+    frames = frames_in(path)
     connection = sqlite.connect_writer(path)
     guard: sqlite3.Connection | None = None
     try:
         version = version_of(connection)
+        warn_of_rest(connection, path, frames)
         if version is not None and version < HEAD:
             _keep_before_upgrade(path, backups, version)
         bring_up_to_date(connection)

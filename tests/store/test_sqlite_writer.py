@@ -186,7 +186,8 @@ async def test_the_log_is_copied_and_starts_again(sqlite_kit: SqliteKit) -> None
 
     assert sqlite_kit.store.stats.checkpoints > 2
     await sqlite_kit.commit(Delta(counters={"x": 1}))
-    assert sqlite.log_size(sqlite_kit.path) < 20 << 20  # of 80 MB
+    # Of 80 MB; on a busy machine nothing is ever idle, and it is copied at 32 MiB.
+    assert sqlite.log_size(sqlite_kit.path) < 40 << 20
 
 
 async def test_closing_leaves_no_log_behind(sqlite_kit: SqliteKit) -> None:
