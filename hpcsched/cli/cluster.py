@@ -81,6 +81,11 @@ def info(app: App) -> None:
                     if found.restore_mode
                     else []
                 ),
+                *(
+                    [("Set aside", f"{aside} after a fault: hpc job list --json")]
+                    if (aside := found.jobs_set_aside)
+                    else []
+                ),
                 *([("Disk", found.disk_problem)] if found.disk_problem else []),
                 *([("Safe mode", found.safe_mode)] if found.safe_mode else []),
             )

@@ -66,7 +66,7 @@ def job_table(jobs: Iterable[job_pb2.Job]) -> Table:
             job.id,
             job.name,
             job.owner,
-            short(job_state(job.state)),
+            _state(job),
             f"{ended_count(counts)}/{counts.total}",
             counts.failed or "",
             job.allocated_cores or "",
@@ -134,6 +134,7 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Owner", job.owner),
             ("Project", job.project),
             ("State", short(job_state(job.state))),
+            ("Set aside", job.set_aside),
             ("Tasks", f"{counts.total}: " + (", ".join(states) or "none")),
             ("Progress", f"{job.progress}% {job.progress_message}".rstrip()),
             ("Priority", job.priority),
@@ -160,6 +161,12 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Labels", " ".join(f"{k}={v}" for k, v in job.custom_properties.items())),
         )
     )
+
+
+def _state(job: job_pb2.Job) -> str:
+    """Return a job's state, with a mark where nothing is decided for it."""
+    mark = " (set aside)" if job.set_aside else ""
+    return short(job_state(job.state)) + mark
 
 
 def _size(job: job_pb2.Job) -> str:

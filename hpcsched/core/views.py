@@ -43,6 +43,7 @@ class JobView:
             started.
         error_params: What its message says, by name, where a validation has refused it.
         prep_task, release_task: Numbers of its per-node tasks; 0: none.
+        set_aside: After which fault of the head nothing is decided for it.
     """
 
     job_id: int
@@ -107,6 +108,7 @@ class JobView:
     error_params: Mapping[str, str] = field(default_factory=dict)
     prep_task: int = 0
     release_task: int = 0
+    set_aside: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,6 +365,7 @@ class ClusterView:
     head: str = ""
     safe_mode: str = ""
     disk_problem: str = ""
+    jobs_set_aside: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from hpcsched.core.job.commands import (
     CancelJob,
     EndBackfill,
     GrantCores,
+    NoteAside,
     PreemptCores,
     SyncNode,
     TakeReports,
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 KIND: Final = "quarantine"
 KEPT_LIMIT: Final = 10_000
 """Reports that are kept for one job; a node that says more is told to come again."""
+AGAIN_S: Final = 10.0
+"""After which a kept report that could not be written is given to its job again."""
 REPEATED: Final = (Tick, GrantCores, PreemptCores, EndBackfill, TakeReports)
 FAULTS: Final = 3
 """Faults in a row with what is said again by itself."""
@@ -52,7 +55,6 @@ class _Aside:
     why: str = ""
     incident: str = ""
     kept: dict[int, TakeReports] = field(default_factory=dict)
-    last: int = 0
 
 
 class Apart:
@@ -62,6 +64,7 @@ class Apart:
         self._world = world
         self._aside: dict[int, _Aside] = {}
         self._kept: dict[int, dict[int, TakeReports]] = {}
+        self._last = 0  # of all jobs: no number is used twice
 
     def __len__(self) -> int:
         return len(self._aside)
@@ -72,15 +75,27 @@ class Apart:
     def __iter__(self) -> Iterator[int]:
         return iter(self._aside)
 
-    def why(self, job_id: int) -> list[str]:
-        """Return sentences about a job that is set aside; none about others."""
+    def short(self, job_id: int) -> str:
+        """Return after which fault, with the incident; empty: it is not set aside."""
+        one = self._aside.get(job_id)
+        return "" if one is None else _told(one)
+
+    def why(self, job_id: int, *, stopping: bool = False) -> list[str]:
+        """Return sentences about a job that is set aside; none about others.
+
+        Args:
+            job_id: The job.
+            stopping: It was canceled or finished, and has not ended.
+        """
         one = self._aside.get(job_id)
         if one is None:
             return []
+        ends = ["it was told to end, and does not before it goes on"]
         waits = f"; {len(one.kept)} reports wait for it" if one.kept else ""
         return [
             f"it is set aside after a fault of the head in {one.why}{waits}",
             f"the head's log has details: incident {one.incident}",
+            *(ends if stopping else []),
             f"an administrator lets it go on: hpc job release {job_id}",
         ]
 
@@ -91,7 +106,7 @@ class Apart:
 
     def takes(self, mail: Mail) -> bool:
         """May it take this while it is set aside?"""
-        return mail.command is None or isinstance(mail.command, CancelJob)
+        return mail.command is None or isinstance(mail.command, CancelJob | NoteAside)
 
     def put(self, job_id: int, fault: Exception, why: str, mail: Mail | None) -> str:
         """Set a job aside; what it could not take is kept, and then acknowledged.
@@ -108,8 +123,12 @@ class Apart:
         incident = self._world.ids.uuid()
         text = "job %d is set aside after a fault in %s: incident %s"
         log.critical(text, job_id, why, incident, exc_info=fault)
+        is_new = job_id not in self._aside
         one = self._aside.setdefault(job_id, _Aside())
         one.why, one.incident = why, incident
+        if is_new:
+            # In a task of its own: the actor is in the middle of something.
+            self._world.spawn(self._note(job_id, aside=True, message=_told(one)))
         if mail is not None:
             self.leave(job_id, mail)
         return incident
@@ -130,8 +149,8 @@ class Apart:
             what = f"{KEPT_LIMIT} reports wait for job {job_id}, which is set aside"
             Mail(reply).answer(None, HpcError("QUEUE_FULL", what=what))
             return
-        one.last += 1
-        number = one.last
+        self._last += 1
+        number = self._last
         one.kept[number] = command
 
         def done(_: int, error: BaseException | None) -> None:
@@ -151,6 +170,7 @@ class Apart:
                 job_id, _, number = name.partition("/")
                 kept = self._kept.setdefault(int(job_id), {})
                 kept[int(number)] = _unpacked(body)
+                self._last = max(self._last, int(number))
 
     def retry_kept(self) -> None:
         """Give what was kept before the head started to its jobs."""
@@ -164,6 +184,8 @@ class Apart:
         if one is None:
             return
         log.warning("job %d goes on after incident %s", job_id, one.incident)
+        text = f"after incident {one.incident}"
+        self._world.spawn(self._note(job_id, aside=False, message=text))
         self._send(job_id, one.kept)
         world = self._world
         actor = world.jobs.actor(job_id)
@@ -181,21 +203,42 @@ class Apart:
         if one is not None and one.kept:
             self._forget(job_id, one.kept)
 
+    async def _note(self, job_id: int, *, aside: bool, message: str) -> None:
+        """Say in the job's history that it is set aside, or goes on."""
+        if (job_id in self._aside) is aside:
+            command = NoteAside(aside=aside, message=message)
+            self._world.jobs.tell(job_id, command, _nobody)
+
     def _send(self, job_id: int, kept: Mapping[int, TakeReports]) -> None:
         for number, command in sorted(kept.items()):
 
             def reply(
-                _: Any, error: BaseException | None, number: int = number
+                _: Any,
+                error: BaseException | None,
+                number: int = number,
+                command: TakeReports = command,
             ) -> None:
                 gone = isinstance(error, HpcError) and error.reason == "JOB_NOT_FOUND"
                 if error is None or gone:
                     self._forget(job_id, [number])
                 else:
-                    log.error(
-                        "a report for job %d stays in the store: %s", job_id, error
-                    )
+                    self._not_taken(job_id, number, command, error)
 
             self._world.jobs.tell(job_id, command, reply)
+
+    def _not_taken(
+        self, job_id: int, number: int, command: TakeReports, error: BaseException
+    ) -> None:
+        """What was kept stays in the store, and waits for the job to go on again."""
+        if isinstance(error, HpcError) and error.reason == "INTERNAL":
+            self.put(job_id, error, TakeReports.__name__, None)
+            self._aside[job_id].kept[number] = command
+            return
+        log.error("a report for job %d stays in the store: %s", job_id, error)
+        clock = self._world.clock
+        clock.call_at(
+            clock.mono() + AGAIN_S, lambda: self._send(job_id, {number: command})
+        )
 
     def _forget(self, job_id: int, numbers: Iterable[int]) -> None:
         entries = {(KIND, f"{job_id}/{number}"): None for number in numbers}
@@ -213,6 +256,14 @@ def sets_aside(mail: Mail, faults: int) -> bool:
     if command is None or hasattr(command, "caller"):
         return False
     return not isinstance(command, REPEATED) or faults >= FAULTS
+
+
+def _told(one: _Aside) -> str:
+    return f"after a fault of the head in {one.why}: incident {one.incident}"
+
+
+def _nobody(_: Any, __: BaseException | None) -> None:
+    """Who does not wait for an answer: what failed is in the log already."""
 
 
 def _packed(command: TakeReports) -> bytes:

@@ -57,4 +57,5 @@ class ClusterCalls:
             head=self._world.scene.head,
             safe_mode=self._world.unsafe,
             disk_problem=self._world.full,
+            jobs_set_aside=len(self._world.apart),
         )

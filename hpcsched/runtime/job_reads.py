@@ -83,6 +83,8 @@ class JobReads:
     def _now_seen(self, view: JobView) -> JobView:
         """Add what follows from the rest of the cluster, and from the time."""
         view = self._within(view)
+        if view.job_id in self._world.apart:
+            view = replace(view, set_aside=self._world.apart.short(view.job_id))
         if view.submit_time is None:
             return view
         until = view.start_time or view.end_time or self._now()
@@ -172,7 +174,8 @@ class JobReads:
         return answer
 
     def _why_job(self, job: Job) -> tuple[str, Sequence[str]]:
-        lines = self._world.apart.why(job.job_id)
+        stopping = job.state in {JobState.CANCELING, JobState.FINISHING}
+        lines = self._world.apart.why(job.job_id, stopping=stopping)
         if self._settings.restore_mode and not job.state.terminal:
             lines.append(RESTORE_MODE)
         reason = PendingReason.NONE

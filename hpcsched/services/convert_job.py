@@ -106,6 +106,7 @@ def job_message(view: JobView) -> job_pb2.Job:
         error_params=view.error_params,
         node_prep_task_id=view.prep_task,
         node_release_task_id=view.release_task,
+        set_aside=view.set_aside,
     )
 
 

@@ -146,6 +146,7 @@ def cluster_message(
         restore_mode=view.restore_mode,
         safe_mode=view.safe_mode,
         disk_problem=view.disk_problem,
+        jobs_set_aside=view.jobs_set_aside,
         head=view.head,
     )
 

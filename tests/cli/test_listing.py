@@ -92,3 +92,20 @@ def test_jobs_are_chosen_by_their_labels(hpc: CommandLine, api: FakeApi) -> None
     (request,) = api.asked("ListJobs")
     assert dict(request.custom_properties) == {"run": "7", "a": "b=c"}
     assert "--label" in hpc("job", "list", "--label", "run", status=2).err
+
+
+def test_f8_a_job_that_is_set_aside_is_marked(hpc: CommandLine, api: FakeApi) -> None:
+    plain = api.add_job("RUNNING")
+    assert "aside" not in hpc("job", "list").out + hpc("cluster", "info").out
+    assert "Set aside" not in hpc("job", "show", plain).out
+    why = "after a fault of the head in TakeReports: incident 7"
+
+    aside = api.add_job("RUNNING", set_aside=why)
+
+    lines = hpc("job", "list").out.splitlines()
+    marked = [line.split()[0] for line in lines if "Running (set aside)" in line]
+    assert marked == [str(aside)]
+    assert why in hpc("job", "show", aside).out
+    assert hpc("job", "show", aside, "--json").json["set_aside"] == why
+    assert "Set aside" in hpc("cluster", "info").out
+    assert hpc("cluster", "info", "--json").json["jobs_set_aside"] == 1

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.commands import LoseNode, SyncNode, TakeReports
+from hpcsched.core.job.commands import LoseNode, NoteAside, SyncNode, TakeReports
 from hpcsched.core.job.decide import decide
 from hpcsched.core.reports import EndDetail, Ended, Started
 from hpcsched.runtime import acting, apart, demand, job_actor
 from hpcsched.runtime.front import Stop
+from hpcsched.store.base import JobQuery
 from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_sweep
 from tests.support.manual_clock import settle
 
@@ -113,6 +114,7 @@ async def test_f8_what_faults_again_is_set_aside_again_and_still_not_lost(
         await bench.head.release_jobs(ROOT, [job_id], NO_ID)
         await bench.clock.advance(5)
         assert job_id in bench.world.apart
+        assert _entries(bench), "acknowledged to the node, and no longer in the store"
     broken.kinds = ()
     await bench.head.release_jobs(ROOT, [job_id], NO_ID)
 
@@ -241,3 +243,99 @@ def test_a_kept_report_comes_back_as_it_was() -> None:
 def _entries(bench: Bench) -> list[Any]:
     kept = bench.store._state.entries
     return [key for key in kept if key[0] == apart.KIND]
+
+
+async def test_f8_that_a_job_is_set_aside_is_seen_wherever_an_operator_looks(
+    bench: Bench, broken: Broken
+) -> None:
+    job_id = await set_aside(bench, broken)
+    other = await bench.submit()
+    await bench.clock.advance(1)
+
+    aside, plain = [await bench.job(one) for one in (job_id, other)]
+    listed = {
+        one.job_id: one.set_aside for one in await bench.head.list_jobs(ANN, JobQuery())
+    }
+    info = await bench.head.cluster(ANN)
+    broken.kinds = ()
+    await bench.head.release_jobs(ROOT, [job_id], NO_ID)
+    await bench.until_state(job_id, "Finished")
+    await bench.until_state(other, "Finished")
+    told = [
+        (event.name, event.message)
+        for event in await bench.events()
+        if event.job_id == job_id
+    ]
+    after = await bench.head.cluster(ANN)
+
+    assert "after a fault of the head in TakeReports: incident " in aside.set_aside
+    assert not plain.set_aside
+    assert listed == {job_id: aside.set_aside, other: ""}
+    assert (info.jobs_set_aside, after.jobs_set_aside) == (1, 0)
+    incident = aside.set_aside.rpartition(" ")[2]
+    assert ("JobSetAside", aside.set_aside) in told
+    assert ("JobGoesOn", f"after incident {incident}") in told
+    assert [name for name, _ in told].count("JobSetAside") == 1
+    bench.check_at_rest()
+
+
+async def test_f8_a_canceled_job_that_is_set_aside_says_why_it_stays_canceling(
+    bench: Bench, broken: Broken
+) -> None:
+    agent = await bench.node()
+    agent.plan = lambda key: (1000.0, 0)
+    job_id = await bench.submit()
+    broken.job_id, broken.kinds = job_id, (TakeReports,)
+    await bench.until(lambda: _is(lambda: job_id in bench.world.apart))
+    before = await why(bench, job_id)
+
+    await bench.head.cancel_jobs(ANN, [job_id], Stop(force=True), NO_ID)
+    await bench.until(lambda: _is(lambda: not agent.live))
+    await bench.clock.advance(600)
+
+    told = "it was told to end, and does not before it goes on"
+    assert told not in before
+    assert await bench.state(job_id) == "Canceling"
+    assert told in await why(bench, job_id)
+    assert f"hpc job release {job_id}" in await why(bench, job_id)
+
+
+async def test_f8_a_note_that_is_a_fault_itself_is_not_said_again_and_again(
+    bench: Bench, broken: Broken
+) -> None:
+    await bench.node()
+    job_id = await bench.submit(a_sweep(4))
+    broken.job_id, broken.kinds = job_id, (TakeReports, NoteAside)
+    await bench.until(lambda: _is(lambda: job_id in bench.world.apart))
+    count = broken.count
+    await bench.clock.advance(100)
+
+    assert broken.count <= count + 1
+    broken.kinds = ()
+    await bench.head.release_jobs(ROOT, [job_id], NO_ID)
+    await bench.until_state(job_id, "Finished")
+
+
+async def test_f8_a_kept_report_that_a_full_disk_refuses_is_given_again(
+    bench: Bench, broken: Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await set_aside(bench, broken)
+    real = bench.world.jobs.tell
+    refused: list[int] = []
+
+    def tell(to: int, command: Any, reply: Any) -> None:
+        if isinstance(command, TakeReports) and not refused:
+            refused.append(to)
+            reply(None, HpcError("QUEUE_FULL", what="calls"))
+        else:
+            real(to, command, reply)
+
+    monkeypatch.setattr(bench.world.jobs, "tell", tell)
+    broken.kinds = ()
+    await bench.head.release_jobs(ROOT, [job_id], NO_ID)
+    await bench.until_state(job_id, "Finished")
+
+    assert refused == [job_id]
+    assert _entries(bench)
+    await bench.clock.advance(apart.AGAIN_S + 1)
+    assert not _entries(bench)

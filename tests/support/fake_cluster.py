@@ -31,6 +31,7 @@ class FakeCluster:
             cores_total=8,
             job_counts={"queued": 1},
             cursor="c0",
+            jobs_set_aside=sum(bool(one.set_aside) for one in self._api.jobs.values()),
         )
         return self._api.answer("GetClusterInfo", request, context, lambda: answer)
 

@@ -342,15 +342,18 @@ class FailActivation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldActivation:
-    """The activation filter holds a queued job (J9, exit code 3).
-
-    Attributes:
-        until: When it is looked at again.
-        message: What the filter said; may be empty.
-    """
+    """The activation filter holds a queued job (J9, exit code 3), and says why."""
 
     until: float
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteAside:
+    """The head sets it aside after a fault of its own, or lets it go on; and why."""
+
+    aside: bool
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -388,5 +391,6 @@ Command = (
     | TakeVerdict
     | FailActivation
     | HoldActivation
+    | NoteAside
     | Tick
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_out
 from hpcsched.core.job.commandjob import start_command
+from hpcsched.core.job.events import EventName
 from hpcsched.core.job.excluding import exclude_nodes, review_nodes
 from hpcsched.core.job.filtering import (
     fail_activation,
@@ -105,8 +106,16 @@ def decide(
                 decision.answer = result
             case _:
                 decision.refusal = result
-    settle(turn)
+    if not isinstance(command, c.NoteAside):
+        settle(turn)
     return decision
+
+
+def _note_aside(turn: Turn, command: c.NoteAside) -> None:
+    """Say it in the job's own history; nothing of the job changes."""
+    if not turn.job.state.terminal:
+        name = EventName.JOB_SET_ASIDE if command.aside else EventName.JOB_GOES_ON
+        turn.emit(name, message=command.message)
 
 
 def _tick(turn: Turn, _: c.Tick) -> None:
@@ -145,5 +154,6 @@ HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.TakeVerdict: take_verdict,
     c.FailActivation: fail_activation,
     c.HoldActivation: hold_activation,
+    c.NoteAside: _note_aside,
     c.Tick: _tick,
 }

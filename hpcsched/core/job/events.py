@@ -50,6 +50,8 @@ class EventName(StrEnum):
     JOB_PREEMPTION_REQUESTED = "JobPreemptionRequested"
     JOB_PREEMPTED = "JobPreempted"
     JOB_BACKFILL_OVER = "JobBackfillOver"
+    JOB_SET_ASIDE = "JobSetAside"
+    JOB_GOES_ON = "JobGoesOn"
     JOB_CLOSING = "JobClosing"
     JOB_ENDED = "JobEnded"
     TASKS_SUBMITTED = "TasksSubmitted"
