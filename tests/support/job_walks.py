@@ -45,7 +45,7 @@ SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6
 SELDOM |= {"modify": 5, "hold": 2, "note_parent": 8, "fail_activation": 1}
 SELDOM |= {"hold_activation": 2}
 SELDOM |= {"conclude": 4, "end_backfill": 3, "start_command": 3}
-SELDOM |= {"exclude": 3, "review": 3}
+SELDOM |= {"exclude": 3, "review": 3, "note_aside": 1}
 OFTEN = {
     "take_verdict": 20,
     "grant": 60,
@@ -223,6 +223,10 @@ class Walk:
 
     def step_end_backfill(self) -> None:
         self.ask(c.EndBackfill())
+
+    def step_note_aside(self) -> None:
+        aside = self.die.choice([True, False])
+        self.bench.do(c.NoteAside(aside=aside, message="a fault"))
 
     def step_start(self) -> None:
         found = list(self.bench.active())
