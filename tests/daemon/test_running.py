@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from hpcsched.api.v1 import job_pb2, task_pb2
+from hpcsched.common.errors import HpcError
 from hpcsched.daemon import wiring
 from hpcsched.daemon.config import ClusterConfig, Config, ListenConfig
+from hpcsched.runtime.head import Head
 from hpcsched.store import state_directory
 from hpcsched.store.errors import StoreFullError
 from tests.support.daemon import Daemon, run
@@ -309,3 +311,17 @@ def test_a_store_that_has_no_room_to_be_opened_is_tried_again(
     config = Config(cluster=cluster, listen=ListenConfig(insecure_loopback=True))
 
     assert wiring.run(config, None) == 71
+
+
+def test_a_term_that_there_is_no_room_to_begin_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def recover(_: Head) -> None:
+        raise HpcError("DISK_FULL")
+
+    monkeypatch.setattr(Head, "recover", recover)
+    cluster = ClusterConfig(state_dir=str(tmp_path / "state"))
+    config = Config(cluster=cluster, listen=ListenConfig(insecure_loopback=True))
+
+    assert wiring.run(config, None) == 71
+    assert "the head cannot start: " in caplog.text
