@@ -88,6 +88,15 @@ def outcome(job: str) -> dict[str, object]:
         "wrong_exit_codes": wrong,
         "elements": len(ran),
         "most_runs": max(ran.values(), default=0),
+        "ran_again": [story(job, name) for name, runs in ran.items() if runs > 1],
+    }
+
+
+def story(job: str, element: str) -> dict[str, object]:
+    """Return what the head was told of an element that should have run once."""
+    return {
+        "element": hpc_json("task", "show", f"{job}.1.{element}"),
+        "events": hpc("--json", "events", "--job", job).splitlines(),
     }
 
 

@@ -83,6 +83,7 @@ ONCE = {
     "wrong_exit_codes": [],
     "elements": 120,
     "most_runs": 1,
+    "ran_again": [],
 }
 
 
