@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from hpcsched.common.errors import HpcError
 from hpcsched.daemon.config import ConfigError
 from hpcsched.rpc.credentials import CredentialsError
 from hpcsched.services.server import PortTakenError
@@ -37,8 +38,8 @@ def status_of(error: BaseException) -> int | None:
     """
     if isinstance(error, _TAKEN):
         return EX_TAKEN
-    if isinstance(error, StoreFullError):
-        return EX_LACKING
+    if isinstance(error, StoreFullError | HpcError):
+        return EX_LACKING  # a refusal: there is no room for what a start writes
     refused = isinstance(error, _CONFIG)
     cause = error.__cause__ if refused else error
     if isinstance(cause, OSError) and cause.errno in _PASSING:

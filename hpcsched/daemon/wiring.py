@@ -157,11 +157,6 @@ class _Daemon:
         )
         try:
             await self._lead(store, filters, (clients, agents), tls, stop)
-        except HpcError as error:
-            # The first change of a term could not be written: a full or broken disk.
-            if self._broken is None:
-                _log.error("the head cannot start: %s", error)
-                return EX_LACKING
         except Exception:
             # Whatever it was: with a store that takes nothing nobody gets further.
             if self._broken is None:

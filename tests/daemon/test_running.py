@@ -324,4 +324,4 @@ def test_a_term_that_there_is_no_room_to_begin_is_tried_again(
     config = Config(cluster=cluster, listen=ListenConfig(insecure_loopback=True))
 
     assert wiring.run(config, None) == 71
-    assert "the head cannot start: " in caplog.text
+    assert "the head's disk is full" in caplog.text

@@ -48,6 +48,10 @@ STREAM_S: Final = 0.1
 MOST_MESSAGES: Final = 20
 
 
+#: Who logs errors that are not the head's own: nodes of another cluster, a rollback.
+NO_FAULTS: Final = frozenset({"hpcsched.runtime.safety"})
+
+
 class Faults(logging.Handler):
     """Collects what a head logs when something of its own went wrong."""
 
@@ -56,7 +60,8 @@ class Faults(logging.Handler):
         self.seen: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append(logging.Formatter().format(record))
+        if record.name not in NO_FAULTS:
+            self.seen.append(logging.Formatter().format(record))
 
 
 class Site:
