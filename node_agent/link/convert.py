@@ -23,8 +23,10 @@ PROTOCOL_MAX: Final = 1
 #: A Hello frame is closed when its attempts take so many bytes: it stays below 1 MiB.
 HELLO_BYTES: Final = 900 * 1024
 
-#: Most attempts that one order may name.
+#: Most attempts that one order may name, and all orders of a frame.
 MOST_STARTS: Final = 1_000_000
+#: Orders of one frame that are told of one by one when they make no sense.
+MOST_PROBLEMS: Final = 20
 #: Most cores that one process may have.
 MOST_CORES: Final = 1 << 16
 #: What a field of the protocol takes; a kernel that says more is wrong.
@@ -100,11 +102,20 @@ def head_frame(response: agent_service_pb2.ConnectResponse) -> HeadFrame:
     """
     orders: list[o.Order] = []
     problems: list[str] = []
+    starts = failed = 0
     for order in response.orders:
         try:
-            orders.append(_order(order))
+            made = _order(order)
+            if isinstance(made, o.StartTasks):
+                starts = _counted(starts, made)
+            orders.append(made)
         except OrderError as error:
-            problems.append(str(error))
+            failed += 1
+            if failed <= MOST_PROBLEMS:
+                problems.append(str(error))
+    if failed > MOST_PROBLEMS:
+        more = failed - MOST_PROBLEMS
+        problems.append(f"{more} more orders were not understood")
     welcome = response.welcome if response.HasField("welcome") else None
     return HeadFrame(
         seq=response.seq,
@@ -115,6 +126,17 @@ def head_frame(response: agent_service_pb2.ConnectResponse) -> HeadFrame:
         goodbye_retry_ms=response.goodbye_retry_ms,
         position=response.position,
     )
+
+
+def _counted(starts: int, order: o.StartTasks) -> int:
+    """Return the starts of a frame with those of one more order.
+
+    Raises:
+        OrderError: they are too many together.
+    """
+    if starts + len(order.instances) > MOST_STARTS:
+        raise OrderError(f"one frame orders more than {MOST_STARTS} starts")
+    return starts + len(order.instances)
 
 
 def _hello(facts: NodeFacts) -> report_pb2.Hello:

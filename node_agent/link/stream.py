@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -248,6 +249,11 @@ class Stream:
         self._wake.set()
 
     async def _write(self) -> None:
+        # Of a call that is over already the reader hears why.
+        with suppress(asyncio.InvalidStateError):
+            await self._write_all()
+
+    async def _write_all(self) -> None:
         for request in hello_requests(self._node.facts(), self._node.inventory()):
             await self._call.write(request)
         await self._welcome.wait()
