@@ -113,7 +113,10 @@ LIVING = "SELECT min(id) FROM job WHERE active = 1"
         ),
         ("UPDATE request SET answer = x'c1'", {"requests"}),
         ("UPDATE event SET owner = 'eve' WHERE job_id = 3", {"events"}),
-        ("UPDATE job_spec SET body = x'c1' WHERE job_id = 3", {"decode"}),
+        (
+            f"UPDATE job_spec SET body = x'c1' WHERE job_id = ({LIVING})",  # noqa: S608
+            {"decode"},
+        ),
         ("UPDATE parameter SET value = 'x'", set()),  # there is none
         (
             "INSERT INTO parameter VALUES ('TaskCancelGracePeriod', 'soon')",
