@@ -2,7 +2,8 @@
 
 A page is one session of a shell: the commands of its ``console`` blocks, in order. What
 stands under a command is what it prints: each line must be there, in order, with ``…``
-for anything; a line of it among others may be many lines, or none. A command must succeed unless a refusal stands under it.
+for anything; a line of it among others stands for many lines, or none. A command must
+succeed unless a refusal stands under it.
 """
 
 from __future__ import annotations
