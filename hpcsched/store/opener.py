@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ from hpcsched.store.sql.sqlite import Fault
 from hpcsched.store.sql.statements import Statements
 from hpcsched.store.sql.store import SqlStore
 from hpcsched.store.sql.tail import frames_in, warn_of_rest
+from hpcsched.store.sql.transactions import Transactions
 from hpcsched.store.sql.writer import Writer
 from hpcsched.store.state_directory import prepare_state_directory, sync_directory
 
@@ -35,6 +37,34 @@ log = logging.getLogger(__name__)
 DATABASE: Final = "hpcsched.db"
 
 _SCHEME: Final = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenFiles:
+    """What a store is made of, before anything drives it.
+
+    Attributes:
+        path: The database.
+    """
+
+    path: Path
+    session: WriterSession
+    last_seq: int
+    reads: Reads
+    backups: Backups
+    space: Space
+
+    def transactions(self) -> Transactions:
+        """Return what writes; for one thread at a time."""
+        dialect = sqlite.dialect()
+        statements = Statements(dialect)
+        return Transactions(
+            self.session,
+            statements,
+            Chores(dialect, statements.put_meta),
+            last_seq=self.last_seq,
+            space=self.space,
+        )
 
 
 def open_store(
@@ -60,6 +90,36 @@ def open_store(
 
     Raises:
         ValueError: the address is of a database that is not supported.
+        StoreError: as of ``open_files``.
+    """
+    path = path_of(address)
+    files = open_files(path, allow_network=allow_network, backups=backups)
+    files.space.keep_ballast()
+    writer = Writer(files.transactions(), loop=loop, on_broken=on_broken)
+    dialect = sqlite.dialect()
+    return SqlStore(
+        writer,
+        Readers(path, loop=loop, on_damage=writer.break_down),
+        dialect=dialect,
+        loader=JobLoader(dialect),
+        reads=files.reads,
+        backups=files.backups,
+        space=files.space,
+        loop=loop,
+    )
+
+
+def open_files(
+    path: Path, *, allow_network: bool = False, backups: Path | None = None
+) -> OpenFiles:
+    """Open the files of a store, or make them.
+
+    Args:
+        path: The database.
+        allow_network: As of ``open_store``.
+        backups: As of ``open_store``.
+
+    Raises:
         MarkedError: the directory must not be served (store.marks).
         StateDirectoryError: the directory does not do.
         StoreFormatError: the file is another program's, or of a newer version.
@@ -67,7 +127,6 @@ def open_store(
         StoreBusyError: another program locks the file.
         StoreFullError: there is no room to open it.
     """
-    path = path_of(address)
     sqlite.check_version()
     prepare_state_directory(path.parent, allow_network=allow_network)
     require_unmarked(path.parent)
@@ -89,27 +148,13 @@ def open_store(
             raise StoreFullError(f"{path}: {error.strerror}") from error
         mark_broken(path, error)
         raise StoreBrokenError(f"{path}: {error}") from error
-    space.keep_ballast()
-    dialect = sqlite.dialect()
-    statements = Statements(dialect)
-    writer = Writer(
-        session,
-        statements,
-        Chores(dialect, statements.put_meta),
+    return OpenFiles(
+        path=path,
+        session=session,
         last_seq=last_seq,
-        loop=loop,
-        on_broken=on_broken,
-        space=space,
-    )
-    return SqlStore(
-        writer,
-        Readers(path, loop=loop, on_damage=writer.break_down),
-        dialect=dialect,
-        loader=JobLoader(dialect),
         reads=reads,
         backups=copies,
         space=space,
-        loop=loop,
     )
 
 

@@ -76,10 +76,10 @@ async def test_a_full_disk_takes_what_the_ballast_gives(
     kit = SqliteKit(tmp_path / "s.db")
     await kit.commit_together(*(a_delta(n) for n in range(1, 200)))
     assert (tmp_path / BALLAST).exists()
-    connection = kit.store._writer._session._connection
+    connection = kit.store._writer._transactions._session._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count={pages}").fetchall()
-    real = kit.store._writer._space.free_ballast
+    real = kit.store._writer._transactions._space.free_ballast
 
     def freed() -> bool:
         gave = real()
@@ -87,7 +87,7 @@ async def test_a_full_disk_takes_what_the_ballast_gives(
             connection.execute(f"PRAGMA max_page_count={pages + 40}").fetchall()
         return gave
 
-    monkeypatch.setattr(kit.store._writer._space, "free_ballast", freed)
+    monkeypatch.setattr(kit.store._writer._transactions._space, "free_ballast", freed)
     job_id = 200
     while (tmp_path / BALLAST).exists():
         assert await kit.commit(a_delta(job_id)) == job_id

@@ -14,6 +14,7 @@ import pytest
 from hpcsched.store.base import Delta, TaskOutput
 from hpcsched.store.errors import (
     DeltaRefusedError,
+    StaleRevisionError,
     StoreBrokenError,
     StoreBusyError,
     StoreFormatError,
@@ -136,7 +137,9 @@ async def test_a_value_that_the_database_refuses_fails_its_own_delta_only(
 async def test_a_database_that_another_program_locks_fails_commits_and_goes_on(
     sqlite_kit: SqliteKit,
 ) -> None:
-    sqlite_kit.store._writer._session.cursor.execute("PRAGMA busy_timeout=50")
+    sqlite_kit.store._writer._transactions._session.cursor.execute(
+        "PRAGMA busy_timeout=50"
+    )
     with closing(sqlite3.connect(sqlite_kit.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusyError):
@@ -164,6 +167,29 @@ async def test_a_purge_takes_slices_and_outlives_a_restart(
     wait_for(lambda: rows_in(path, "purge") == 0)
     for table in ("event", "job", "output", "note"):
         assert rows_in(path, table) == 0
+
+
+async def test_a_purge_beside_a_delta_that_is_refused_is_carried_out_all_the_same(
+    sqlite_kit: SqliteKit,
+) -> None:
+    await sqlite_kit.commit(a_delta(1, job=an_ended_row(1, 5.0)))
+    wait_for(lambda: not sqlite_kit.store._writer._transactions._chores.due)
+    other = sqlite3.connect(sqlite_kit.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    loop = asyncio.get_running_loop()
+    first, purged, refused = (loop.create_future() for _ in range(3))
+    sqlite_kit.store.commit(a_delta(2), settle(first))
+    await wait_for_async(sqlite_kit.store._writer._queue.empty)
+    sqlite_kit.store.commit(Delta(purge_job=1), settle(purged))
+    sqlite_kit.store.commit(a_delta(2, 9), settle(refused))
+    other.execute("ROLLBACK")
+    other.close()
+    await asyncio.gather(first, purged, refused, return_exceptions=True)
+
+    assert isinstance(refused.exception(), StaleRevisionError)
+    assert sqlite_kit.store.stats.retries == 1
+    wait_for(lambda: rows_in(sqlite_kit.path, "purge") == 0)
+    assert rows_in(sqlite_kit.path, "event") == 1
 
 
 async def test_commits_go_between_the_slices_of_a_purge(sqlite_kit: SqliteKit) -> None:
@@ -210,7 +236,7 @@ async def test_every_setting_of_the_connections_has_taken(
     sqlite_kit: SqliteKit,
 ) -> None:
     await sqlite_kit.commit(a_delta())
-    writer = sqlite_kit.store._writer._session.cursor
+    writer = sqlite_kit.store._writer._transactions._session.cursor
     reader = sqlite.connect_reader(sqlite_kit.path)
 
     def setting(connection: sqlite3.Connection, name: str) -> object:

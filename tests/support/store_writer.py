@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from hpcsched.store.errors import StoreError, StoreFullError
 from hpcsched.store.opener import open_store
-from hpcsched.store.sql import sqlite, writer
+from hpcsched.store.sql import sqlite, transactions
 from hpcsched.store.sql.check import check
 from tests.support.store_kit import a_delta, an_event, settle
 
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--fill", type=Path)
     given = parser.parse_args()
     if given.eager:
-        writer.IDLE_CHECKPOINT_ROWS = 1  # type: ignore[misc]
+        transactions.IDLE_CHECKPOINT_ROWS = 1  # type: ignore[misc]
     if given.normal:
         be_careless()
     if given.fill:

@@ -9,7 +9,7 @@ from hpcsched.store.errors import StoreClosedError
 from hpcsched.store.sql import chores
 from hpcsched.store.sql.listing import list_jobs
 from hpcsched.store.sql.searching import search_jobs
-from hpcsched.store.sql.writer import Unit, WriterStats
+from hpcsched.store.sql.units import Unit, WriterStats
 
 if TYPE_CHECKING:
     import sqlite3
