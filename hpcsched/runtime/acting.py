@@ -43,7 +43,7 @@ def tell(world: World, job: Job, *, wanting: bool) -> None:
     batch = job.spec.job_type is not JobType.ADMIN
     world.tally.note(job)
     world.families.note(job)
-    world.nodes.note_uses(job.job_id, frozenset(job.uses), evictable=batch)
+    world.nodes.note_uses(job.job_id, job.uses.ids, evictable=batch)
     units = world.scheduler.units
     world.scheduler.update(
         job.job_id,

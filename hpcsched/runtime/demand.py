@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from hpcsched.core.job.model import UNBOUNDED, UsePhase
+from hpcsched.core.job.model import UNBOUNDED
 from hpcsched.core.job.needs import needs_of
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobState, JobType, UnitType
@@ -24,7 +24,6 @@ AMPLE: Final = 1024
 """Units beyond what there is that a running job asks for: for nodes that may join."""
 _NOBODY: Final[frozenset[str]] = frozenset()
 _NOWHERE: Final[frozenset[int]] = frozenset()
-_OPEN: Final = (UsePhase.NEW, UsePhase.PREPARING, UsePhase.READY)
 
 
 def demand_of(
@@ -78,7 +77,7 @@ def holder_of(
         most = in_cores(job, wanted_units(job, units.get(spec.unit_type, 0)))
     least = in_cores(job, job.least())
     cap = in_cores(job, spec.target_resource_count)
-    leaving = [use.node_id for use in job.uses.values() if use.phase not in _OPEN]
+    leaving = job.uses.not_open()
     made_of = (
         *(spec, job.state, job.order, job.start_time, least, most, cap, leaving),
         *(job.owing, job.preempted_now, job.yields_all, job.is_backfill),
@@ -117,9 +116,7 @@ def in_cores(job: Job, units: int) -> int:
     unit = job.spec.unit_type
     if unit is UnitType.CORE or not units:
         return units
-    sizes = sorted(
-        (n for use in job.uses.values() for n in use.sizes(unit)), reverse=True
-    )
+    sizes = job.uses.sizes(unit)
     more = units - len(sizes)
     return sum(sizes[:units]) + max(0, more) * (sizes[0] if sizes else 1)
 
@@ -155,7 +152,9 @@ def busy_units(job: Job) -> int:
     """Return the units on which tasks run now, parts counted as whole."""
     unit = job.spec.unit_type
     if unit is UnitType.CORE:
-        return sum(use.busy for use in job.uses.values())
+        return job.uses.busy
+    if unit is UnitType.NODE:
+        return job.uses.busy_nodes
     return sum(
         min(use.units(unit), max(1, -(-use.busy * use.units(unit) // len(use.cores))))
         for use in job.uses.values()
@@ -183,11 +182,9 @@ def _demand(job: Job, least: int, most: int, *, held: int = 0, running: bool) ->
     if job.service is not None:
         width = job.service.spec.bounds(unit)[0]
     needs = needs_of(job)
-    closed = [
-        use.node_id
-        for use in job.uses.values()
-        if use.phase not in _OPEN or use.node_id in job.owing
-    ]
+    closed = job.uses.not_open()
+    if job.owing:
+        closed = sorted({*closed, *job.owing}.intersection(job.uses))
     spec = job.spec
     made_of = (
         *(spec, job.order, least, most, width, needs),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.runtime.wide import order_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from hpcsched.core.scheduling.snapshot import Demand
     from hpcsched.runtime.activation import Question
@@ -55,11 +55,13 @@ class Granting:
         before = self._own[job_id] = self._books.held.get(job_id, {})
         self._books.book(job_id, {**before, **question.cores})
 
-    def merged(self, job_id: int, held: Mapping[int, tuple[int, ...]]) -> Cores:
+    def merged(self, job_id: int, held: Cores) -> Cores:
         """Return what a job holds and what is booked for it."""
-        now = {node_id: cores for node_id, cores in held.items() if cores}
+        now = held if all(held.values()) else {n: ids for n, ids in held.items() if ids}
         if job_id in self._own:
-            self._own[job_id] = dict(now)
+            self._own[job_id] = now
+        if job_id in self.pending:
+            now = dict(now)
         for node_id, cores in self.pending.get(job_id, {}).items():
             now[node_id] = tuple(sorted({*now.get(node_id, ()), *cores}))
         return now

@@ -125,7 +125,7 @@ class NodeRegistry:
             evictable: It has no business on a node that takes no work (commands have).
         """
         before = self._uses.get(job_id, frozenset())
-        if nodes == before:
+        if nodes is before or nodes == before:
             return
         if nodes:
             self._uses[job_id] = nodes

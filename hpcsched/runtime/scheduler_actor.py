@@ -100,7 +100,7 @@ class SchedulerActor:
         self,
         job_id: int,
         demand: Demand | None,
-        held: Mapping[int, tuple[int, ...]],
+        held: Cores,
         *,
         exclusive: bool = False,
         holder: Holder | None = None,
@@ -128,7 +128,8 @@ class SchedulerActor:
         now = self.granting.merged(job_id, held)
         books.mark_exclusive(job_id, exclusive=exclusive and bool(now or demand))
         books.mark_process(job_id, process if now or demand else None)
-        if now != before:
+        moved = now is not before and now != before
+        if moved:
             self._book(job_id, now)
         changed = books.note(job_id, holder if now else None)
         if changed:
@@ -137,7 +138,7 @@ class SchedulerActor:
         if self.granting.was_refused(job_id, demand, now):
             # It took nothing of what it was given: it is not offered the same again.
             self._declined.add(job_id)
-        elif news or changed or now != before:
+        elif news or changed or moved:
             self._declined.discard(job_id)
             self.wake()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpcsched.core.job import codec
@@ -17,6 +18,7 @@ from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.settle import result_of
 from hpcsched.core.job.states import JOB_TERMINAL, CancelRequest, JobState
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
+from hpcsched.core.job.uses import Shelf, Uses
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState
 from hpcsched.core.task.table import LEGAL_TASK_MOVES
@@ -205,7 +207,26 @@ def _check_counts(job: Job) -> None:
     assert total == job.counts
 
 
+def _check_sums(uses: Uses) -> None:
+    """What is kept of all nodes is what going through them would give."""
+    again = Uses()
+    for use in uses.values():
+        again.put(replace(use))
+        again.busy += use.busy
+        again.busy_nodes += use.busy > 0
+    for name in ("cores", "sockets", "nodes", "phases", "busy", "busy_nodes"):
+        assert getattr(uses, name) == getattr(again, name), name
+    assert uses.crowded.keys() == again.crowded.keys()
+    assert uses.held == again.held
+    assert uses.ids == again.ids
+    assert uses.packed == again.packed
+    assert sorted(uses.not_open()) == sorted(again.not_open())
+    for shelf in Shelf:
+        assert uses.on(shelf) == again.on(shelf), shelf.name
+
+
 def _check_uses(job: Job) -> None:
+    _check_sums(job.uses)
     for use in job.uses.values():
         rows = list(rows_on(job, use.node_id))
         held = job.holds.get(use.node_id, {})

@@ -112,3 +112,30 @@ def sent_to(bench: Bench, name: str = "n1") -> tuple[int, int]:
     """Return frames and bytes that a node was sent."""
     frames = [frame for link in bench.agents[name].links for frame in link.frames]
     return len(frames), sum(head_message(frame).ByteSize() for frame in frames)
+
+
+class Steps:
+    """How many lines of the product were run, each round of a loop for itself.
+
+    Other than calls they tell of loops that call nothing.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count while the block runs."""
+        sys.settrace(self._enter)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+
+    def _enter(self, frame: FrameType, _: str, __: object) -> Any:
+        return self._see if "/hpcsched/" in frame.f_code.co_filename else None
+
+    def _see(self, _: FrameType, event: str, __: object) -> Any:
+        if event == "line":
+            self.count += 1
+        return self._see

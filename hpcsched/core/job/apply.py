@@ -19,12 +19,12 @@ from hpcsched.core.job.model import (
     Job,
     NodeUse,
     TaskRecord,
-    UsePhase,
 )
 from hpcsched.core.job.readiness import note_closed, note_queued
 from hpcsched.core.job.rewriting import respecify
-from hpcsched.core.job.states import JobState, UnitType
+from hpcsched.core.job.states import JobState
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
+from hpcsched.core.job.uses import NO_USES, Uses
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.states import (
     TASK_TERMINAL,
@@ -164,9 +164,10 @@ def _apply_uses(job: Job, event: Event) -> None:
     if job.uses:
         book_uses(job, event)
     begins = not job.last_nodes
+    new: list[int] = []
     for node_id, encoded in event.uses.items():
         if encoded is None:
-            job.uses.pop(node_id, None)
+            job.uses.drop(node_id)
             job.holds.pop(node_id, None)
             if node_id in job.owing:
                 job.owing = {n: k for n, k in job.owing.items() if n != node_id}
@@ -175,14 +176,16 @@ def _apply_uses(job: Job, event: Event) -> None:
         if use is None:
             use = NodeUse.decode(node_id, encoded)
             use.since = event.time
-            job.uses[node_id] = use
-            if node_id not in job.last_nodes:
-                job.last_nodes = (*job.last_nodes, node_id)
+            if job.uses is NO_USES:
+                job.uses = Uses()
+            job.uses.put(use)
+            new.append(node_id)
         else:
-            cores = tuple(encoded[0])
-            if cores != use.cores:
+            if tuple(encoded[0]) != use.cores:
                 use.since = event.time
-            use.cores, use.phase, use.prepared = cores, UsePhase(encoded[1]), encoded[2]
+            job.uses.change(use, encoded)
+    if new:
+        job.last_nodes = tuple(dict.fromkeys((*job.last_nodes, *new)))
     _note_peak(job, begins=begins)
 
 
@@ -190,11 +193,9 @@ def _note_peak(job: Job, *, begins: bool) -> None:
     """Keep the most cores and sockets that a run of the job has held at one time."""
     if begins:
         job.peak_cores = job.peak_sockets = 0
-    cores = sum([len(use.cores) for use in job.uses.values()])
-    if cores > job.peak_cores:
-        job.peak_cores = cores
-        uses = job.uses.values()
-        job.peak_sockets = sum(use.units(UnitType.SOCKET) for use in uses)
+    uses = job.uses
+    if uses.cores > job.peak_cores:
+        job.peak_cores, job.peak_sockets = uses.cores, uses.sockets
 
 
 def _move(job: Job, move: TaskMove, changes: list[Change]) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from hpcsched.core.job.books import NO_BOOKS, Books
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
 from hpcsched.core.job.holding import rebook
-from hpcsched.core.job.model import STATES, Job, NodeUse, TaskRecord
+from hpcsched.core.job.model import STATES, Job, TaskRecord
 from hpcsched.core.job.packing import pack as pack  # noqa: PLC0414  others use it
+from hpcsched.core.job.packing import pack_with
 from hpcsched.core.job.packing import unpack as unpack  # noqa: PLC0414
 from hpcsched.core.job.show import required_nodes
 from hpcsched.core.job.spec import DEFAULT_POOL, JobSpec
@@ -31,6 +32,7 @@ from hpcsched.core.job.states import (
     UnitType,
 )
 from hpcsched.core.job.taskrecord import PER_NODE
+from hpcsched.core.job.uses import unpacked
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.spec import TaskSpec
@@ -152,8 +154,6 @@ def encode_job(job: Job) -> bytes:
         for (name, new), value in zip(_NEW, _VALUES(job), strict=True)
         if value is not new and value != new
     }
-    if job.uses:
-        body["since"] = {n: use.since for n, use in job.uses.items()}
     books = job.books
     if books is not NO_BOOKS:
         body["books"] = (books.core_ms, books.charged, books.canceled_by)
@@ -161,9 +161,8 @@ def encode_job(job: Job) -> bytes:
     if job.marked:
         records = (job.tasks[task_id - 1] for task_id in sorted(job.marked))
         body["extra"] = {r.task_id: (r.submit_time, r.forgiven) for r in records}
-    body["uses"] = {n: use.encode() for n, use in job.uses.items()}
     _add_shown(job, body)
-    return pack(body)
+    return pack_with(body, job.uses.packed)
 
 
 def _add_shown(job: Job, body: dict[str, Any]) -> None:
@@ -218,9 +217,7 @@ def decode_job(  # noqa: PLR0917  the store gives them in this order
     _decode_tables(job, chunks)
     _decode_tasks(job, body, specs)
     since = body.get("since", {})
-    for node_id, encoded in body["uses"].items():
-        use = job.uses[node_id] = NodeUse.decode(node_id, encoded)
-        use.since = since.get(node_id, job.start_time or job.create_time)
+    job.uses = unpacked(body["uses"], since, job.start_time or job.create_time)
     if "books" in body:
         job.books = Books(*body["books"])
     for number in range(1, len(notes) + 1):

@@ -240,7 +240,7 @@ def grace_ms(record: TaskRecord, settings: Settings) -> int:
 
 def held_cores(job: Job) -> dict[int, tuple[int, ...]]:
     """Return what the job holds: the truth that the scheduler's books follow."""
-    return {use.node_id: use.cores for use in job.uses.values()}
+    return job.uses.held
 
 
 def is_per_node(record: TaskRecord) -> bool:

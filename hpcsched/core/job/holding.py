@@ -7,9 +7,10 @@ of each. A node that was lost or given up meanwhile stays in the place without c
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from hpcsched.core.job.locating import rows_on
+from hpcsched.core.job.locating import active_rows, rows_on
 from hpcsched.core.task.elements import WHOLE
 
 if TYPE_CHECKING:
@@ -29,17 +30,36 @@ def book(
 ) -> None:
     """Count attempts on their nodes (1), or do not count them any more (-1)."""
     places = table.places
-    alone = record.spec.is_exclusive
+    alone = sign if record.spec.is_exclusive else 0
+    uses = job.uses
     for first, last in spans:
-        for row in range(first, last + 1):
-            use = job.uses.get(table.get("node", row))
+        for node_id, width, count in _alike(record, table, first, last):
+            use = uses.get(node_id)
             if use is not None:
-                use.live += sign
-                use.busy += sign * record.width(table, row)
-                if alone:
-                    use.shut += sign
-            if places and row in places:
+                live = sign * count
+                uses.load(use, live=live, busy=width * live, shut=alone * count)
+        for row in range(first, last + 1) if places else ():
+            if row in places:
                 _hold(job, record, row, places[row], sign)
+
+
+def _alike(
+    record: TaskRecord, table: ElementTable, first: int, last: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield (node, cores of each, number of them) of the attempts of some rows."""
+    if first == last:
+        yield table.get("node", first), record.width(table, first), 1
+        return
+    nodes = table.numbers("node", first, last)
+    if table.has("width"):
+        rows = range(first, last + 1)
+        widths = [record.width(table, row) for row in rows]
+        for (node_id, width), count in Counter(zip(nodes, widths, strict=True)).items():
+            yield node_id, width, count
+    else:
+        width = record.width(table, first)
+        for node_id, count in Counter(nodes).items():
+            yield node_id, width, count
 
 
 def _hold(job: Job, record: TaskRecord, row: int, place: Place, sign: int) -> None:
@@ -54,20 +74,17 @@ def _hold(job: Job, record: TaskRecord, row: int, place: Place, sign: int) -> No
             job.holds[node_id].pop(key)
             if not job.holds[node_id]:
                 del job.holds[node_id]
-        use.live += sign
-        use.busy += sign * len(cores)
-        if record.spec.is_exclusive:
-            use.shut += sign
+        shut = sign if record.spec.is_exclusive else 0
+        job.uses.load(use, live=sign, busy=sign * len(cores), shut=shut)
 
 
 def rebook(job: Job) -> None:
     """Count everything afresh, as after loading."""
     job.holds.clear()
-    for use in job.uses.values():
-        use.live = use.busy = use.shut = 0
-    for node_id in job.uses:
-        for record, row in rows_on(job, node_id):
-            book(job, record, job.table_of(record), ((row, row),), 1)
+    job.uses.unload()
+    for record in job.tasks if job.uses else ():
+        for rows in active_rows(job, record):
+            book(job, record, job.table_of(record), rows, 1)
 
 
 def held_rows(job: Job, node_id: int) -> Iterator[tuple[TaskRecord, int]]:

@@ -50,6 +50,13 @@ def rows_on(job: Job, node_id: int) -> Iterator[tuple[TaskRecord, int]]:
                 row = table.find(state, row + 1, last)
 
 
+def active_rows(job: Job, record: TaskRecord) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Yield, by state, the rows of a task whose attempt may live on a node."""
+    if sum(record.counts[state] for state in ACTIVE):
+        found = job.table_of(record).runs(record.base, record.base + record.count - 1)
+        yield tuple((first, last) for state, first, last in found if state in ACTIVE)
+
+
 def to_ranges(instances: Sequence[int]) -> tuple[tuple[int, int], ...]:
     """Return ascending numbers as ranges."""
     ranges: list[tuple[int, int]] = []

@@ -18,10 +18,10 @@ from hpcsched.core.job.states import (
     FailureReason,
     JobState,
     PendingReason,
-    UnitType,
 )
 from hpcsched.core.job.taskrecord import PER_NODE as PER_NODE  # noqa: PLC0414
 from hpcsched.core.job.taskrecord import TaskRecord as TaskRecord  # noqa: PLC0414
+from hpcsched.core.job.uses import NO_USES, Uses
 from hpcsched.core.task.states import TASK_TERMINAL, TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Job:
         self.largest = 0
         self.tasks: list[TaskRecord] = []
         self.tables: dict[int, ElementTable] = {}
-        self.uses: dict[int, NodeUse] = {}
+        self.uses: Uses = NO_USES
         self.front: tuple[tuple[int, int, int], ...] = ()
         self.is_backfill = False
         # Preemption: cores to give up by node; at once, not as tasks end; all of them.
@@ -295,12 +295,7 @@ class Job:
 
     def held_units(self) -> int:
         """Return what it holds now, in its unit."""
-        unit = self.spec.unit_type
-        if unit is UnitType.CORE:
-            return sum([len(use.cores) for use in self.uses.values()])
-        if unit is UnitType.NODE:
-            return sum([1 for use in self.uses.values() if use.cores])
-        return sum(use.units(unit) for use in self.uses.values())
+        return self.uses.units(self.spec.unit_type)
 
     def least(self) -> int:
         """Units to start with: given, or computed."""

@@ -18,6 +18,7 @@ from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import CancelRequest, JobState, NodeLoss
 from hpcsched.core.job.stopping import stopped_state
 from hpcsched.core.job.told import sane_core, told_live
+from hpcsched.core.job.uses import Shelf
 from hpcsched.core.task.elements import STARTED
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
 
@@ -78,8 +79,9 @@ def _phase(use: NodeUse, phase: UsePhase) -> tuple[Any, ...]:
 def give_up_lost(turn: Turn) -> bool:
     """Apply the pending ends of what is being stopped on lost nodes at once (5.5)."""
     job = turn.job
-    first = UsePhase.LOST  # looked up once: a job may have thousands of nodes
-    lost = [use for use in job.uses.values() if use.phase >= first]
+    lost = job.uses.on(Shelf.LOST)
+    if not lost:
+        return False
     stopped = False
     for use in lost:  # one by one: an attempt may have cores on several of them
         rows = [one for one in rows_on(job, use.node_id) if _given_up(job, *one)]

@@ -48,6 +48,7 @@ class NodeUse:
         shut: Number of those that share the node with no other; derived, not stored.
         news: When it last told something of the job's tasks; 0.0: not since the job was
             loaded; derived, not stored.
+        shelf, rank: Where ``Uses`` keeps it; derived, not stored.
         asked: It has been asked for what waits there, and has told nothing since;
             derived, not stored.
     """
@@ -64,6 +65,8 @@ class NodeUse:
     sockets: int = 1
     news: float = field(default=0.0, compare=False)
     asked: bool = field(default=False, compare=False)
+    shelf: int = field(default=-1, compare=False)
+    rank: int = field(default=0, compare=False)
 
     def encode(self) -> tuple[Any, ...]:
         """Return what the store keeps of it; an event may leave out the last two."""

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def pack(value: Any) -> bytes:
     """Return a value as bytes; a member of an IntEnum is its number."""
     return bytes(msgpack.packb(value))
+
+
+def pack_with(body: Mapping[str, Any], packed: Mapping[str, bytes]) -> bytes:
+    """Return a map as bytes, with values in it that are bytes already."""
+    packer = msgpack.Packer(autoreset=False)
+    packer.pack_map_header(len(body) + len(packed))
+    for key, value in body.items():
+        packer.pack(key)
+        packer.pack(value)
+    parts = [packer.bytes()]
+    for key, done in packed.items():
+        parts += (pack(key), done)
+    return b"".join(parts)
 
 
 def unpack(body: bytes) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.states import CancelRequest, JobState
+from hpcsched.core.job.uses import Shelf
 from hpcsched.core.task.elements import SENT
 from hpcsched.core.task.states import TaskState, TaskType
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def prepare(turn: Turn) -> None:
     """Start the node preparation on new nodes; without one they are ready."""
     job = turn.job
-    new = [use for use in job.uses.values() if use.phase is UsePhase.NEW]
+    new = job.uses.on(Shelf.NEW)
     if not new:
         return
     prep = job.typed(TaskType.NODE_PREP)
@@ -51,10 +52,10 @@ def _per_node(record: TaskRecord, nodes: list[int]) -> list[TaskMove]:
 def release(turn: Turn) -> None:
     """Leaving nodes: wait for what runs there, run the release task, give them back."""
     job = turn.job
-    record = job.typed(TaskType.NODE_RELEASE)
-    left = [u for u in job.uses.values() if u.phase is UsePhase.LEAVING and not u.live]
+    left = job.uses.on(Shelf.LEFT)
     if not left:
         return
+    record = job.typed(TaskType.NODE_RELEASE)
     wanted = wants_release(job) and turn.settings.release_s > 0
     start: list[int] = []
     uses: dict[int, tuple[Any, ...] | None] = {}
@@ -82,12 +83,8 @@ def drop_abandoned(turn: Turn) -> bool:
 
     A release that has ended, as much as one that was lost with the node's memory.
     """
-    over = (UsePhase.PREPARING, UsePhase.RELEASING)
-    uses: dict[int, tuple[Any, ...] | None] = {
-        use.node_id: None
-        for use in turn.job.uses.values()
-        if use.phase in over and not use.live
-    }
-    if uses:
-        turn.emit(EventName.NODE_DROPPED, uses=uses)
-    return bool(uses)
+    over = turn.job.uses.on(Shelf.OVER)
+    if not over:
+        return False
+    turn.emit(EventName.NODE_DROPPED, uses={use.node_id: None for use in over})
+    return True

@@ -8,22 +8,23 @@ tasks took so far.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.holding import idle_cores
 from hpcsched.core.job.locating import ACTIVE
-from hpcsched.core.job.model import UNBOUNDED, UsePhase
+from hpcsched.core.job.model import UNBOUNDED
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.spanning import (
-    choose,
+    Chooser,
     could_fit,
     is_absent,
     is_choosy,
-    offers,
     place_beside,
 )
 from hpcsched.core.job.states import JobType, UnitType
+from hpcsched.core.job.uses import READY, Shelf
 from hpcsched.core.task.elements import SENT
 from hpcsched.core.task.states import TaskState, TaskType
 
@@ -78,7 +79,7 @@ def _next(job: Job, placer: _Placer) -> TaskRecord | None:
 
 
 def _ready_uses(job: Job) -> list[NodeUse]:
-    return [use for use in job.uses.values() if use.phase is UsePhase.READY]
+    return job.uses.on(*READY)
 
 
 def lookahead(job: Job, cores: int) -> int:
@@ -96,7 +97,8 @@ def place(turn: Turn) -> None:
         return
     if service is None and not job.counts[TaskState.QUEUED]:
         return
-    uses = _ready_uses(job)
+    ahead = service is None and lookahead(job, job.uses.widest) > 0
+    uses = job.uses.on(*(READY if ahead else (Shelf.IDLE, Shelf.FREE)))
     if service is not None:
         _place_new(turn, service, uses)
     elif uses:
@@ -151,8 +153,10 @@ def _fill_rooms(
 ) -> None:
     """Go through the nodes, until the next task is choosy or there is none."""
     for ahead in (False, True) if too_many else (False,):
-        for use in uses:
+        front = True  # nodes before the first with room have none next time either
+        for use in islice(uses, placer.full[ahead], None):
             if use.shut:
+                placer.full[ahead] += front
                 continue
             room = len(use.cores) - use.busy - placer.booked.get(use.node_id, 0)
             owed = job.owing.get(use.node_id, 0)
@@ -161,7 +165,11 @@ def _fill_rooms(
                 room = room - owed if known else 0
             elif ahead and use.node_id not in placer.shut:
                 room += lookahead(job, len(use.cores))
-            if room > 0 and not placer.fill(use, room, source):
+            if room <= 0:
+                placer.full[ahead] += front
+                continue
+            front = False
+            if not placer.fill(use, room, source):
                 return
             if placer.choosy is not None:
                 return
@@ -289,11 +297,12 @@ class _Placer:
 
     def __init__(self, job: Job, uses: list[NodeUse]) -> None:
         self._job = job
-        self._uses = uses
+        self.booked: dict[int, int] = {}
+        self._chooser = Chooser(job, uses, self.booked)
         self._taken: dict[int, int] = {}
         self._absent: dict[int, bool] = {}
         self.moves: list[TaskMove] = []
-        self.booked: dict[int, int] = {}
+        self.full = [0, 0]
         self.shut: set[int] = set()
         self.choosy: tuple[TaskRecord, int] | None = None
 
@@ -319,8 +328,7 @@ class _Placer:
         assert self.choosy is not None  # noqa: S101  _fill has looked
         (record, row), self.choosy = self.choosy, None
         job = self._job
-        found = offers(job, record, self._uses, self.booked)
-        chosen = choose(job, record, found)
+        chosen = self._chooser.next_for(record)
         place = None if chosen is None else place_beside(job, chosen, self.booked)
         if chosen is None or place is None:
             return False
@@ -351,7 +359,7 @@ class _Placer:
         if record.spec.is_picky:
             absent = self._absent.get(record.task_id)
             if absent is None:
-                absent = is_absent(self._job, record, self._uses)
+                absent = is_absent(self._job, record, _ready_uses(self._job))
                 self._absent[record.task_id] = absent
             if absent:
                 return 0

@@ -48,8 +48,8 @@ def recall_time(job: Job) -> float | None:
 def _crowded(job: Job) -> Iterator[NodeUse]:
     """Yield nodes on which something waits that nobody has asked for yet."""
     if job.state is JobState.RUNNING and job.spec.job_type is not JobType.ADMIN:
-        for use in job.uses.values():
-            if use.busy > len(use.cores) and not use.asked and not use.phase.lost:
+        for use in job.uses.crowded.values():
+            if not use.asked and not use.phase.lost:
                 yield use
 
 

@@ -35,7 +35,7 @@ def lack_resources(turn: Turn) -> bool:
     job = turn.job
     if job.spec.job_type is JobType.ADMIN or job.on_nodes() or job.yields_all:
         return False
-    if any(use.phase in _UNSETTLED for use in job.uses.values()):
+    if job.uses.any_in(_UNSETTLED):
         return False
     if job.held_units() >= job.least():
         return _exchange(turn)

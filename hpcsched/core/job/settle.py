@@ -6,7 +6,7 @@ the state only, so it makes no difference whether a restart came in between.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job import codes
 from hpcsched.core.job.blame import blame
@@ -33,11 +33,14 @@ from hpcsched.core.job.stopping import (
     stop_elements,
 )
 from hpcsched.core.job.turn import move, runs_of
+from hpcsched.core.job.uses import READY, Shelf
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
     from hpcsched.core.job.turn import Turn
+
+_STAYED: Final = (Shelf.NEW, Shelf.PREPARING, *READY, Shelf.LOST)
 
 
 def settle(turn: Turn) -> None:
@@ -218,14 +221,9 @@ def _wind_down(turn: Turn) -> None:
     prep = job.typed(TaskType.NODE_PREP)
     if job.on_nodes() or (prep is not None and prep.open):
         return
-    leaving = {
-        use.node_id: (use.cores, int(UsePhase.LEAVING), use.prepared)
-        for use in job.uses.values()
-        if use.phase not in {UsePhase.LEAVING, UsePhase.RELEASING}
-    }
     task = job.typed(TaskType.NODE_RELEASE)
-    if leaving and wants_release(job):
-        turn.emit(EventName.NODE_RELEASING, uses=leaving)
+    if task is not None and wants_release(job):
+        _leave(turn)
     release(turn)
     if task is not None and task.open:
         return
@@ -238,6 +236,16 @@ def _wind_down(turn: Turn) -> None:
         end = job.pending_end
         by_itself = end is None or end is JobState.FINISHING
         end_job(turn, result_of(job) if by_itself else end)  # type: ignore[arg-type]
+
+
+def _leave(turn: Turn) -> None:
+    """Leave every node that the job is not leaving yet."""
+    leaving = {
+        use.node_id: (use.cores, int(UsePhase.LEAVING), use.prepared)
+        for use in turn.job.uses.on(*_STAYED)
+    }
+    if leaving:
+        turn.emit(EventName.NODE_RELEASING, uses=leaving)
 
 
 def end_job(turn: Turn, state: JobState) -> None:

@@ -79,7 +79,7 @@ def job_view(
         requeue_count=job.requeue_count,
         auto_requeue_count=job.auto_requeue_count,
         allocated_nodes=tuple(name_of(n) for n in job.last_nodes),
-        allocated_cores=sum(len(use.cores) for use in job.uses.values()),
+        allocated_cores=job.uses.cores,
         unit_type=job.spec.unit_type,
         least=job.least(),
         most=job.most(),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.holding import idle_cores
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.states import JobState, JobType, UnitType
+from hpcsched.core.job.uses import READY, Shelf
 from hpcsched.core.task.states import TaskState
 
 if TYPE_CHECKING:
@@ -35,9 +37,9 @@ def shrink(turn: Turn) -> None:
     unit = job.spec.unit_type
     spare = job.held_units() - (job.spec.least or 0)
     uses: dict[int, tuple[Any, ...]] = {}
-    for use in sorted(job.uses.values(), key=lambda use: use.busy):
-        if spare <= 0 or use.phase is not UsePhase.READY:
-            continue
+    for use in _with_idle_units(job) if spare > 0 else ():
+        if spare <= 0:
+            break
         kept = kept_cores(job, use, use.in_cores(unit, spare))
         spare -= use.units(unit) - use.units_without(unit, len(use.cores) - len(kept))
         if not kept:
@@ -48,13 +50,21 @@ def shrink(turn: Turn) -> None:
         turn.emit(EventName.JOB_RESIZED, uses=uses, patch={"has_shrunk": True})
 
 
+def _with_idle_units(job: Job) -> list[NodeUse]:
+    """Return the nodes that may have units to give back, the idlest first."""
+    idle = job.uses.on(Shelf.IDLE)
+    if job.spec.unit_type is not UnitType.NODE:
+        idle += sorted(job.uses.on(Shelf.FREE), key=attrgetter("busy"))
+    return idle
+
+
 def _leave_idle(turn: Turn, width: int) -> None:
     """Give back idle nodes of a service whose instances end at once.
 
     Nodes with room for one instance stay until the job's minimum is held.
     """
     job = turn.job
-    ready = [use for use in job.uses.values() if use.phase is UsePhase.READY]
+    ready = job.uses.on(*READY)
     unit = job.spec.unit_type
     held = sum(use.units(unit) for use in ready)
     able = sum(use.units(unit) >= width for use in ready)

@@ -8,7 +8,7 @@ the job is ready; the process starts on the first of them, the others are held f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.holding import idle_cores
 from hpcsched.core.job.states import UnitType
@@ -83,23 +83,88 @@ def offers(
         uses: Nodes on which it may start.
         booked: Cores that are about to be used, by node; None: as if all were idle.
     """
-    found = []
+    found = (offer_of(job, record, use, booked) for use in uses)
+    return [one for one in found if one is not None]
+
+
+def offer_of(
+    job: Job, record: TaskRecord, use: NodeUse, booked: Mapping[int, int] | None
+) -> Offer | None:
+    """Return what a node has for a task; None: nothing."""
     group = record.spec.requested_node_group
-    for use in uses:
+    if group:
         site = job.sites.get(use.node_id)
-        if group and (site is None or group not in site[1]):
-            continue
-        room = len(use.cores)
-        if booked is not None:
-            room -= use.busy + booked.get(use.node_id, 0)
-            room -= job.owing.get(use.node_id, 0)
-            shared = room < len(use.cores) or use.live > 0
-            if use.shut or (record.spec.is_exclusive and shared):
-                continue
-        offer = _offer(job, use, room)
-        if offer.units > 0:
-            found.append(offer)
-    return found
+        if site is None or group not in site[1]:
+            return None
+    room = len(use.cores)
+    if booked is not None:
+        room -= use.busy + booked.get(use.node_id, 0)
+        room -= job.owing.get(use.node_id, 0)
+        if room <= 0 or use.shut:
+            return None
+        if record.spec.is_exclusive and (room < len(use.cores) or use.live > 0):
+            return None
+    offer = _offer(job, use, room)
+    return offer if offer.units > 0 else None
+
+
+class Chooser:
+    """Chooses nodes for one process of a job after the other.
+
+    A node that has no room for a process has none for a later one of the same kind.
+    Otherwise a job on a thousand nodes would look at a million offers.
+
+    Args:
+        job: The job.
+        uses: Nodes on which processes may start.
+        booked: Cores that are about to be used, by node; they only become more.
+    """
+
+    def __init__(
+        self, job: Job, uses: Sequence[NodeUse], booked: Mapping[int, int]
+    ) -> None:
+        self._job = job
+        self._uses = uses
+        self._booked = booked
+        self._whole: dict[tuple[Any, ...], int] = {}
+        self._part: dict[tuple[Any, ...], int] = {}
+        self._spans: dict[tuple[Any, ...], bool] = {}
+
+    def next_for(self, record: TaskRecord) -> Chosen | None:
+        """Return the nodes and cores for one process; None: not possible now."""
+        job, spec, uses = self._job, record.spec, self._uses
+        least, most = _wanted(job, record)
+        if not spec.required_nodes:
+            kind = (spec.requested_node_group, spec.is_exclusive, least)
+            for at in range(self._whole.get(kind, 0), len(uses)):
+                one = offer_of(job, record, uses[at], self._booked)
+                if one is not None and one.units >= least:
+                    self._whole[kind] = at
+                    return [(one.use, one.cores(min(most, one.units)))]
+            self._whole[kind] = len(uses)
+            size = (least, spec.min_cores)
+            if size not in self._spans:
+                self._spans[size] = _may_span(job, record, least)
+            if not self._spans[size]:
+                return None
+        return choose(job, record, self._parts(record, most))
+
+    def _parts(self, record: TaskRecord, most: int) -> list[Offer]:
+        """Return what may be put together: of whole nodes no more than it takes."""
+        job, spec, uses = self._job, record.spec, self._uses
+        whole = job.spec.unit_type is UnitType.NODE
+        limit = most if whole and not spec.required_nodes else len(uses)
+        found: list[Offer] = []
+        kind = (spec.requested_node_group, spec.is_exclusive)
+        for at in range(self._part.get(kind, 0), len(uses)):
+            one = offer_of(job, record, uses[at], self._booked)
+            if one is not None:
+                found.append(one)
+                if len(found) >= limit:
+                    break
+            elif not found:
+                self._part[kind] = at + 1
+        return found
 
 
 def _offer(job: Job, use: NodeUse, room: int) -> Offer:
@@ -123,9 +188,7 @@ def _socket_size(use: NodeUse) -> int:
 def choose(job: Job, record: TaskRecord, found: Sequence[Offer]) -> Chosen | None:
     """Return the nodes and cores for one process of a task; None: not possible now."""
     spec = record.spec
-    least, most = spec.bounds(job.spec.unit_type)
-    if record.has_elements:
-        most = least  # a sweep grows by more elements
+    least, most = _wanted(job, record)
     if not spec.required_nodes:
         for one in found:
             if one.units >= least:
@@ -151,6 +214,12 @@ def choose(job: Job, record: TaskRecord, found: Sequence[Offer]) -> Chosen | Non
     if total < least:
         return None
     return [(o.use, o.cores(n)) for o, n in zip(first, units, strict=True)]
+
+
+def _wanted(job: Job, record: TaskRecord) -> tuple[int, int]:
+    """Return the units that a process of a task takes, at least and at most."""
+    least, most = record.spec.bounds(job.spec.unit_type)
+    return least, least if record.has_elements else most  # a sweep grows by elements
 
 
 def _spread(required: Sequence[Offer], most: int) -> list[int]:

@@ -178,6 +178,17 @@ class ElementTable:
             return bytes(last - first + 1)
         return bytes(column[first : last + 1])
 
+    def has(self, name: str) -> bool:
+        """Was anything ever written to a column?"""
+        return name in self.bytes or name in self._wide
+
+    def numbers(self, name: str, first: int, last: int) -> Sequence[int]:
+        """Return a counting column's values of some rows."""
+        column = self._wide.get(name)
+        if column is None:
+            return [0] * (last - first + 1)
+        return column[first : last + 1]
+
     def values(self, name: str) -> list[Any]:
         """Return a column's values of all rows, as ``get`` does one by one."""
         column = self.bytes.get(name) or self._wide.get(name)
