@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from google.protobuf.message import Message
+
+    from hpcsched.jobfile.changing import FileChange
 
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
@@ -66,8 +69,57 @@ def assign(spec: Message, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def exclusion(words: Sequence[str]) -> tuple[str, Sequence[str]] | None:
+def assignment(words: Sequence[str]) -> FileChange:
+    """Return what ``key=value`` words change of a job.
+
+    Raises:
+        click.UsageError: a name or a value is malformed.
+    """
+    from hpcsched.api.v1 import job_pb2
+    from hpcsched.jobfile.changing import FileChange
+
+    spec = job_pb2.JobSpec()
+    return FileChange(spec=spec, fields=assign(spec, words), tasks=())
+
+
+def overlay(change: FileChange, words: Sequence[str]) -> FileChange:
+    """Return what a file changes, where ``key=value`` words win.
+
+    Raises:
+        click.UsageError: a name or a value is malformed.
+    """
+    if not words:
+        return change
+    from hpcsched.api.v1 import job_pb2
+    from hpcsched.jobfile.names import NOT_OF_TEMPLATES
+
+    over = job_pb2.JobSpec()
+    fields = assign(over, words)
+    spec = job_pb2.JobSpec()
+    spec.CopyFrom(change.spec)
+    message: Message = spec
+    for name in fields:
+        property_, dot, key = name.partition(".")
+        if not dot:
+            message.ClearField(property_)
+            if property_ not in NOT_OF_TEMPLATES:
+                spec.explicit.append(property_)  # it is meant, whatever its value
+        elif key in getattr(spec, property_):
+            del getattr(spec, property_)[key]
+    spec.MergeFrom(over)
+    both = tuple(dict.fromkeys((*change.fields, *fields)))
+    return replace(change, spec=spec, fields=both)
+
+
+def exclusion(
+    words: Sequence[str], *, alone: bool = True
+) -> tuple[str, Sequence[str]] | None:
     """Return how excluded nodes are changed by a call of their own; None: they are not.
+
+    Args:
+        words: As they were given.
+        alone: There is nothing beside them; else ``excluded_nodes=`` clears like any
+            other property.
 
     Returns:
         "+" or "-" with the nodes, or "" when all are allowed again.
@@ -77,9 +129,9 @@ def exclusion(words: Sequence[str]) -> tuple[str, Sequence[str]] | None:
     """
     for word in words:
         name, _, text = word.partition("=")
-        if name not in _EXCLUDING and word != _NONE_EXCLUDED:
+        if name not in _EXCLUDING and (word != _NONE_EXCLUDED or not alone):
             continue
-        if len(words) > 1:
+        if len(words) > 1 or not alone:
             raise click.UsageError(f"{word} stands alone: it is a call of its own")
         how = name.removeprefix("excluded_nodes")
         if how and not text:

@@ -10,13 +10,14 @@ import click
 from hpcsched.cli.problems import note
 from hpcsched.cli.specs import CLIENT_SOURCE
 from hpcsched.common.units import format_duration
-from hpcsched.jobfile.plain import read_json, read_toml
+from hpcsched.jobfile.plain import parse_json, parse_of_toml, read_json, read_toml
 from hpcsched.jobfile.problems import JobFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hpcsched.api.v1 import job_pb2
+    from hpcsched.jobfile.changing import FileChange
 
 _KINDS: Final = frozenset({".json", ".toml", ".xml"})
 #: What one call takes (api: 100,000 jobs and 16 MiB), with room for the rest.
@@ -38,12 +39,7 @@ def read_job(path: str, *, directory: Path) -> job_pb2.JobSpec:
         click.UsageError: it cannot be read, or is malformed.
         HpcError: TEXT_TOO_LONG, a limit of the reference in its own XML.
     """
-    body = _read(path)
-    if not body.strip():
-        raise click.UsageError(f"{path} is empty: it describes no job")
-    kind = Path(path).suffix.lower()
-    if kind not in _KINDS:
-        kind = _kind_of(body)
+    kind, body = _body_of(path)
     try:
         if kind == ".xml":
             spec = _read_xml(path, body)
@@ -55,6 +51,49 @@ def read_job(path: str, *, directory: Path) -> job_pb2.JobSpec:
     if not spec.ListFields():
         raise click.UsageError(f"{path} says nothing of a job")
     return _completed(spec, directory)
+
+
+def read_change(path: str, *, directory: Path) -> FileChange:
+    """Return what a file changes of a job that there is; warnings go to stderr.
+
+    Args:
+        path: As of ``read_job``.
+        directory: Where tasks start that are added and name no directory.
+
+    Raises:
+        click.UsageError: it cannot be read, or is malformed.
+        HpcError: TEXT_TOO_LONG, a limit of the reference in its own XML.
+    """
+    from hpcsched.jobfile.changing import change_in, change_in_xml
+
+    kind, body = _body_of(path)
+    try:
+        if kind == ".xml":
+            change = change_in_xml(body)
+        else:
+            text = _decoded(path, body)
+            parse = parse_json if kind == ".json" else parse_of_toml
+            change = change_in(parse(text))
+    except JobFileError as error:
+        raise click.UsageError(f"{path}: {error}") from None
+    for warning in change.warnings:
+        note(f"{path}: {warning}")
+    if change.fields == ("explicit",) and not change.tasks:
+        raise click.UsageError(f"{path} says nothing of a job")
+    for task in change.tasks:
+        if task.fields:  # what is changed is named there; this is for what is added
+            spec = task.spec
+            spec.work_directory = spec.work_directory or str(directory)
+    return change
+
+
+def _body_of(path: str) -> tuple[str, bytes]:
+    """Return the kind of a file, and what is in it."""
+    body = _read(path)
+    if not body.strip():
+        raise click.UsageError(f"{path} is empty: it describes no job")
+    kind = Path(path).suffix.lower()
+    return (kind if kind in _KINDS else _kind_of(body)), body
 
 
 def _kind_of(body: bytes) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsched.cli.choosing import job_id_of
 from hpcsched.cli.job_new import id_text
+from hpcsched.cli.problems import note
 from hpcsched.cli.selectors import JOB, TASK
-from hpcsched.cli.spec_options import REQUEST_ID, options
+from hpcsched.cli.spec_options import DRY_RUN, REQUEST_ID, options
 from hpcsched.cli.verbs import Verb, pass_app
+from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +23,16 @@ if TYPE_CHECKING:
     from hpcsched.cli.app import App
     from hpcsched.cli.selectors import TaskName
     from hpcsched.client import AsyncClient
+    from hpcsched.jobfile.changing import FileChange
 
 _words = click.argument("words", nargs=-1, required=True, metavar="KEY=VALUE…")
+_more_words = click.argument("words", nargs=-1, metavar="[KEY=VALUE…]")
+_file = click.option(
+    "--file",
+    "path",
+    metavar="FILE",
+    help="Set what a job file sets: XML, JSON or TOML (- is stdin).",
+)
 _revision = click.option(
     "--if-revision",
     "revision",
@@ -34,17 +45,20 @@ _revision = click.option(
 
 @click.command("modify", cls=Verb)
 @click.argument("job", type=JOB, metavar="JOB")
-@_words
+@_more_words
+@_file
 @_revision
-@options(REQUEST_ID)
+@options(REQUEST_ID, DRY_RUN)
 @pass_app
 def modify(
     app: App,
     job: int,
     words: tuple[str, ...],
     *,
+    path: str | None,
     revision: int | None,
     request_id: UUID | None,
+    dry_run: bool,
 ) -> None:
     """Change properties of a job, all or none.
 
@@ -56,6 +70,15 @@ def modify(
       hpc job modify 42 environment.MODE=fast custom_properties.run=
       hpc job modify 42 progress=40 progress_message='step 2 of 5'
       hpc job modify 42 excluded_nodes+=n3,n[7-9]
+      hpc job modify 42 --file job.xml priority=highest
+
+    \b
+    --file sets what the file sets of the job, and no more; KEY=VALUE beside it
+    wins. A task of the file is the job's task of its number (NiceId, in XML),
+    else of its name (the first of a name in the file is the first of that name
+    in the job, and so on; so are those without a name); what the file sets of it
+    is changed. Other tasks are added. Tasks can be changed while the job is
+    Configuring. Nothing is changed where any part of it is wrong.
 
     \b
     Configuring: everything. Failed and Canceled: everything, and the job goes
@@ -66,32 +89,52 @@ def modify(
     and excluded_nodes= (none): any job that has not ended, and by themselves;
     what runs on a node that is excluded now is stopped and queued again.
     """
-    from hpcsched.api.v1 import job_pb2 as pb
-    from hpcsched.cli.assignments import assign, exclusion
+    from hpcsched.cli.assignments import assignment, exclusion
+    from hpcsched.cli.modify_file import placed
 
-    change = exclusion(words)
-    if change is not None:
-        if revision is not None:
-            raise click.UsageError("--if-revision goes with other properties only")
-        _exclude(app, job, change, id_text(request_id))
+    if not words and path is None:
+        raise click.UsageError("nothing to change: give KEY=VALUE…, or --file FILE")
+    nodes = exclusion(words, alone=path is None)
+    if nodes is not None:
+        if revision is not None or dry_run:
+            flag = "--dry-run" if dry_run else "--if-revision"
+            raise click.UsageError(f"{flag} goes with other properties only")
+        _exclude(app, job, nodes, id_text(request_id))
         return
-    spec = pb.JobSpec()
-    fields = assign(spec, words)
+    change = assignment(words) if path is None else _of_file(path, words)
 
     async def work(client: AsyncClient) -> job_pb2.Job:
         return await client.jobs.modify(
             await job_id_of(client, job),
-            spec,
-            fields=fields,
+            change.spec,
+            fields=change.fields,
             expected_revision=revision or 0,
             request_id=id_text(request_id),
+            tasks=change.tasks,
+            validate_only=dry_run,
         )
 
-    found: Any = app.call(work)
+    try:
+        found: Any = app.call(work)
+    except HpcError as refusal:
+        if path is not None:
+            placed(refusal, path, change)
+        raise
+    if dry_run:
+        note(f"accepted, nothing was changed: job {found.id}")
+        if not app.as_json:
+            return
     if app.as_json:
         app.print_message(found)
     else:
         app.print(found.id if app.quiet else _modified(found))
+
+
+def _of_file(path: str, words: Sequence[str]) -> FileChange:
+    from hpcsched.cli.assignments import overlay
+    from hpcsched.cli.jobfile import read_change
+
+    return overlay(read_change(path, directory=Path.cwd()), words)
 
 
 def _modified(found: job_pb2.Job) -> str:

@@ -243,6 +243,8 @@ class Jobs:
         fields: Iterable[str] = (),
         expected_revision: int = 0,
         request_id: str = "",
+        tasks: Iterable[job_service_pb2.TaskEdit] = (),
+        validate_only: bool = False,
     ) -> job_pb2.Job:
         """Change properties of a job, all or none; return it as it is then.
 
@@ -254,6 +256,8 @@ class Jobs:
                 any: every field that ``spec`` has.
             expected_revision: Refuse if the job has changed since; 0: do not.
             request_id: See the class.
+            tasks: Tasks to change, or to add, with it; the job must be Configuring.
+            validate_only: Check only; nothing is changed.
         """
         request = job_service_pb2.ModifyJobRequest(
             job_id=job_id,
@@ -261,6 +265,8 @@ class Jobs:
             fields=fields,
             expected_revision=expected_revision,
             request_id=self._id(request_id),
+            tasks=tasks,
+            validate_only=validate_only,
         )
         answer = await self._connection.call(lambda s: s.jobs.ModifyJob, request)
         return answer.job

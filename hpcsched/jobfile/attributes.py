@@ -10,7 +10,7 @@ from hpcsched.jobfile.problems import JobFileError
 from hpcsched.jobfile.texts import camel, fields_of, plain, read, read_exact, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from google.protobuf.message import Message
 
@@ -74,6 +74,7 @@ class Attributes:
             small = name.lower()
             self._left[renamed.get(small, small).lower()] = value
         self._said = dict(self._left)
+        self._ours: list[str] = []
 
     def take(self, name: str, parse: Callable[[str], Any] = str) -> Any | None:
         """Return what an attribute says, and do not look at it again; None: not there.
@@ -103,6 +104,11 @@ class Attributes:
         """Do not look at attributes that mean nothing here."""
         for name in names:
             self._left.pop(name.lower(), None)
+
+    @property
+    def ours(self) -> Sequence[str]:
+        """Names of fields that were set from attributes of ours."""
+        return self._ours
 
     def fill(self) -> list[str]:
         """Set every field that an attribute names; return their names.
@@ -152,6 +158,7 @@ class Attributes:
                 continue
             message.ClearField(field.name)
             message.MergeFrom(value)
+            self._ours.append(field.name)
 
     def _told(self, name: str, parse: Callable[[str], Any], text: str) -> Any:
         try:

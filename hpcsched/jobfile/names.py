@@ -107,7 +107,11 @@ PAIRS: Final[Mapping[str, tuple[str, str]]] = {
 JOB_ELSEWHERE: Final = frozenset({"tasks", "priority", *PAIRS})
 """Fields of JobSpec with rules of their own."""
 NOT_OF_TEMPLATES: Final = frozenset(
-    {"client_source", "job_template", "hold_until", "parent_job_ids"}
+    {
+        *("client_source", "job_template", "hold_until", "parent_job_ids"),
+        *("environment", "custom_properties", "progress", "progress_message"),
+        "node_loss",
+    }
 )
 """Fields of JobSpec for which no template has a default."""
 TASK_ELSEWHERE: Final = frozenset({"arguments", *PAIRS})

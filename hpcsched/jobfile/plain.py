@@ -27,6 +27,15 @@ def read_json(text: str) -> job_pb2.JobSpec:
     Raises:
         JobFileError: it is malformed.
     """
+    return job_of(parse_json(text))
+
+
+def parse_json(text: str) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        JobFileError: it is malformed.
+    """
     try:
         found = json.loads(text)
         if _ESCAPED_HALF.search(text):
@@ -35,7 +44,7 @@ def read_json(text: str) -> job_pb2.JobSpec:
         raise JobFileError("a text has half of a surrogate pair in it") from None
     except (ValueError, RecursionError) as error:
         raise JobFileError(str(error)) from None
-    return job_of(found)
+    return found
 
 
 def read_toml(text: str) -> job_pb2.JobSpec:
@@ -44,11 +53,20 @@ def read_toml(text: str) -> job_pb2.JobSpec:
     Raises:
         JobFileError: it is malformed.
     """
+    return job_of(parse_of_toml(text))
+
+
+def parse_of_toml(text: str) -> Any:
+    """Return what a TOML text says, as JSON has it.
+
+    Raises:
+        JobFileError: it is malformed.
+    """
     try:
         found = parse_toml(text)
     except TomlError as error:
         raise JobFileError(str(error)) from None
-    return job_of(_times_as_text(found))
+    return _times_as_text(found)
 
 
 def job_of(found: Any) -> job_pb2.JobSpec:

@@ -23,6 +23,8 @@ from hpcsched.jobfile.texts import exact, fields_of, moment, truth, whole
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from google.protobuf.message import Message
+
 COMMAND_LIMIT: Final = 480
 ENVIRONMENT_LIMIT: Final = 2048
 NO_TIME: Final = datetime(1970, 1, 1)  # noqa: DTZ001  UTC, as ``moment`` has it
@@ -46,12 +48,18 @@ class JobFile:
         warnings: What was left out, a sentence each.
         hold_until: HoldUntil: a call of its own, so no part of the specification.
         nice_ids: The tasks' numbers in the job that the file was made of; 0: none.
+        given: Fields of the job that the file sets, be it to their default.
+        task_given: The same of each task.
+        lines: Where each task begins.
     """
 
     spec: job_pb2.JobSpec
     warnings: tuple[str, ...] = ()
     hold_until: Timestamp | None = None
     nice_ids: tuple[int, ...] = ()
+    given: tuple[str, ...] = ()
+    task_given: tuple[tuple[str, ...], ...] = ()
+    lines: tuple[int, ...] = ()
 
 
 def read_xml(text: bytes) -> JobFile:
@@ -101,6 +109,19 @@ def _built_in(spec: job_pb2.JobSpec, given: Iterable[str]) -> Iterator[str]:
             yield name
 
 
+def _sections(element: Element) -> Iterator[str]:
+    """Yield the maps that an element has, be they empty."""
+    for field, (section, _) in names.PAIRS.items():
+        if any(True for _ in element.all(section)):
+            yield field
+
+
+def _all_given(message: Message, said: Iterable[str]) -> tuple[str, ...]:
+    """Return the fields that are set: those named, and what follows from them."""
+    have = (field.name for field, _ in message.ListFields())
+    return tuple(dict.fromkeys((*said, *have)))
+
+
 def _set_hold(spec: Any, until: Timestamp) -> None:
     if "hold_until" in spec.DESCRIPTOR.fields_by_name:
         spec.hold_until.CopyFrom(until)
@@ -121,6 +142,7 @@ class _Reading:
         found = {name.lower(): value for name, value in root.attributes.items()}
         self._unit = found.get("unittype", "Core").strip().lower()
         self._warnings = Warnings()
+        self._given: list[list[str]] = []
 
     def file(self) -> JobFile:
         root, spec = self._root, job_pb2.JobSpec()
@@ -139,6 +161,7 @@ class _Reading:
             attributes.drop(*_other_units(self._unit))
         self._pairs(root, spec)
         given = attributes.fill()
+        said = [*given, *attributes.ours, *_sections(root)]
         if not self._native:
             spec.explicit.extend(_built_in(spec, given))
         groups, nice_ids = [], []
@@ -161,6 +184,9 @@ class _Reading:
             warnings=self._warnings.texts,
             hold_until=until,
             nice_ids=tuple(nice_ids),
+            given=_all_given(spec, said),
+            task_given=tuple(map(_all_given, spec.tasks, self._given)),
+            lines=tuple(element.line for element in elements),
         )
 
     def _check_version(self) -> None:
@@ -221,7 +247,8 @@ class _Reading:
         if not self._native:
             self._reference_defaults(attributes, kind.type)
         self._pairs(element, task)
-        attributes.fill()
+        given = attributes.fill()
+        self._given.append([*given, *attributes.ours, *_sections(element)])
         task.type = kind.type
         self._command(element, task)
         self._foreign_elements(element)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.edits import TaskEdit
 from hpcsched.runtime.front import Edit
 from hpcsched.services.convert_job_spec import check_size, job_spec, task_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from google.protobuf.message import Message
 
@@ -28,7 +30,8 @@ _INNER: Final[Mapping[str, str]] = {
 }
 """Properties that the core calls otherwise."""
 _MAPS: Final = ("environment", "custom_properties")
-_NOT_HERE: Final = ("tasks", "explicit")
+_NOT_HERE: Final = ("tasks",)
+_MOST_TASKS: Final = 100_000
 
 
 def job_edit(request: pb.ModifyJobRequest) -> Edit:
@@ -37,9 +40,35 @@ def job_edit(request: pb.ModifyJobRequest) -> Edit:
     Raises:
         HpcError: INVALID_FIELD, OUT_OF_RANGE, SPEC_TOO_LARGE.
     """
-    check_size(request.spec.ByteSize(), "spec")
+    size = request.spec.ByteSize() + sum(task.ByteSize() for task in request.tasks)
+    check_size(size, "spec with tasks" if request.tasks else "spec")
     values = job_spec(request.spec, "spec")
-    return _edit(request.spec, request.fields, values, request.expected_revision)
+    edit = _edit(request.spec, request.fields, values, request.expected_revision)
+    if not request.tasks:
+        return edit
+    if len(request.tasks) > _MOST_TASKS:
+        _too_many("tasks", len(request.tasks), _MOST_TASKS)
+    return replace(edit, tasks=tuple(_task_edits(request.tasks)))
+
+
+def _task_edits(edits: Iterable[pb.TaskEdit]) -> Iterator[TaskEdit]:
+    for place, one in enumerate(edits):
+        where = f"tasks[{place}]"
+        if one.task_id < 0:
+            raise HpcError(
+                "OUT_OF_RANGE",
+                field=f"{where}.task_id",
+                value=one.task_id,
+                limit=">= 0",
+            )
+        values = task_spec(one.spec, f"{where}.spec")
+        edit = _edit(one.spec, one.fields, values, 0, f"{where}.")
+        yield TaskEdit(
+            task_id=one.task_id,
+            changes=edit.changes,
+            entries=edit.entries,
+            spec=values,
+        )
 
 
 def task_edit(request: pb.ModifyTaskRequest) -> Edit:
@@ -54,12 +83,10 @@ def task_edit(request: pb.ModifyTaskRequest) -> Edit:
 
 
 def _edit(
-    message: Message, names: Sequence[str], values: object, revision: int
+    message: Message, names: Sequence[str], values: object, revision: int, at: str = ""
 ) -> Edit:
     if len(names) > _MOST:
-        value = f"a list of {len(names)}"
-        limit = f"at most {_MOST} long"
-        raise HpcError("OUT_OF_RANGE", field="fields", value=value, limit=limit)
+        _too_many(f"{at}fields", len(names), _MOST)
     if revision < 0:
         raise HpcError(
             "OUT_OF_RANGE", field="expected_revision", value=revision, limit=">= 0"
@@ -69,7 +96,7 @@ def _edit(
     entries: dict[str, dict[str, str | None]] = {}
     given = names or [field.name for field, _ in message.ListFields()]
     for position, name in enumerate(given):
-        field = f"fields[{position}]"
+        field = f"{at}fields[{position}]"
         property_, dot, key = name.partition(".")
         if property_ not in known or property_ in _NOT_HERE:
             _refuse(field, f"{property_!r} is no property that can be changed here")
@@ -83,6 +110,11 @@ def _edit(
             found = pairs[key] if key in pairs else None  # noqa: SIM401  no dict
             entries.setdefault(property_, {})[key] = found
     return Edit(changes=changes, entries=entries, expected_revision=revision)
+
+
+def _too_many(field: str, count: int, most: int) -> None:
+    value, limit = f"a list of {count}", f"at most {most} long"
+    raise HpcError("OUT_OF_RANGE", field=field, value=value, limit=limit)
 
 
 def _refuse(field: str, problem: str) -> None:

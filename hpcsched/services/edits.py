@@ -26,10 +26,16 @@ class EditCalls:
         self, request: pb.ModifyJobRequest, context: Any
     ) -> pb.ModifyJobResponse:
         job_id = number(request.job_id, "job_id")
-        view = await self._front.modify_job(
-            caller(), job_id, job_edit(request), request_of(request)
+        edited = await self._front.modify_job(
+            caller(),
+            job_id,
+            job_edit(request),
+            request_of(request),
+            validate_only=request.validate_only,
         )
-        return pb.ModifyJobResponse(job=job_message(view))
+        return pb.ModifyJobResponse(
+            job=job_message(edited.job), task_ids=edited.task_ids
+        )
 
     async def ModifyTask(
         self, request: pb.ModifyTaskRequest, context: Any

@@ -54,6 +54,43 @@ def test_a_running_job_takes_what_it_may_and_refuses_the_rest(cluster: Cluster) 
     assert job.error_code == -2147218987
 
 
+def test_a_clone_is_its_original_again_when_its_file_is_restored(
+    cluster: Cluster,
+) -> None:
+    first = int(
+        cluster.hpc(
+            *("job", "new", "--name", "a", "--priority", "normal", "--runtime", "2h"),
+            *("--env", "A=1", "--label", "k=v", "--cores", "2-8", "--exclude", "n2"),
+        ).out
+    )
+    cluster.hpc("job", "add", first, "--name", "one", "--", "echo", "a b")
+    cluster.hpc("job", "add", first, "--array", "1-9:2", "--shell", "echo * >out-*")
+    cluster.hpc("job", "add", first, "--depends", "one", "--name", "two", "--", "true")
+    for form in ("xml", "toml", "json"):
+        file = cluster.cwd / f"original.{form}"
+        cluster.hpc("job", "export", first, "--format", form, "--output", file)
+        clone = int(cluster.hpc("--quiet", "job", "clone", first).out)
+        wrong = cluster.refused(
+            "job", "modify", clone, "--file", file, "min_cores=9", "max_cores=1"
+        )
+        assert wrong["reason"] == "MIN_GREATER_THAN_MAX"
+        cluster.hpc("job", "modify", clone, "name=b", "runtime=", "environment.A=2")
+        cluster.hpc("task", "modify", f"{clone}.2", "end_value=30", "runtime=1m")
+        cluster.hpc("task", "modify", f"{clone}.2", "runtime=")
+        cluster.hpc("task", "modify", f"{clone}.3", "depends_on=")
+
+        cluster.hpc("job", "modify", clone, "--file", file, "--dry-run")
+        assert cluster.job(clone).name == "b"
+        cluster.hpc("job", "modify", clone, "--file", file)
+
+        # What XML says of times and numbers of the job itself is another's.
+        exports = [
+            cluster.hpc("job", "export", one, "--format", "toml").out
+            for one in (first, clone)
+        ]
+        assert exports[0] == exports[1]
+
+
 def test_two_editors_do_not_overwrite_each_other(cluster: Cluster) -> None:
     job_id = int(cluster.hpc("job", "new", "--name", "a").out)
     revision = cluster.job(job_id).revision

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.edits import TaskEdit
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import PendingReason
 from hpcsched.core.task.states import TaskType
@@ -84,9 +85,59 @@ async def test_a_repeated_edit_has_one_effect(bench: Bench) -> None:
         request = once("r1")
         await bench.head.modify_job(ANN, job_id, edit, request)
 
-        view = await bench.head.modify_job(ANN, job_id, edit, request)
+        edited = await bench.head.modify_job(ANN, job_id, edit, request)
 
-        assert (view.name, view.revision) == ("a", 2)
+        assert (edited.job.name, edited.job.revision) == ("a", 2)
+
+
+def restored(name: str, *, task_id: int = 0, **changes: Any) -> TaskEdit:
+    return TaskEdit(
+        task_id=task_id,
+        changes={"name": name, **changes},
+        spec=a_task(name=name, **changes),
+    )
+
+
+async def test_what_a_file_made_of_a_job_survives_the_head(bench: Bench) -> None:
+    async with bench:
+        job_id = await draft(bench, a_task(name="a"), a_sweep(2))
+        edits = (
+            restored("a", type=TaskType.PARAMETRIC_SWEEP, end=3),
+            restored("new", user_blob=b"secret"),
+            restored("s", task_id=2, end=4),
+            restored("more", min_cores=2),
+        )
+        edit = Edit(changes={"name": "file"}, tasks=edits)
+        request = once("r1")
+        edited = await bench.head.modify_job(ANN, job_id, edit, request)
+        assert edited.task_ids == (1, 3, 2, 4)
+
+        await bench.crash()
+        await bench.node(cores=20)
+
+        again = await bench.head.modify_job(ANN, job_id, edit, request)
+        assert again.task_ids == (1, 3, 2, 4)
+        view = await bench.head.get_job(ANN, job_id, full=True)
+        assert (view.name, view.task_count) == ("file", 4)
+        assert sum(view.counts.values()) == 9
+        await bench.head.submit_job(ANN, job_id, NO_ID)
+        await bench.until_state(job_id, "Finished")
+
+
+async def test_a_check_of_an_edit_changes_nothing(bench: Bench) -> None:
+    async with bench:
+        job_id = await draft(bench, a_task(name="a"))
+        good = Edit(changes={"name": "b"}, tasks=(restored("new"),))
+        bad = Edit(changes={}, tasks=(restored("x"), restored("y", min_cores=0)))
+
+        await bench.head.modify_job(ANN, job_id, good, NO_ID, validate_only=True)
+        with pytest.raises(HpcError, match=r"tasks\[1\].spec.min_cores"):
+            await bench.head.modify_job(ANN, job_id, bad, NO_ID, validate_only=True)
+        with pytest.raises(HpcError, match=r"tasks\[1\].spec.min_cores"):
+            await bench.head.modify_job(ANN, job_id, bad, NO_ID)
+
+        view = await bench.head.get_job(ANN, job_id, full=False)
+        assert (view.name, view.task_count, view.revision) == ("job", 1, 1)
 
 
 async def test_an_edit_needs_something_to_change(bench: Bench) -> None:
@@ -124,8 +175,8 @@ async def test_progress_is_computed_until_the_user_says_it(bench: Bench) -> None
         assert (view.progress, view.progress_message) == (7, "slow")
         assert (listed.progress, listed.progress_message) == (7, "slow")
         edit = Edit(changes={"progress": None})
-        view = await bench.head.modify_job(ANN, job_id, edit, NO_ID)
-        assert view.progress == 100
+        edited = await bench.head.modify_job(ANN, job_id, edit, NO_ID)
+        assert edited.job.progress == 100
 
 
 async def test_a_hold_ends_at_its_time_even_if_the_head_died_meanwhile(

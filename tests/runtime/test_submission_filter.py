@@ -179,7 +179,7 @@ async def test_a_queued_job_that_is_modified_waits_for_its_verdict_too(
 ) -> None:
     job_id = await bench.submit()
     edit = Edit(changes={}, entries={"custom_properties": {"a": "1"}})
-    view = await bench.head.modify_job(ANN, job_id, edit, NO_ID)
+    view = (await bench.head.modify_job(ANN, job_id, edit, NO_ID)).job
     assert view.state.label == "Queued"
     programs.answers = [exits(9, "not so")]
     edit = Edit(changes={}, entries={"custom_properties": {"a": "2"}})
@@ -189,7 +189,7 @@ async def test_a_queued_job_that_is_modified_waits_for_its_verdict_too(
 
     assert await bench.state(job_id) == "Failed"
     progress = Edit(changes={"progress": 5}, entries={})
-    view = await bench.head.modify_job(ANN, job_id, progress, NO_ID)
+    view = (await bench.head.modify_job(ANN, job_id, progress, NO_ID)).job
     assert (view.state.label, view.progress) == ("Failed", 5)
 
 

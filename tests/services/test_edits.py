@@ -12,6 +12,7 @@ from hpcsched.api.v1 import job_pb2, task_pb2
 from hpcsched.api.v1 import job_service_pb2 as pb
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.task.spec import TaskSpec
+from hpcsched.runtime.edit_front import Edited
 from hpcsched.runtime.front import Edit
 from hpcsched.services.convert_edit import job_edit, task_edit
 from tests.support.fake_front import FakeFront
@@ -116,13 +117,14 @@ def test_what_is_no_property_is_refused(name: str) -> None:
 async def test_edits_and_holds_reach_the_front_door(
     jobs: Any, front: FakeFront
 ) -> None:
-    front.answers["modify_job"] = job_view()
+    front.answers["modify_job"] = Edited(job=job_view(), task_ids=(2, 7))
     front.answers["hold_jobs"] = front.answers["release_jobs"] = [job_view()]
     spec = job_pb2.JobSpec(name="n")
     until = Timestamp(seconds=50)
 
     request = pb.ModifyJobRequest(job_id=3, spec=spec, expected_revision=9)
-    await jobs.ModifyJob(request)
+    answer = await jobs.ModifyJob(request)
+    assert list(answer.task_ids) == [2, 7]
     await jobs.HoldJobs(pb.HoldJobsRequest(job_ids=[1, 2], until=until))
     await jobs.HoldJobs(pb.HoldJobsRequest(job_ids=[1]))
     await jobs.ReleaseJobs(pb.ReleaseJobsRequest(job_ids=[4]))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hpcsched.core.job.edits import ModifyJob as ModifyJob  # noqa: PLC0414
+from hpcsched.core.job.edits import ModifyTask as ModifyTask  # noqa: PLC0414
+from hpcsched.core.job.edits import TaskEdit as TaskEdit  # noqa: PLC0414
 from hpcsched.core.job.exclusions import ExcludeNodes as ExcludeNodes  # noqa: PLC0414
 from hpcsched.core.job.exclusions import ReviewNodes as ReviewNodes  # noqa: PLC0414
 from hpcsched.core.job.kin import NO_KIN as NO_KIN  # noqa: PLC0414  part of these
@@ -78,38 +81,6 @@ class ConfigureJob:
     """Take a job back to Configuring (J27)."""
 
     caller: Caller
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModifyJob:
-    """Change properties of a job, all or none (J28 to J30, properties.md 2).
-
-    Attributes:
-        changes: Fields of JobSpec and their new values.
-        entries: Entries of maps of JobSpec, by field and name; None deletes one.
-        expected_revision: What the caller has read; 0: anything.
-    """
-
-    caller: Caller
-    changes: Mapping[str, Any]
-    entries: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
-    expected_revision: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModifyTask:
-    """Change properties of a task while it and its job are Configuring.
-
-    Attributes:
-        changes, entries: As for a job, of TaskSpec.
-        expected_revision: Of the job; 0: anything.
-    """
-
-    caller: Caller
-    task_id: int
-    changes: Mapping[str, Any]
-    entries: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
-    expected_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

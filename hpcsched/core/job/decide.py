@@ -104,6 +104,8 @@ def decide(
         match command:
             case c.AddTasks() | c.SyncNode():
                 decision.answer = result
+            case c.ModifyJob() if isinstance(result, list):
+                decision.answer = result
             case _:
                 decision.refusal = result
     if not isinstance(command, c.NoteAside):

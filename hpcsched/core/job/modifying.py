@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.accounts import check_run_as
@@ -12,11 +12,13 @@ from hpcsched.core.job.commandjob import refuse_command
 from hpcsched.core.job.details import check_hold
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.requeueing import to_configuring
+from hpcsched.core.job.restoring import NO_TASKS, TaskPlan, plan_tasks
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.stopping import cancel_unsubmitted
+from hpcsched.core.job.taskchanging import changed
 from hpcsched.core.job.turn import move, runs_of
-from hpcsched.core.job.validation import validate_added, validate_job
+from hpcsched.core.job.validation import validate_job
 from hpcsched.core.job.verdict import (
     OUT_JOB,
     OUT_TASK,
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from hpcsched.core.job.model import Job
     from hpcsched.core.job.turn import Turn
     from hpcsched.core.task.spec import TaskSpec
-
-T = TypeVar("T", "JobSpec", "TaskSpec")
 
 _PROGRESS: Final = frozenset({"progress", "progress_message"})
 """May always be set, and changes nothing else."""
@@ -86,47 +86,101 @@ EDITABLE: Final[Mapping[JobState, Editable]] = {
     JobState.CANCELED: Editable(owner=_ALL),
 }
 """properties.md 2. A state that is not here knows nothing but the progress."""
+_UNVALIDATED: Final = EDITABLE[JobState.QUEUED].administrator | _PROGRESS
+"""What a queued job may get without being validated again."""
 
 
-def modify_job(turn: Turn, command: ModifyJob) -> HpcError | None:
-    """Change properties, all or none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an edit comes to.
 
-    Returns:
-        The verdict when a queued job did not pass its validation again, else None.
+    Attributes:
+        spec: The job as it would be.
+        named: Properties that get another value.
+        tasks: What becomes of its tasks.
+    """
+
+    spec: JobSpec
+    named: frozenset[str] = frozenset()
+    tasks: TaskPlan = NO_TASKS
+
+
+def plan_edit(turn: Turn, command: ModifyJob) -> Plan:
+    """Return what an edit comes to; nothing is changed.
 
     Raises:
         HpcError: PERMISSION_DENIED, REVISION_CONFLICT, JOB_NOT_MODIFIABLE,
-            PROPERTY_NOT_MODIFIABLE, BACKFILL_RUNTIME, or what a validation refuses.
+            PROPERTY_NOT_MODIFIABLE, BACKFILL_RUNTIME, what ``plan_tasks`` refuses, or
+            what a validation does.
     """
     job = turn.job
     command.caller.require_owner(job.owner, f"modify job {job.job_id}")
     check_revision(job, command.expected_revision)
-    named = {*command.changes, *command.entries}
-    if not named <= _PROGRESS:
+    changes = {k: v for k, v in command.changes.items() if k != "explicit"}
+    given = {*changes, *command.entries}
+    new = changed(job.spec, changes, command.entries)
+    named = {name for name in given if getattr(new, name) != getattr(job.spec, name)}
+    if command.tasks or not given <= _PROGRESS:
         refuse_command(job, "modify")
     for name in sorted(named - _PROGRESS):
         _check_editable(job, name, command)
-    new = changed(job.spec, command.changes, command.entries)
-    if new == job.spec:
-        return None
-    new = _templated(turn, command, new, named)
-    _check_values(turn, command, new, named)
-    if named <= _PROGRESS or job.state in {JobState.CONFIGURING, JobState.RUNNING}:
-        turn.emit(EventName.JOB_MODIFIED, respecs={0: new})
+    if named:
+        new = _templated(turn, command, new, given, named)
+    again = job.state is not JobState.RUNNING and bool(named & _OF_TASKS)
+    tasks = plan_tasks(turn, new, command.tasks, again=again)
+    if named or tasks.changes:
+        _check_values(turn, command, new, named)
+    return Plan(spec=new, named=frozenset(named), tasks=tasks)
+
+
+def check_edit(turn: Turn, command: ModifyJob) -> None:
+    """Refuse what ``modify_job`` would refuse; nothing is changed (validate_only).
+
+    Raises:
+        HpcError: as ``plan_edit``, or the verdict on a queued job.
+    """
+    plan = plan_edit(turn, command)
+    if turn.job.state is JobState.QUEUED and not plan.named <= _UNVALIDATED:
+        verdict = _verdict_on(turn, plan.spec)
+        if verdict is not None:
+            raise verdict
+
+
+def modify_job(turn: Turn, command: ModifyJob) -> HpcError | list[int] | None:
+    """Change properties, and tasks with them, all or none.
+
+    Returns:
+        The verdict when a queued job did not pass its validation again, else the
+        numbers of the tasks that the command speaks of.
+
+    Raises:
+        HpcError: as ``plan_edit``.
+    """
+    job = turn.job
+    plan = plan_edit(turn, command)
+    ids = list(plan.tasks.ids)
+    if not plan.named and not plan.tasks.changes:
+        return ids
+    if job.state is JobState.QUEUED and not plan.named <= _UNVALIDATED:
+        return _resubmit(turn, plan.spec)
+    if job.state.terminal and not plan.named <= _PROGRESS:
+        to_configuring(turn)
+    respecs: dict[int, JobSpec | TaskSpec] = dict(plan.tasks.respecs)
+    if plan.named:
+        respecs[0] = plan.spec
+    turn.emit(
+        EventName.JOB_MODIFIED,
+        respecs=respecs,
+        tables=plan.tasks.tables,
+        added=plan.tasks.added,
+    )
+    if job.state is JobState.RUNNING:
         time_out(turn)  # a lower limit may be over already
-        return None
-    if job.state is JobState.QUEUED:
-        if named <= EDITABLE[job.state].administrator | _PROGRESS:
-            turn.emit(EventName.JOB_MODIFIED, respecs={0: new})
-            return None
-        return _resubmit(turn, new)
-    to_configuring(turn)
-    turn.emit(EventName.JOB_MODIFIED, respecs={0: new})
-    return None
+    return ids
 
 
 def _templated(
-    turn: Turn, command: ModifyJob, new: JobSpec, named: set[str]
+    turn: Turn, command: ModifyJob, new: JobSpec, given: set[str], named: set[str]
 ) -> JobSpec:
     """Return the job with what its template says of it (``ISchedulerJob.Commit``).
 
@@ -136,11 +190,12 @@ def _templated(
     template = template_of(new, turn.settings.templates)
     if new.job_template != turn.job.spec.job_template:
         check_user(template, command.caller)
-    explicit = {*new.explicit, *named} & KINDS.keys()
+    wanted = set(command.changes.get("explicit", given)) & given
+    explicit = {*(set(new.explicit) - given), *wanted} & KINDS.keys()
     new = replace(
         new,
         explicit=tuple(sorted(explicit)),
-        templated=tuple(name for name in new.templated if name not in named),
+        templated=tuple(name for name in new.templated if name not in given),
     )
     if turn.job.state is not JobState.RUNNING:
         new = apply_template(new, template)
@@ -187,34 +242,23 @@ def _check_editable(job: Job, name: str, command: ModifyJob) -> None:
 def _check_values(
     turn: Turn, command: ModifyJob, new: JobSpec, named: set[str]
 ) -> None:
-    """Check what the job would be, as when it was made.
-
-    A running job may get a limit below those of its tasks: it ends them (3.3).
-    """
+    """Check what the job would be, as when it was made."""
     job = turn.job
     validate_job(new, turn.settings)
-    if not named <= _PROGRESS:
+    if command.tasks or not named <= _PROGRESS:
         check_run_as(new.user_name, job.owner, command.caller)
     if new.hold_until != job.spec.hold_until:
         check_hold("spec.hold_until", new.hold_until, turn.now)
     if job.job_id in new.parent_job_ids:
         problem = "a job cannot be its own parent"
         raise HpcError("INVALID_PARENT", field="spec.parent_job_ids", problem=problem)
-    if named & _OF_TASKS and job.state is not JobState.RUNNING:
-        specs = [record.spec for record in job.tasks]
-        validate_added(new, [], specs, turn.settings)
 
 
 def _resubmit(turn: Turn, new: JobSpec) -> HpcError | None:
     """J28: out, changed and in again; its place and its count of requeues stay."""
     job = turn.job
-    old = job.spec
     job_path, task_path, patch = way_in(turn)
-    job.spec = new  # the verdict is on what it would be; the event says it again
-    try:
-        verdict = verdict_on(turn)
-    finally:
-        job.spec = old
+    verdict = _verdict_on(turn, new)
     columns: dict[str, Any] = {}
     if verdict is not None:
         patch, columns = rejection(turn, verdict)
@@ -238,23 +282,11 @@ def _resubmit(turn: Turn, new: JobSpec) -> HpcError | None:
     return verdict
 
 
-def changed(
-    spec: T, changes: Mapping[str, Any], entries: Mapping[str, Mapping[str, str | None]]
-) -> T:
-    """Return the specification with other values.
-
-    Args:
-        spec: As it is.
-        changes: Fields and values.
-        entries: Entries of maps, by field and name; None deletes one.
-    """
-    values = dict(changes)
-    for name, pairs in entries.items():
-        merged = {**values.get(name, getattr(spec, name))}
-        for key, value in pairs.items():
-            if value is None:
-                merged.pop(key, None)
-            else:
-                merged[key] = value
-        values[name] = merged
-    return replace(spec, **values)
+def _verdict_on(turn: Turn, new: JobSpec) -> HpcError | None:
+    """Return the verdict on what the job would be; the event says that again."""
+    job = turn.job
+    old, job.spec = job.spec, new
+    try:
+        return verdict_on(turn)
+    finally:
+        job.spec = old
