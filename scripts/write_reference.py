@@ -36,10 +36,10 @@ of gRPC; `hpc` ends with 4 for `PERMISSION_DENIED` and `UNAUTHENTICATED`, else w
 _JOB_FILES: Final = """\
 What a job file may say (`hpc job submit --file`, `hpc job new --file`,
 `hpc job modify --file`, `hpc job export`). In XML these are attributes of `Job` and
-`Task`, of any case, in one of the reference's namespaces; in JSON and TOML keys of a job and of its `tasks`. What
-the scheduler writes beside them (states, times, counts) is passed over when a file is
-read. An attribute that is not known is passed over with a warning; an unknown key is
-refused.
+`Task`, of any case, in one of the reference's namespaces; in JSON and TOML keys of a
+job and of its `tasks`. What the scheduler writes beside them (states, times, counts) is
+passed over when a file is read. An attribute that is not known is passed over with a
+warning; an unknown key is refused.
 
 Variables are `EnvironmentVariables/Variable` with `Name` and `Value`, or `environment`;
 pairs of your own `CustomProperties/Term`, or `custom_properties`. What has no name in
