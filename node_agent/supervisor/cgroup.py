@@ -119,6 +119,22 @@ class Cgroups:
             os.write(self._slot(number).procs, b"0")
         self._place = number
 
+    def way_into(self, number: int) -> int:
+        """Return what a process that is to be in the slot's cgroup writes ``0`` to.
+
+        No process is born in another cgroup than its parent's (``CLONE_INTO_CGROUP``):
+        Linux 6.14 to 6.18 at least kill it at once if that cgroup was ever killed.
+
+        Raises:
+            OSError: it is not there and cannot be made.
+        """
+        try:
+            os.pread(self._slot(number).procs, 1, 0)
+        except OSError:  # somebody has removed it
+            self._slots.pop(number).close()
+            os.makedirs(self.base, exist_ok=True)
+        return self._slot(number).procs
+
     def leave(self) -> None:
         """Move this process out of every slot's cgroup."""
         if self._place != HOME:

@@ -23,10 +23,10 @@ BOOT = (
     "raise SystemExit(run_role(sys.argv[3:]))"
 )
 
-START_PROGRAM = "hpc-task-start"
-START_BOOT = (
+NURSERY_PROGRAM = "hpc-task-start"
+NURSERY_BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from node_agent.supervisor.dropping import run_task; run_task()"
+    "from node_agent.supervisor.bearing import serve; serve()"
 )
 
 REAPER = "reaper"
@@ -44,7 +44,7 @@ PRIVILEGED = ("disk", "docker", "kmem", "libvirt", "lxd", "shadow", "sudo", "whe
 """Groups whose members can become root by themselves."""
 
 CHANNEL_FD = 3
-"""Where a spawner finds its end of the channel to the reaper."""
+"""Where a spawner finds its channel to the reaper, and a nursery its to the spawner."""
 
 EXIT_CANNOT_START = 3
 """The spawner's exit status when trying again would not help."""
@@ -148,12 +148,12 @@ def command_of(role: str, config: Config) -> list[str]:
     ]
 
 
-def command_of_start() -> list[str]:
-    """Return the command line of the program that becomes another account's task.
+def command_of_nursery() -> list[str]:
+    """Return the command line of the program that other accounts' tasks come from.
 
-    Its name is not the supervisor's: what it runs is the task's process already.
+    Its name is not the supervisor's: a copy of it is a task's process already.
     """
-    options = ("-I", "-S", "-X", "utf8", "-c", START_BOOT, ROOT, START_PROGRAM)
+    options = ("-I", "-S", "-X", "utf8", "-c", NURSERY_BOOT, ROOT, NURSERY_PROGRAM)
     return [sys.executable, *options]
 
 

@@ -1,8 +1,9 @@
 """Starting a task as another account, and learning why it could not be.
 
-The spawner never changes its own identity and never forks: it starts a program that
-does the one and becomes the task (``dropping.py``). The order goes to it in a memory
-file, so that ``ps`` shows nothing of it and its length has no limit.
+The spawner never changes its own identity and never forks: it has a process that does
+the one (``nursery.py``), whose copy does the other and becomes the task
+(``dropping.py``). The order goes to it in a memory file, so that only the copy ever
+reads it and its length has no limit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 
 from node_agent.supervisor import protocol
-from node_agent.supervisor.commands import command_of_start
 from node_agent.supervisor.definition import render
 from node_agent.supervisor.launch import StartFailedError
 from node_agent.supervisor.reports import Ending
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from node_agent.supervisor.attempt import Attempt
     from node_agent.supervisor.commands import Config
     from node_agent.supervisor.definition import Definition, Template, Value
+    from node_agent.supervisor.nursery import Gate, Nursery
     from node_agent.supervisor.slots import Slot
 
 ORDER_FD = 3
@@ -36,10 +36,6 @@ FAILURE_FD = 4
 
 RECORD_BYTES = 8192
 LONGEST_TEXT = 1000  # characters, each at most six bytes of JSON
-SPARE = 10
-"""Descriptors from here on are not among those that the new process gets."""
-
-TAG = (b"HPC_TASK", b"HPC_ATTEMPT")
 FAILURE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
@@ -69,44 +65,35 @@ def order_of(
 
 
 def spawn(
-    order: Mapping[str, Any], attempt: Attempt, slot: Slot, streams: Sequence[int]
-) -> int:
-    """Start the program that carries the order out; return its process id.
+    nursery: Nursery,
+    order: Mapping[str, Any],
+    slot: Slot,
+    streams: Sequence[int],
+    *,
+    contained: bool,
+) -> Gate:
+    """Have a process made that carries the order out once its gate is opened.
 
-    It has the attempt's tag in its environment from the first, and a session of its
-    own: a spawner that follows a dead one knows whose it is.
+    Args:
+        nursery: Which makes it.
+        order: What ``order_of`` returned.
+        slot: Of the attempt.
+        streams: Standard input, output and error.
+        contained: It is to be in the slot's cgroup.
 
     Raises:
-        StartFailedError: it could not be executed: the node's fault.
+        StartFailedError: there is none: the node's fault.
     """
-    environment = dict(zip(TAG, _tag(attempt), strict=True))
-    command = command_of_start()
     descriptors: list[int] = []
     try:
         descriptors.append(os.memfd_create("hpc-task-start"))
         _write(descriptors[0], json.dumps(order).encode())
         descriptors.append(os.open(slot.failure, FAILURE_FLAGS, 0o600))
         _write(descriptors[1], record_of(unfinished()))
-        given = [*streams, *descriptors]
-        # None may be overwritten before it is duplicated itself, nor be its own copy,
-        # which would stay closed on exec.
-        for target, descriptor in enumerate(given):
-            if descriptor < SPARE:
-                given[target] = _above(descriptor)
-                descriptors.append(given[target])
-        return os.posix_spawn(
-            command[0],
-            command,
-            environment,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, descriptor, target)
-                for target, descriptor in enumerate(given)
-            ],
-            setsid=True,
-            setsigmask=(),
-        )
+        place = slot.number if contained else None
+        return nursery.bear([*streams, *descriptors], place)
     except OSError as error:
-        what = command[0].encode()
+        what = b"the process that starts tasks of other accounts"
         raise StartFailedError("start", error, what, is_of_node=True) from None
     finally:
         for descriptor in descriptors:
@@ -115,8 +102,9 @@ def spawn(
 
 def unfinished() -> StartFailedError:
     """Return what is true until the program is executed or something has failed."""
-    error = OSError(errno.EINTR, "it ended before the program was executed")
-    return StartFailedError("start", error, b"", is_of_node=True)
+    error = OSError(errno.EINTR, os.strerror(errno.EINTR))
+    what = b"it ended before the program was executed"
+    return StartFailedError("start", error, what, is_of_node=True)
 
 
 def record_of(failure: StartFailedError | None) -> bytes:
@@ -138,18 +126,6 @@ def failure_of(slot: Slot) -> Ending | None:
     code, text, is_of_node = failure
     reason = protocol.NOT_STARTED if is_of_node else protocol.START_FAILED
     return Ending(reason, code=code, message=text)
-
-
-def _tag(attempt: Attempt) -> tuple[bytes, bytes]:
-    name = f"{attempt.definition.tag_prefix}{attempt.instance}"
-    return name.encode(), b"%d" % attempt.attempt
-
-
-def _above(descriptor: int) -> int:
-    """Return a copy of a descriptor that no new process expects anything at."""
-    import fcntl  # noqa: PLC0415 - rarely needed
-
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, SPARE)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -1,9 +1,10 @@
 """Becoming a task's account, and then its program: one process per start.
 
-The spawner starts it by posix_spawn, as root, in the task's own session, cgroup and on
-its cores. From ``become`` on it has nothing but the account's own rights: directory,
-files and program are found, opened and executed as the user, so root follows no path
-that a user can change. Source of the order: RELIABILITY, "Dropping to the job owner".
+It is a copy of the nursery (``bearing.py``), still root, in the task's own session,
+cgroup and on its cores. From ``become`` on it has nothing but the account's own rights:
+directory, files and program are found, opened and executed as the user, so root follows
+no path that a user can change. Source of the order: RELIABILITY, "Dropping to the job
+owner".
 
 What fails is written to a file that the spawner keeps open for it, not to a pipe: it is
 read when the process has ended, by whichever spawner there is then. The file says that
@@ -26,6 +27,7 @@ from node_agent.supervisor.accounts import LOOK_UP_S, AccountError, look_up
 from node_agent.supervisor.clock import Clock
 from node_agent.supervisor.definition import encoded
 from node_agent.supervisor.launch import (
+    IGNORED_BY_PYTHON,
     OUTPUT_FLAGS,
     StartFailedError,
     find_program,
@@ -39,18 +41,31 @@ if TYPE_CHECKING:
 
     from node_agent.supervisor.accounts import Account
 
+PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 JOIN_SESSION_KEYRING = 1
 KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 EXIT_NOT_STARTED = 126
+SMALL_READ = 64
 NOBODY_ELSE = "the identity of the process is not what it was set to"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def hide_memory() -> None:
+    """Let no process of another account, or of the same, look into this one.
+
+    Until the next exec, or change of identity: then the machine's own rule
+    (``fs.suid_dumpable``) takes its place, so it is called again after that.
+    """
+    if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "PR_SET_DUMPABLE")
+
+
 def run_task() -> NoReturn:
     """Become the task that the order names; return never."""
-    for descriptor in _descriptors():
+    for descriptor in (delegating.ORDER_FD, delegating.FAILURE_FD):
         os.set_inheritable(descriptor, False)  # noqa: FBT003
     order = json.loads(_read_all(delegating.ORDER_FD))
     os.close(delegating.ORDER_FD)
@@ -95,14 +110,14 @@ def _refusal(rule: str, text: str, what: bytes) -> StartFailedError:
 
 def _prepare(order: dict[str, Any]) -> None:
     """Do what only root can, or what must be as it is before a new identity."""
-    for number in signal.valid_signals():
-        if number not in {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
-        if int(file.read()) < 0:  # nothing spares a task
-            file.seek(0)
-            file.write("0")
+    for number in IGNORED_BY_PYTHON:  # the nursery has reset all others
+        signal.signal(number, signal.SIG_DFL)
+    adjustment = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if int(os.read(adjustment, SMALL_READ)) < 0:  # nothing spares a task
+            os.write(adjustment, b"0")
+    finally:
+        os.close(adjustment)
     soft, hard = order["files"]
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
@@ -124,6 +139,7 @@ def become(account: Account, *, new_privileges: bool) -> None:
     os.setgroups(account.groups)
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
+    hide_memory()
     _verify(account)
     if not new_privileges and _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         number = ctypes.get_errno()
@@ -146,11 +162,14 @@ def _verify(account: Account) -> None:
         except PermissionError:
             continue
         raise OSError(errno.EPERM, NOBODY_ELSE)
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        lines = dict(line.split(":", 1) for line in file if ":" in line)
-    for name in ("CapEff", "CapPrm", "CapAmb"):
+    # Bytes: a codec would be loaded here, from files that the user may not read.
+    with open("/proc/self/status", "rb", buffering=0) as file:
+        lines = dict(
+            line.split(b":", 1) for line in file.read().split(b"\n") if b":" in line
+        )
+    for name in (b"CapEff", b"CapPrm", b"CapAmb"):
         if int(lines[name], 16):
-            raise OSError(errno.EPERM, f"{NOBODY_ELSE}: {name}{lines[name].rstrip()}")
+            raise OSError(errno.EPERM, f"{NOBODY_ELSE}: {name!r}{lines[name]!r}")
 
 
 def _execute(order: dict[str, Any], account: Account) -> None:
@@ -210,20 +229,6 @@ def _redirect(order: dict[str, Any]) -> None:
         os.dup2(open_file(code, path, flags, opened), target)
     for descriptor in opened:
         os.close(descriptor)
-
-
-def _descriptors() -> list[int]:
-    """Return the open descriptors above the standard streams."""
-    found = [int(name) for name in os.listdir("/proc/self/fd")]
-    open_ones = []
-    for descriptor in found:
-        try:
-            os.fstat(descriptor)
-        except OSError:  # the one that listed the directory
-            continue
-        if descriptor >= delegating.ORDER_FD:
-            open_ones.append(descriptor)
-    return open_ones
 
 
 def _read_all(descriptor: int) -> bytes:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from node_agent.supervisor.attempt import Attempt, Queued
     from node_agent.supervisor.commands import Config
     from node_agent.supervisor.definition import Definition
+    from node_agent.supervisor.nursery import Gate, Nursery
     from node_agent.supervisor.slots import Slot, Slots
 
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -73,7 +74,9 @@ class Launcher:
         cpus: The cores that this process itself may use.
     """
 
-    def __init__(self, slots: Slots, config: Config) -> None:
+    def __init__(self, slots: Slots, config: Config, nursery: Nursery) -> None:
+        self._nursery = nursery
+        self._gate: Gate | None = None
         self._slots = slots
         self._config = config
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -85,6 +88,8 @@ class Launcher:
 
     def start(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
         """Start the attempt's process in its slot; return the process id.
+
+        One of another account waits for ``let_go``.
 
         Raises:
             StartFailedError: nothing was executed.
@@ -119,18 +124,18 @@ class Launcher:
                 os.close(descriptor)
 
     def _start_as_another(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
-        """Start the program that becomes the account's, and then the task's.
+        """Make the process that becomes the account's, and then the task's.
 
         It does what cannot be done as root: see dropping.py. What fails there is told
         by ``delegating.failure_of`` when the process has ended.
 
         Raises:
-            StartFailedError: not even that program was executed.
+            StartFailedError: there is not even that process.
         """
         from node_agent.supervisor import delegating  # noqa: PLC0415 - only if wanted
 
         definition = attempt.definition
-        self._set_affinity(attempt)
+        self.unpin()
         environment = self._environment(attempt, queued)
         if hostfile.FORMAT in environment:
             self._write_hosts(slot, environment)
@@ -141,7 +146,45 @@ class Launcher:
                 streams[kind + 1] = self._private(slot, kind, code)
         order = delegating.order_of(definition, queued.value, environment, self._config)
         order["files"] = (self._soft, self._hard)
-        return delegating.spawn(order, attempt, slot, streams)
+        gate = delegating.spawn(
+            self._nursery, order, slot, streams, contained=attempt.contained
+        )
+        try:
+            os.sched_setaffinity(gate.pid, self._cores_of(attempt))
+        except OSError as error:
+            gate.close()
+            what = b"its cores"
+            raise StartFailedError("start", error, what, is_of_node=True) from None
+        self._gate = gate
+        return gate.pid
+
+    def let_go(self, *, on_record: bool) -> None:
+        """Let the process go that waits, now that its number is in the journal.
+
+        Without that it ends, and its end tells that it never was the task.
+        """
+        gate, self._gate = self._gate, None
+        if gate is not None and on_record:
+            gate.open()
+        elif gate is not None:
+            gate.close()
+
+    def make_ready(self) -> None:
+        """Have at hand what starts of other accounts need.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        self.unpin()
+        self._nursery.make_ready()
+
+    def close(self) -> None:
+        """End what is at hand."""
+        self._nursery.close()
+
+    def reaped(self, pid: int) -> bool:
+        """Say whether a child that has ended was one of ours, and no task."""
+        return self._nursery.reaped(pid)
 
     def _below_limit(
         self, actions: tuple[tuple[Any, ...], ...]
@@ -174,14 +217,21 @@ class Launcher:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))
             self._raised = True
 
-    def _set_affinity(self, attempt: Attempt) -> None:
+    def _cores_of(self, attempt: Attempt) -> set[int]:
+        """Return the cores that its processes may use."""
         if attempt.definition.pin and attempt.cores:
             cores = set(cores_in(attempt.cores))
             if cores <= self.cpus:
-                os.sched_setaffinity(0, cores)
-                self._pinned = True
-                return
-        self.unpin()
+                return cores
+        return self.cpus
+
+    def _set_affinity(self, attempt: Attempt) -> None:
+        cores = self._cores_of(attempt)
+        if cores is self.cpus:
+            self.unpin()
+            return
+        os.sched_setaffinity(0, cores)
+        self._pinned = True
 
     def _environment(self, attempt: Attempt, queued: Queued) -> dict[bytes, bytes]:
         definition = attempt.definition

@@ -10,6 +10,7 @@ from node_agent.supervisor.commands import OWNER
 from node_agent.supervisor.kin import Kin
 from node_agent.supervisor.launch import Launcher
 from node_agent.supervisor.log import log
+from node_agent.supervisor.nursery import Nursery
 from node_agent.supervisor.oom import OomCounter
 from node_agent.supervisor.outputs import DEFAULT_QUOTA_BYTES, Outputs
 from node_agent.supervisor.slots import Slots
@@ -83,10 +84,11 @@ class Node:
             for_group=for_group,
             hosts=_hosts_directory(config),
         )
-        self.launcher = Launcher(self.slots, config)
+        self.own = Kin(os.getpid())
+        nursery = Nursery(self.own.mains, cgroups)
+        self.launcher = Launcher(self.slots, config, nursery)
         self.by_pid: dict[int, Attempt] = {}
         self.busy = 0
-        self.own = Kin(os.getpid())
         self.foreign = Kin(reaper)
         self.foreign.mains.add(os.getpid())
         self.oom = OomCounter(_oom_counters())

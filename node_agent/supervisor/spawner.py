@@ -121,6 +121,8 @@ class Spawner:
         self._node.link = Link(
             self._config.socket, self._config.group, poll, self._orders.obey
         )
+        if self._config.run_as == commands.OWNER:
+            self._node.launcher.make_ready()
         self._channel.send("ready")
         self._give_signs_of_life()
 
@@ -190,7 +192,7 @@ class Spawner:
             attempt = node.by_pid.get(pid)
             if attempt is None or not attempt.own or attempt.status is not None:
                 os.waitpid(pid, 0)
-                if self._starter.probes.reaped(pid):
+                if node.launcher.reaped(pid) or self._starter.probes.reaped(pid):
                     continue
                 node.own.mains.discard(pid)
                 node.own.adopted.pop(pid, None)
@@ -261,7 +263,7 @@ class Spawner:
         node = self._node
         self._idle_planned = False
         self._idle_seen = node.activity
-        if node.cgroups is not None:
+        if node.cgroups is not None and self._config.run_as == commands.SELF:
             slot = node.slots.next_free()
             node.cgroups.park(len(node.slots) if slot is None else slot)
         if not node.by_pid:
@@ -343,6 +345,7 @@ class Spawner:
         if node.cgroups is not None:
             node.cgroups.leave()
         node.launcher.unpin()
+        node.launcher.close()
         node.journal.close()
 
     def _execute(self, command: list[str]) -> None:

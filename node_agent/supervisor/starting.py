@@ -234,10 +234,12 @@ class Starter:
             self._ender.start_failed(attempt, error)
             return
         self._started(attempt, slot)
+        if definition.account:  # not before there is a record of its process
+            node.launcher.let_go(on_record=node.journal.flush())
 
     def _enter_cgroup(self, attempt: Attempt) -> None:
         cgroups = self._node.cgroups
-        if cgroups is None:
+        if cgroups is None or attempt.definition.account:  # it is born in its own
             return
         try:
             if attempt.contained:
