@@ -25,7 +25,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 NOTHING: Final = "null"
 """In a filter: it has no value."""
 
-_FILTER: Final = re.compile(r"\s*(\w+)\s*(!=|<=|>=|\^=|=|<|>)(.*)", re.DOTALL)
+_FILTER: Final = re.compile(r"\s*([\w.]+)\s*(!=|<=|>=|\^=|=|<|>)(.*)", re.DOTALL)
 _OPERATORS: Final = {
     "=": "EQUAL",
     "!=": "NOT_EQUAL",

@@ -43,7 +43,7 @@ MOST_TOLD: Final = 1_000
 _LISTED: Final = (
     *("owner", "name", "project", "state", "priority", "create_time", "submit_time"),
     *("end_time", "labels", "active", "previous_state", "start_time", "change_time"),
-    "requeue_count",
+    *("requeue_count", "counts"),
 )
 
 

@@ -9,7 +9,9 @@ commit).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from hpcsched.core.listing.properties import TASK_COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,6 +48,9 @@ class EventRow:
     body: bytes
 
 
+NO_COUNTS: Final = (0,) * len(TASK_COUNTS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
     """The state of a job without its elements: columns for lists, and one blob.
@@ -58,6 +63,7 @@ class JobRow:
         blob: Everything else, encoded (core.job.codec), opaque here. Enough to make an
             API Job of BASIC view without loading anything else.
         active: Not terminal: loaded at the start of a head.
+        counts: Of its tasks and elements, as ``core.listing.properties.TASK_COUNTS``.
     """
 
     job_id: int
@@ -76,6 +82,7 @@ class JobRow:
     start_time: float | None = None
     change_time: float = 0.0
     requeue_count: int = 0
+    counts: tuple[int, ...] = NO_COUNTS
 
 
 Terms: TypeAlias = "Mapping[str, Value | None]"

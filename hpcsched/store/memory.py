@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from hpcsched.core.listing.ordering import Place
+from hpcsched.core.listing.properties import TASK_COUNTS
 from hpcsched.store.base import ClusterState
 from hpcsched.store.errors import (
     NoSuchBackupError,
@@ -170,6 +171,7 @@ class MemoryStore:
         found = []
         for job in self._state.jobs.values():
             values = {**job.terms, **asdict(job.row), "id": job.row.job_id}
+            values |= zip(TASK_COUNTS, job.row.counts, strict=True)
             if _matches(job.row, query) and all(
                 c.holds(values.get(c.property.name)) for c in search.conditions
             ):

@@ -39,4 +39,5 @@ def job_row(job: Job) -> JobRow:
         start_time=job.start_time,
         change_time=job.change_time,
         requeue_count=job.requeue_count,
+        counts=(len(job.tasks), sum(job.counts), *job.counts[1:]),
     )

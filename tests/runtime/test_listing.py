@@ -72,6 +72,35 @@ async def test_jobs_are_found_by_what_was_asked_for_and_what_became_of_them(
     assert await search(("user_name", O.EQUAL, ("bob",))) == []
 
 
+async def test_jobs_are_found_by_how_many_of_their_elements_are_where(
+    bench: Bench,
+) -> None:
+    agent = await bench.node("n1", 4)
+    agent.plan = lambda p: (0.1, 1) if p.key[:3] == (1, 1, 0) else None
+    none = await bench.submit(a_task(), a_sweep(3))
+    some = await bench.submit(a_task(), a_task(), a_sweep(5))
+    waits = await bench.submit(min_cores=9, max_cores=9)
+
+    async def search(*filters: tuple[str, Operator, str]) -> list[int]:
+        chosen = [
+            condition(JOB_PROPERTIES, name, how, (value,), "f")
+            for name, how, value in filters
+        ]
+        keys = [sort_key(JOB_PROPERTIES, "task_counts.total", descending=True)]
+        one = JobSearch(query=JobQuery(), conditions=chosen, sort=keys)
+        views = await bench.head.search_jobs(BOB, one)
+        return [view.job_id for view, _ in views]
+
+    async def told() -> bool:
+        return await search(("task_counts.running", O.EQUAL, "3")) == [none]
+
+    await bench.until(told)
+    assert await search(("task_counts.failed", O.GREATER_THAN, "0")) == [none]
+    assert await search(("TaskCount", O.GREATER_THAN_OR_EQUAL, "2")) == [some, none]
+    assert await search(("QueuedTaskCount", O.EQUAL, "1")) == [waits]
+    assert await search() == [some, none, waits]
+
+
 async def test_tasks_are_found_by_any_property_page_by_page(bench: Bench) -> None:
     agent = await bench.node("n1", 4)
     agent.plan = lambda process: (1.0, process.key[2] % 3)

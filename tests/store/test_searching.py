@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hpcsched.core.listing.conditions import Operator, condition
 from hpcsched.core.listing.ordering import sort_key
-from hpcsched.core.listing.properties import JOB_PROPERTIES
+from hpcsched.core.listing.properties import JOB_PROPERTIES, TASK_COUNTS
 from hpcsched.store.base import JobQuery, JobSearch
 from hpcsched.store.sql import schema
 from tests.support.store_kit import MemoryKit, SqliteKit, a_delta, a_row
@@ -38,6 +38,7 @@ def a_job(job_id: int) -> Delta:
         start_time=None if job_id % 3 else 3000.0 + job_id,
         change_time=4000.0 - job_id,
         requeue_count=job_id % 2,
+        counts=tuple(job_id * n % (n + 5) for n in range(len(TASK_COUNTS))),
         labels={"team": "red" if job_id % 3 else "blue"},
     )
     terms = {
@@ -93,6 +94,10 @@ SEARCHES = {
         labels={"team": "red"},
         sort="priority,-change_time",
     ),
+    "tasks": search(("task_count", O.EQUAL, "0")),
+    "failed elements": search(("task_counts.failed", O.GREATER_THAN, "7")),
+    "the reference's name": search(("FailedTaskCount", O.LESS_THAN_OR_EQUAL, "7")),
+    "most elements first": search(sort="-task_counts.total,task_counts.running"),
     "no value first": search(sort="submit_time,-priority"),
     "no value last": search(sort="-min_cores,owner"),
 }
@@ -172,4 +177,5 @@ async def test_terms_live_and_go_with_their_job(kit: StoreKit) -> None:
 def test_each_property_of_jobs_has_its_column() -> None:
     columns = {c.name for c in schema.job.c} | {c.name for c in schema.job_terms.c}
 
-    assert set(JOB_PROPERTIES) <= columns
+    counts = schema.COUNT_COLUMNS
+    assert {counts.get(name, name) for name in JOB_PROPERTIES} <= columns

@@ -66,6 +66,12 @@ _TIMES: Final = ("create_time", "submit_time", "start_time", "end_time", "change
 _SIZES: Final = (
     *("min_cores", "max_cores", "min_sockets", "max_sockets", "min_nodes", "max_nodes"),
 )
+_TASK_STATES: Final = tuple(state.label.lower() for state in TaskState)
+TASK_COUNTS: Final = (
+    "task_count",
+    *(f"task_counts.{name}" for name in ("total", *_TASK_STATES)),
+)
+"""How many tasks a job has, and elements, all of them and by state, in their order."""
 _UNITS: Final = {"core": 0, "socket": 1, "node": 2}
 _JOB_TYPES: Final = {kind.name.lower(): int(kind) for kind in JobType}
 _NODE_JOB_TYPES: Final = {"batch": 1, "admin": 2, "service": 4, "broker": 8}
@@ -73,6 +79,7 @@ _NODE_STATES: Final = {"offline": 1, "draining": 2, "online": 3}
 
 JOB_PROPERTIES: Final = _table(
     *_of(Kind.NUMBER, "id", "priority", "requeue_count", "runtime", *_SIZES),
+    *_of(Kind.NUMBER, *TASK_COUNTS),
     *_of(Kind.TEXT, "name", "owner", "user_name", "project", "job_template", "pool"),
     *_of(Kind.TIME, *_TIMES),
     *_of(Kind.FLAG, "run_until_canceled", "is_exclusive"),
@@ -111,6 +118,7 @@ _ALIASES: Final = {
     "cpuspeed": "cpu_mhz",
     "jobtype": "job_types",
     "parentjobid": "job_id",
+    **{f"{name}taskcount": f"task_counts.{name}" for name in _TASK_STATES},
 }
 
 

@@ -331,6 +331,7 @@ def columns_of(row: JobRow, revision: int) -> Row:
         row.start_time,
         row.change_time,
         row.requeue_count,
+        *row.counts,
     )
 
 

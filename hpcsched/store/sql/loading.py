@@ -123,6 +123,7 @@ def job_row(row: Sequence[Any], labels: Mapping[str, str]) -> JobRow:
         start_time=row[13],
         change_time=row[14],
         requeue_count=row[15],
+        counts=tuple(row[16:]),
     )
 
 

@@ -14,14 +14,21 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from hpcsched.core.listing.properties import TASK_COUNTS
+
 #: The newest migration (migrations/versions); a new file is made at it directly.
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 
 #: "HPCS": the application id in the header of our SQLite files.
 APPLICATION_ID: Final = 0x48504353
 
 #: Counts over the life of a cluster. SQLite's own row number needs the name INTEGER.
 BIG: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+#: Properties that count a job's tasks and elements, and their columns.
+COUNT_COLUMNS: Final = {
+    name: name.replace("task_counts.", "tasks_") for name in TASK_COUNTS
+}
 
 metadata: Final = sa.MetaData()
 
@@ -56,6 +63,10 @@ job: Final = sa.Table(
     sa.Column("start_time", sa.Float(53)),
     sa.Column("change_time", sa.Float(53), nullable=False, server_default="0"),
     sa.Column("requeue_count", sa.Integer, nullable=False, server_default="0"),
+    *(
+        sa.Column(name, sa.Integer, nullable=False, server_default="0")
+        for name in COUNT_COLUMNS.values()
+    ),
 )
 
 IS_ACTIVE: Final = job.c.active.is_(sa.true())

@@ -76,7 +76,7 @@ def statement_of(search: JobSearch) -> sa.Select[Any]:
 def _column(name: str) -> Column:
     if name in _TERMS:
         return schema.job_terms.c[name]
-    return schema.job.c[name]
+    return schema.job.c[schema.COUNT_COLUMNS.get(name, name)]
 
 
 def _clause(condition: Condition) -> Clause:
