@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hpcsched.cli.arguments import DURATION, NODES, joined
+from hpcsched.cli.arguments import COUNT, DURATION, NODES, joined
 from hpcsched.cli.verbs import Verb, pass_app
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ DAY_S: Final = 86400
 @click.command("history", cls=Verb)
 @click.option("--owner", default="", metavar="U", help="Only jobs of U.")
 @click.option("--since", type=DURATION, metavar="DURATION", help="Not older (1d).")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N.")
+@click.option("--limit", type=COUNT, metavar="N", help="At most N.")
 @click.option("--page-token", default="", metavar="T", help="Where to go on.")
 @pass_app
 def job_ends(

@@ -57,11 +57,39 @@ TASK_STATES: Final = (
 #: Before the name of a node group, in place of the names of its nodes.
 GROUP_PREFIX: Final = "group:"
 
-_CORES: Final = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
-_ARRAY: Final = re.compile(
-    r"([0-9]{1,9})-([0-9]{1,9})(?::([0-9]{1,9}))?(?:%([0-9]{1,9}))?", re.ASCII
-)
+_CORES: Final = re.compile(r"([0-9]+)(?:-([0-9]+))?", re.ASCII)
+_ARRAY: Final = re.compile(r"([0-9]+)-([0-9]+)(?::([0-9]+))?(?:%([0-9]+))?", re.ASCII)
 _COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_WHOLE: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_PRIORITY: Final = re.compile(r"([a-z]+) *([+-] *[0-9]{1,9})?", re.ASCII)
+_LARGEST: Final = (1 << 31) - 1
+"""What a field of 32 bits holds; smaller limits are the head's."""
+_DIGITS: Final = 40
+"""Longer numbers fit no field, and are not shown in full."""
+
+
+class WholeType(click.ParamType[int]):
+    """A whole number that the API's field can hold; other limits are the head's."""
+
+    name = "number"
+
+    def __init__(self, low: int, high: int = _LARGEST) -> None:
+        self._low = low
+        self._high = high
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        if _WHOLE.fullmatch(value) is None:
+            self.fail(f"{value[:_DIGITS]!r} is no whole number", param, ctx)
+        number = int(value[:_DIGITS])
+        if not self._low <= number <= self._high:
+            self.fail(
+                f"{value[:_DIGITS]} is not {self._low} to {self._high}", param, ctx
+            )
+        return number
 
 
 class DurationType(click.ParamType[float]):
@@ -80,10 +108,6 @@ class DurationType(click.ParamType[float]):
             self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
 
 
-LARGEST_MIB: Final = (1 << 31) - 1
-"""Of a field of 32 bits."""
-
-
 class MemoryType(click.ParamType[int]):
     """Mebibytes, from a size such as ``512M`` or ``4G``; a part of one counts whole."""
 
@@ -98,7 +122,7 @@ class MemoryType(click.ParamType[int]):
             size = -(-parse_size(value) // (1 << 20))
         except UnitError as error:
             self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
-        if size > LARGEST_MIB:
+        if size > _LARGEST:
             self.fail(f"{value!r} is more than 2047T", param, ctx)
         return size
 
@@ -124,7 +148,21 @@ class CoresType(click.ParamType[Cores]):
         match = _CORES.fullmatch(value)
         if match is None:
             self.fail(f"{value!r} is not MIN or MIN-MAX, such as 4 or 2-8", param, ctx)
-        return Cores(int(match[1]), int(match[2]) if match[2] else None)
+        sizes = _fitting(self, match, param, ctx)
+        return Cores(sizes[0] or 0, sizes[1])
+
+
+def _fitting(
+    kind: click.ParamType[Any],
+    match: re.Match[str],
+    param: click.Parameter | None,
+    ctx: click.Context | None,
+) -> list[int | None]:
+    """Return the numbers of a text, each of which fits a field of 32 bits."""
+    for part in match.groups():
+        if part and (len(part) > _DIGITS or int(part) > _LARGEST):
+            kind.fail(f"{part[:_DIGITS]} is greater than {_LARGEST}", param, ctx)
+    return [int(part) if part else None for part in match.groups()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +188,14 @@ class ArrayType(click.ParamType[Array]):
         match = _ARRAY.fullmatch(value)
         if match is None:
             self.fail(f"{value!r} is not START-END[:STEP][%MAX]", param, ctx)
-        start, end, step, most = (
-            int(part) if part else None for part in match.groups()
-        )
+        start, end, step, most = _fitting(self, match, param, ctx)
         if start == 0 or step == 0 or most == 0 or end == 0:
             self.fail(f"{value!r}: values, step and %MAX are 1 or more", param, ctx)
         return Array(start or 1, end or 1, step or 1, most or 0)
 
 
 class PriorityType(click.ParamType[int]):
-    """A number, or the name of a band."""
+    """A number, or the name of a band, or one and how far from it: Normal+100."""
 
     name = "priority"
 
@@ -168,11 +204,17 @@ class PriorityType(click.ParamType[int]):
     ) -> int:
         if isinstance(value, int):
             return value
-        if value.lower() in BANDS:
-            return BANDS[value.lower()]
+        named = _PRIORITY.fullmatch(value.strip().lower())
+        if named is not None and named[1] in BANDS:
+            return BANDS[named[1]] + int((named[2] or "0").replace(" ", ""))
         if re.fullmatch(r"-?[0-9]{1,9}", value, re.ASCII) is None:
             names = ", ".join(BANDS)
-            self.fail(f"{value!r} is no number and none of {names}", param, ctx)
+            self.fail(
+                f"{value!r} is no number and none of {names}, nor one of them with a "
+                "number, such as normal+100",
+                param,
+                ctx,
+            )
         return int(value)
 
 
@@ -311,6 +353,9 @@ LIST: Final = ListType()
 NODES: Final = NodesType()
 NODES_OR_GROUP: Final = NodesType(groups=True)
 JOBS_LIST: Final = JobsListType()
+WHOLE: Final = WholeType(-_LARGEST - 1)
+COUNT: Final = WholeType(1)
+OFFSET: Final = WholeType(-(1 << 63), (1 << 63) - 1)
 
 
 def joined(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:

@@ -43,9 +43,11 @@ def assign(spec: Message, words: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         click.UsageError: a name or a value is malformed.
+        UnicodeEncodeError: a word is no UTF-8 text.
     """
     names: list[str] = []
     for word in words:
+        word.encode()
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise click.UsageError(f"{word!r} is not KEY=VALUE")

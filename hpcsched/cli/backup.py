@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpcsched.cli.arguments import COUNT
 from hpcsched.cli.problems import ProblemError
 from hpcsched.cli.verbs import Verb, pass_app
 
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
 @click.command("backup", cls=Verb)
 @click.argument("target", required=False, metavar="[FILE|DIR]", type=Path)
-@click.option(
-    "--keep", type=click.IntRange(1), metavar="N", help="Delete all but the newest N."
-)
+@click.option("--keep", type=COUNT, metavar="N", help="Delete all but the newest N.")
 @click.option("--list", "listing", is_flag=True, help="Show the backups there are.")
 @pass_app
 def backup(app: App, *, target: Path | None, keep: int | None, listing: bool) -> None:
@@ -47,6 +46,8 @@ def backup(app: App, *, target: Path | None, keep: int | None, listing: bool) ->
     if target is not None and not (target.is_dir() or target.parent.is_dir()):
         raise click.UsageError(f"{target.parent} is no directory")
 
+    if target is not None:
+        str(target.absolute()).encode()  # It is printed: refuse before it is made.
     into_folder = target is not None and target.is_dir()
 
     async def work(client: AsyncClient) -> cluster_service_pb2.Backup:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hpcsched.cli.arguments import DURATION, JOB_STATE, JOB_STATES
+from hpcsched.cli.arguments import COUNT, DURATION, JOB_STATE, JOB_STATES
 from hpcsched.cli.choosing import as_job_states, job_id_of
 from hpcsched.cli.listing import choice_of, listing_options, print_columns
 from hpcsched.cli.selectors import JOB
@@ -49,7 +49,7 @@ ACTIVE: Final = tuple(
     help="Only with this label (custom property); all of several.",
 )
 @listing_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
+@click.option("--limit", type=COUNT, metavar="N", help="At most N.")
 @click.option("--page-token", default="", metavar="T", help="Go on where --limit cut.")
 @pass_app
 def list_jobs(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from hpcsched.cli.arguments import OFFSET
 from hpcsched.cli.choosing import job_id_of
 from hpcsched.cli.selectors import JOB
 from hpcsched.cli.verbs import Verb, pass_app
@@ -33,7 +34,7 @@ def output_options(function: F) -> F:
     for decorate in (
         click.option(
             "--offset",
-            type=click.IntRange(-(1 << 63), (1 << 63) - 1),
+            type=OFFSET,
             default=0,
             metavar="BYTES",
             help="First byte; a negative one counts from the end.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpcsched.cli.arguments import COUNT
 from hpcsched.cli.choosing import job_id_of
 from hpcsched.cli.job_new import id_text
 from hpcsched.cli.problems import note
@@ -36,7 +37,7 @@ _file = click.option(
 _revision = click.option(
     "--if-revision",
     "revision",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=None,
     metavar="N",
     help="Only if the job is still at this revision (hpc job show).",

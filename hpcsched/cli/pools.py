@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from hpcsched.cli.arguments import WHOLE
 from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ _VERBS: Final = {
     "set": (_HERE, "set_", "Change the weight of a pool."),
     "delete": (_HERE, "delete", "Delete a pool."),
 }
-_WEIGHT: Final = click.IntRange(0, 999_999)
 
 
 @click.command("pool", cls=VerbGroup, lazy=_VERBS)
@@ -79,7 +79,7 @@ def show(app: App, *, name: str) -> None:
 @click.argument("name")
 @click.option(
     "--weight",
-    type=_WEIGHT,
+    type=WHOLE,
     default=0,
     metavar="N",
     help="Its part of the cluster among all weights (0: what others leave).",
@@ -97,7 +97,7 @@ def create(app: App, *, name: str, weight: int) -> None:
 @click.command("set", cls=Verb)
 @click.argument("name")
 @click.option(
-    "--weight", type=_WEIGHT, required=True, metavar="N", help="Its new weight."
+    "--weight", type=WHOLE, required=True, metavar="N", help="Its new weight."
 )
 @pass_app
 def set_(app: App, *, name: str, weight: int) -> None:

@@ -21,6 +21,7 @@ from hpcsched.cli.arguments import (
     NODES,
     PAIR,
     PRIORITY,
+    WHOLE,
 )
 from hpcsched.cli.moments import MOMENT
 
@@ -97,7 +98,8 @@ JOB_ONLY: Final[Sequence[_Option]] = (
         {
             "type": PRIORITY,
             "metavar": "0..4000|NAME",
-            "help": "Or lowest, belownormal, normal, abovenormal, highest.",
+            "help": "Or lowest, belownormal, normal, abovenormal, highest, or one of "
+            "them and a number: normal+100.",
         },
     ),
     (
@@ -196,7 +198,7 @@ JOB_ONLY: Final[Sequence[_Option]] = (
     (
         ("--retries",),
         {
-            "type": click.IntRange(-(1 << 31), (1 << 31) - 1),
+            "type": WHOLE,
             "metavar": "N",
             "help": "Reruns of tasks that fail by themselves.",
         },

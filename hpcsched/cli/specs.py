@@ -203,8 +203,15 @@ def _set_range(spec: task_pb2.TaskSpec, given: Given) -> bool:
         spec.max_concurrent = array.most
     lines = given.get("each_line")
     if lines is not None:
-        found = (line.rstrip("\r\n") for line in lines)
+        try:
+            found = [line.rstrip("\r\n") for line in lines]
+        except UnicodeDecodeError:
+            raise click.UsageError("--each-line: the file is not UTF-8 text") from None
         spec.lines.extend(line for line in found if line.strip())
+        if not spec.lines:
+            raise click.UsageError(
+                "--each-line: the file has no line that is not blank"
+            )
     many = given.get("kind") in {"sweep", "service"}
     return array is not None or lines is not None or many
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hpcsched.cli.arguments import TASK_STATE
+from hpcsched.cli.arguments import COUNT, TASK_STATE
 from hpcsched.cli.choosing import StoppedTasksError, act_on_tasks, job_id_of
 from hpcsched.cli.job_output import call_interruptibly, copy_output, output_options
 from hpcsched.cli.listing import choice_of, listing_options, print_columns
@@ -59,7 +59,7 @@ def task() -> None:
 )
 @click.option("--elements", is_flag=True, help="Sweeps element by element.")
 @listing_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N.")
+@click.option("--limit", type=COUNT, metavar="N", help="At most N.")
 @click.option("--page-token", default="", metavar="T", help="Go on where --limit cut.")
 @pass_app
 def list_tasks(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from hpcsched.cli.arguments import WholeType
 from hpcsched.cli.problems import note
 from hpcsched.cli.settings import environment, state_directory
 from hpcsched.cli.verbs import Verb, pass_app
@@ -49,13 +50,13 @@ directory_option = click.option(
 @click.command("up", cls=Verb)
 @click.option(
     "--nodes",
-    type=click.IntRange(1, 256),
+    type=WholeType(1, 256),
     metavar="N",
     help="How many nodes, n1 to nN (1).",
 )
 @click.option(
     "--cores",
-    type=click.IntRange(1, 65536),
+    type=WholeType(1, 65536),
     metavar="C",
     help="Cores of each node (all of the machine's); may be more than there are.",
 )

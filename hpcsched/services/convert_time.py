@@ -50,7 +50,10 @@ def seconds_of(message: Duration, field: str) -> float:
     """
     if message.seconds < 0 or message.nanos < 0:
         raise HpcError("INVALID_FIELD", field=field, problem="it must not be negative")
-    if message.nanos >= _NANO or message.seconds > _LONGEST_S:
+    if message.seconds > _LONGEST_S:
+        problem = f"at most {_LONGEST_S} s, 10,000 years, can be written"
+        raise HpcError("INVALID_FIELD", field=field, problem=problem)
+    if message.nanos >= _NANO:
         raise HpcError("INVALID_FIELD", field=field, problem="not a valid duration")
     return _seconds(message)
 

@@ -45,6 +45,15 @@ def test_properties_are_given_by_name(hpc: CommandLine, api: FakeApi) -> None:
     ]
 
 
+@pytest.mark.parametrize("word", ["a\udcff=1", "project=a\udcff", "name\udcff"])
+def test_a_word_that_is_no_utf_8_text_is_a_usage_error(
+    hpc: CommandLine, word: str
+) -> None:
+    result = hpc("job", "modify", "1", word, status=2)
+
+    assert result.err.startswith("hpc: USAGE: an argument is no UTF-8 text.")
+
+
 def test_an_ended_job_that_is_modified_says_that_it_does_not_run(
     hpc: CommandLine, api: FakeApi
 ) -> None:
