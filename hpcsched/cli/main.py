@@ -97,10 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     # Before gRPC is loaded: what breaks is told by us, once, and not by its core.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    _take_closed_streams()
     try:
         status = run(argv)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         status = problems.PIPE_CLOSED
         _close_pipe()
@@ -193,6 +193,26 @@ def _report_usage(error: click.ClickException, *, as_json: bool) -> int:
         as_json=as_json,
     )
     return problems.USAGE
+
+
+def _take_closed_streams() -> None:
+    """Open what the caller has closed, so that no connection gets its number.
+
+    Standard output is opened for reading only: what is written there and lost is told.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # The lowest number that is free: this one.
+    # The type says that they are there; Python sets None where they were closed.
+    streams: dict[str, object] = vars(sys)
+    if streams["stdin"] is None:
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    if streams["stdout"] is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if streams["stderr"] is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def _close_pipe() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -294,6 +295,26 @@ def test_a_reader_that_goes_away_is_no_reason_to_complain(
 
     assert err == b""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("closing", "status"), [("<&-", 0), (">&-", 1), ("2>&-", 0), ("<&- >&- 2>&-", 1)]
+)
+def test_closed_streams_are_told_of_and_not_fallen_over(
+    hpc: CommandLine, api: FakeApi, closing: str, status: int
+) -> None:
+    api.add_job()
+    for verb in ("job list", "job list --json", "submit -q -- x", "--help"):
+        done = subprocess.run(
+            ["sh", "-c", f"{shlex.join(HPC)} {verb} {closing}"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+        assert done.returncode == status, (verb, done)
+        told = "hpc: OUTPUT_FAILED: Bad file descriptor.\n"
+        assert done.stderr == (told if closing == ">&-" else "")
 
 
 @pytest.mark.parametrize("cancel", [False, True])
