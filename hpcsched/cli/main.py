@@ -196,15 +196,12 @@ def _report_usage(error: click.ClickException, *, as_json: bool) -> int:
 
 
 def _take_closed_streams() -> None:
-    """Open what the caller has closed, so that no connection gets its number.
-
-    Standard output is opened for reading only: what is written there and lost is told.
-    """
-    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+    """Open what the caller has closed, so that no connection gets its number."""
+    for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, mode)  # The lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)  # The lowest number that is free: this one.
     # The type says that they are there; Python sets None where they were closed.
     streams: dict[str, object] = vars(sys)
     if streams["stdin"] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,12 @@ from hpcsched.common.errors import HpcError
 INT32: Final = 2147483647
 TEXT_LIMIT: Final = 1024
 """Characters of a parameter's text."""
+_DIGITS: Final = 40
+_PORTS: Final = 65535
+_SERVER: Final = re.compile(
+    r"(?:[^\s:@/\[\]]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII
+)
+_SENDER: Final = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 SIGNALS: Final = {
     "HUP": 1,
     "INT": 2,
@@ -35,7 +42,8 @@ class Parameter:
     Attributes:
         name: The reference's name.
         field: The attribute of ``Settings`` that holds its value.
-        kind: ``int``, ``bool``, ``choice``, ``signal`` or ``text``.
+        kind: ``int``, ``bool``, ``choice``, ``signal``, ``text``, ``path``, ``server``
+            or ``sender``.
         default: As text.
         low, high: Range of an ``int``.
         choices: Of a ``choice``, spelled as they are shown; an empty one is given by
@@ -89,14 +97,15 @@ def _choice(
     )
 
 
-def _text(name: str, field: str, description: str) -> Parameter:
+def _text(kind: str, name: str, field: str, description: str) -> Parameter:
     return Parameter(
-        name=name, field=field, kind="text", default="", description=description
+        name=name, field=field, kind=kind, default="", description=description
     )
 
 
 PARAMETERS: Final[tuple[Parameter, ...]] = (
     _text(
+        "path",
         "ActivationFilterProgram",
         "activation_filter",
         "Absolute path of the program that is asked whenever a job is about to start.",
@@ -138,12 +147,15 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         *("DefaultHoldDuration", "hold_s", 900, 1, INT32),
         "Seconds until a job that the activation filter holds is looked at again.",
     ),
-    _text("EmailFromAddress", "email_from", "Sender of notifications."),
+    _text("sender", "EmailFromAddress", "email_from", "Sender of notifications."),
     _bool(
         *("EmailNotificationEnabled", "email", "False"),
         "Send the notifications that jobs ask for.",
     ),
-    _text("EmailSmtpServer", "email_server", "Mail server, HOST or HOST:PORT."),
+    _text(
+        *("server", "EmailSmtpServer", "email_server"),
+        "Mail server, HOST or HOST:PORT.",
+    ),
     _bool("EmailUseSsl", "email_ssl", "False", "Speak TLS with the mail server."),
     _bool(
         *("EnablePools", "pools", "False"),
@@ -220,6 +232,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         "Queued: queue order, most first. Balanced: the minimum for all first.",
     ),
     _text(
+        "path",
         "SubmissionFilterProgram",
         "submission_filter",
         "Absolute path of the program that is asked about each submitted job.",
@@ -299,7 +312,7 @@ def parse(parameter: Parameter, text: str) -> int | bool | str:
             if name in SIGNALS:
                 return SIGNALS[name]
             problem = f"{text!r} is not one of {', '.join(SIGNALS)}"
-        case "text":
+        case "text" | "path" | "server" | "sender":
             if len(text) <= TEXT_LIMIT and text.isprintable():
                 return text
             problem = f"not at most {TEXT_LIMIT} printable characters"
@@ -307,13 +320,41 @@ def parse(parameter: Parameter, text: str) -> int | bool | str:
             if (number := _whole(parameter, text.strip())) is not None:
                 return number
             low, high = parameter.low, parameter.high
-            problem = f"{text!r} is not a whole number from {low} to {high}"
+            problem = f"{text[:40]!r} is not a whole number from {low} to {high}"
     raise HpcError("PARAMETER_INVALID", name=parameter.name, problem=problem)
+
+
+def check(parameter: Parameter, text: str) -> None:
+    """Refuse a text that an administrator may not set.
+
+    What has been stored is only parsed: a head starts with what an older one took.
+
+    Raises:
+        HpcError: PARAMETER_INVALID, with what it should be.
+    """
+    parse(parameter, text)
+    problem = _problem(parameter.kind, text) if text else ""
+    if problem:
+        raise HpcError("PARAMETER_INVALID", name=parameter.name, problem=problem)
+
+
+def _problem(kind: str, text: str) -> str:
+    match kind:
+        case "path" if not text.startswith("/"):
+            return f"{text!r} is not an absolute path"
+        case "server":
+            found = _SERVER.fullmatch(text)
+            if found is None or not 0 < int(found["port"] or 1) <= _PORTS:
+                return f"{text!r} is not HOST or HOST:PORT"
+        case "sender" if _SENDER.fullmatch(text) is None:
+            return f"{text!r} is not an address such as hpc@example.org"
+    return ""
 
 
 def _whole(parameter: Parameter, text: str) -> int | None:
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()):
+    # Longer ones fit no range, and Python itself refuses to convert the longest.
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _DIGITS:
         return None
     value = int(text)
     return value if parameter.low <= value <= parameter.high else None

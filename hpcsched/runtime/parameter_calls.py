@@ -12,7 +12,7 @@ from hpcsched.core.job.codec import pack, unpack
 from hpcsched.core.job.commands import Tick
 from hpcsched.core.job.environment import is_protected
 from hpcsched.core.job.validation import check_environment
-from hpcsched.core.parameters import PARAMETERS, TEXT_LIMIT, known, parse
+from hpcsched.core.parameters import PARAMETERS, TEXT_LIMIT, check, known
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.durable import written
 from hpcsched.runtime.turns import request_row
@@ -125,7 +125,7 @@ class ParameterCalls:
                 problem = "it is given twice"
                 raise HpcError("PARAMETER_INVALID", name=spelled, problem=problem)
             if system is not None and text:
-                parse(system, text)
+                check(system, text)
             chosen[spelled] = text or None
         return chosen
 

@@ -297,14 +297,12 @@ def test_a_reader_that_goes_away_is_no_reason_to_complain(
     assert process.returncode == 141
 
 
-@pytest.mark.parametrize(
-    ("closing", "status"), [("<&-", 0), (">&-", 1), ("2>&-", 0), ("<&- >&- 2>&-", 1)]
-)
-def test_closed_streams_are_told_of_and_not_fallen_over(
-    hpc: CommandLine, api: FakeApi, closing: str, status: int
+@pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_verb_does_its_work_although_a_standard_stream_is_closed(
+    hpc: CommandLine, api: FakeApi, closing: str
 ) -> None:
     api.add_job()
-    for verb in ("job list", "job list --json", "submit -q -- x", "--help"):
+    for verb in ("job list", "job list --json", "submit -- x"):
         done = subprocess.run(
             ["sh", "-c", f"{shlex.join(HPC)} {verb} {closing}"],
             check=False,
@@ -312,9 +310,8 @@ def test_closed_streams_are_told_of_and_not_fallen_over(
             text=True,
         )
 
-        assert done.returncode == status, (verb, done)
-        told = "hpc: OUTPUT_FAILED: Bad file descriptor.\n"
-        assert done.stderr == (told if closing == ">&-" else "")
+        assert (done.returncode, done.stderr) == (0, ""), (verb, done)
+    assert len(api.asked("SubmitJobs")) == 1
 
 
 @pytest.mark.parametrize("cancel", [False, True])

@@ -7,15 +7,17 @@ from dataclasses import fields
 import pytest
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.parameters import PARAMETERS, Parameter, find, parse
+from hpcsched.core.parameters import PARAMETERS, Parameter, check, find, parse
 from hpcsched.core.settings import Settings
 
 BY_KIND = {
-    "int": ("1.5", "many", "", "--1", "1e3"),
+    "int": ("1.5", "many", "", "--1", "1e3", "9" * 5000),
     "bool": ("yes", "1", ""),
     "choice": ("Sometimes",),
     "signal": ("STOP", "15", ""),
-    "text": ("two\nlines", "x" * 1025),
+    "path": ("two\nlines", "x" * 1025),
+    "server": ("two\nlines", "x" * 1025),
+    "sender": ("two\nlines", "x" * 1025),
 }
 
 
@@ -65,3 +67,29 @@ def test_names_and_choices_are_found_in_any_case() -> None:
 def test_an_unknown_name_is_no_parameter() -> None:
     with pytest.raises(HpcError, match="Preemption"):
         find("Preemption")
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("SubmissionFilterProgram", ("/f", "/a b"), ("f", "./f", " /f")),
+        ("ActivationFilterProgram", ("/f",), ("f", "~/f")),
+        (
+            "EmailSmtpServer",
+            ("mail", "mail.example.org:25", "127.0.0.1:25", "[::1]:465", "[::1]"),
+            ("a:b:c", "mail:", "mail:0", "mail:65536", "a b", "me@mail", ":25", "::1"),
+        ),
+        ("EmailFromAddress", ("hpc@example.org",), ("hpc", "a@b@c", "a b@c", "<a@b>")),
+    ],
+)
+def test_a_text_that_could_never_do_is_refused_when_it_is_set(
+    name: str, good: tuple[str, ...], bad: tuple[str, ...]
+) -> None:
+    for text in good:
+        check(find(name), text)
+    for text in bad:
+        with pytest.raises(HpcError) as refusal:
+            check(find(name), text)
+        assert refusal.value.reason == "PARAMETER_INVALID"
+        # What an older head has stored keeps none from starting.
+        assert parse(find(name), text) == text
