@@ -8,6 +8,7 @@ import click
 
 from hpcsched.cli.arguments import COUNT, DURATION, JOB_STATE, JOB_STATES
 from hpcsched.cli.choosing import as_job_states, job_id_of
+from hpcsched.cli.lines import one_line
 from hpcsched.cli.listing import choice_of, listing_options, print_columns
 from hpcsched.cli.selectors import JOB
 from hpcsched.cli.verbs import Verb, pass_app
@@ -176,6 +177,6 @@ def print_reasons(app: App, answer: job_service_pb2.ExplainJobResponse) -> None:
         app.print_message(answer)
         return
     for line in answer.reasons:
-        app.print(line)
+        app.print(one_line(line))
     if not answer.reasons:
         app.print(answer.pending_reason or "None")

@@ -11,6 +11,7 @@ import click
 
 from hpcsched.cli.arguments import DURATION, JOB_STATES
 from hpcsched.cli.choosing import job_id_of, pick_jobs
+from hpcsched.cli.lines import one_line
 from hpcsched.cli.selectors import JOB, SELECTOR
 from hpcsched.cli.verbs import Verb, pass_app
 
@@ -191,7 +192,7 @@ def print_stream(
 
     for event in message.events:
         for text in event_lines(event):
-            app.print(text)
+            app.print(one_line(text))
 
 
 def _state_after(message: watch_service_pb2.WatchJobResponse, state: int) -> int:

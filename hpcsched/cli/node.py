@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hpcsched.cli.arguments import GROUP_PREFIX, LIST, NODES_OR_GROUP, joined
+from hpcsched.cli.lines import one_line
 from hpcsched.cli.listing import choice_of, listing_options, print_columns
 from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
 
@@ -204,7 +205,7 @@ def why(app: App, nodes: Names) -> None:
         return
     for answer in answers:
         for line in answer["reasons"]:
-            app.print(f"{answer['name']}: {line}")
+            app.print(one_line(f"{answer['name']}: {line}"))
 
 
 def change_nodes(

@@ -9,6 +9,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Final
 
+from hpcsched.cli.lines import one_line
 from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
@@ -103,15 +104,15 @@ def report(
     else:
         text = f"hpc: {reason}: {_sentence(sentence)}"
         if hint:
-            text += f" hint: {hint}"
+            text += f" hint: {one_line(hint)}"
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - what this is for
 
 
 def note(text: str) -> None:
     """Say something on stderr that is no error."""
-    print(f"hpc: {text}", file=sys.stderr, flush=True)  # noqa: T201 - what this is for
+    print(f"hpc: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201 - what this is for
 
 
 def _sentence(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = one_line(" ".join(text.split()))
     return flat if flat.endswith((".", "!", "?", "…")) else f"{flat}."

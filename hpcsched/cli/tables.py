@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from hpcsched.cli.lines import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -46,12 +48,7 @@ class Table:
 
     def add(self, *cells: object) -> None:
         """Add a row."""
-        self.rows.append([_clean(str(cell)) for cell in cells])
-
-
-def _clean(text: str) -> str:
-    """Keep a cell on its line, and control characters of others off the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+        self.rows.append([one_line(str(cell)) for cell in cells])
 
 
 def plain(table: Table) -> str:
@@ -115,7 +112,7 @@ def _fit(table: Table, widths: dict[int, int], room: int) -> None:
 def facts(pairs: Sequence[tuple[str, object]]) -> str:
     """Return one fact per line, the empty ones left out."""
     shown = [
-        (name, _clean(str(value))) for name, value in pairs if value not in ("", None)
+        (name, one_line(str(value))) for name, value in pairs if value not in ("", None)
     ]
     width = max((len(name) for name, _ in shown), default=0)
     return "\n".join(f"{name + ':':<{width + 1}} {value}" for name, value in shown)

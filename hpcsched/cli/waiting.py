@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.api.v1 import job_pb2
+from hpcsched.cli.lines import one_line
 from hpcsched.cli.problems import (
     DONE,
     INTERRUPTED,
@@ -48,7 +49,7 @@ def status_of_jobs(jobs: Iterable[job_pb2.Job]) -> int:
 def ending(job: job_pb2.Job) -> str:
     """Return how a job ended, in one line."""
     text = f"job {job.id} {short(job_state(job.state))}"
-    return f"{text}: {job.error_message}" if job.error_message else text
+    return f"{text}: {one_line(job.error_message)}" if job.error_message else text
 
 
 async def wait_for_jobs(

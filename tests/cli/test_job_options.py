@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from hpcsched.api.v1 import job_pb2
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.command_line import CommandLine
     from tests.support.fake_api import FakeApi
 
@@ -31,3 +33,15 @@ def test_a_memory_without_a_unit_is_a_usage_error(hpc: CommandLine) -> None:
     result = hpc("submit", "--mem", "512", "--", "true", status=2)
 
     assert "512M" in result.err
+
+
+def test_each_line_of_a_file_without_lines_is_no_job_of_one_task(
+    hpc: CommandLine, api: FakeApi, alone: Path
+) -> None:
+    (alone / "blank").write_text("\n  \n")
+    (alone / "bytes").write_bytes(b"a\xff\n")
+
+    for name, problem in (("blank", "no line that is not blank"), ("bytes", "UTF-8")):
+        result = hpc("submit", "--each-line", alone / name, "--", "x", "*", status=2)
+        assert problem in result.err
+    assert api.requests == []

@@ -143,62 +143,6 @@ def test_each_line_makes_an_element_of_every_line_that_is_not_blank(
     assert list(api.specs[0].tasks[0].lines) == ["a b", " c", "last"]
 
 
-def test_each_line_of_a_file_without_lines_is_no_job_of_one_task(
-    hpc: CommandLine, api: FakeApi, alone: Path
-) -> None:
-    (alone / "blank").write_text("\n  \n")
-    (alone / "bytes").write_bytes(b"a\xff\n")
-
-    for name, problem in (("blank", "no line that is not blank"), ("bytes", "UTF-8")):
-        result = hpc("submit", "--each-line", alone / name, "--", "x", "*", status=2)
-        assert problem in result.err
-    assert api.requests == []
-
-
-@pytest.mark.parametrize(
-    ("text", "priority"),
-    [
-        ("Normal+100", 2100),
-        ("highest-1", 3999),
-        ("belownormal", 1000),
-        ("normal + 5", 2005),
-        ("4001", 4001),
-        ("Highest+1", 4001),
-    ],
-)
-def test_a_priority_is_a_number_a_band_or_so_much_beside_one(
-    hpc: CommandLine, api: FakeApi, text: str, priority: int
-) -> None:
-    hpc("submit", "--priority", text, "--", "x")
-
-    assert api.specs[0].priority == priority
-
-
-def test_a_number_that_fits_its_field_reaches_the_head(
-    hpc: CommandLine, api: FakeApi
-) -> None:
-    hpc("submit", "--array", "2147483646-2147483647", "--retries", "-1", "--", "x")
-
-    assert api.specs[0].tasks[0].end_value == 2147483647
-    assert api.specs[0].task_execution_failure_retry_limit == -1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (("--retries", "x"), "'x' is no whole number"),
-        (("--retries", "9" * 5000), "is not -2147483648 to 2147483647"),
-        (("--cores", "2147483648"), "2147483648 is greater than 2147483647"),
-        (("--array", "1-" + "9" * 5000), "is greater than 2147483647"),
-        (("--priority", "normal+"), "such as normal+100"),
-    ],
-)
-def test_a_number_that_fits_no_field_is_named_with_the_limit(
-    hpc: CommandLine, arguments: tuple[str, str], problem: str
-) -> None:
-    assert problem in hpc("submit", *arguments, "--", "x", status=2).err
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
