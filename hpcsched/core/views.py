@@ -41,7 +41,7 @@ class JobView:
         planned_cores: What the scheduler means it to hold.
         peak_cores, peak_sockets: Most that it has held at one time since it last
             started.
-        error_params: What its message says, by name, where a validation has refused it.
+        error_params: What its error says, by name.
         prep_task, release_task: Numbers of its per-node tasks; 0: none.
         set_aside: After which fault of the head nothing is decided for it.
     """
@@ -132,6 +132,7 @@ class TaskView:
         change_time: The last of the times at which it was added, submitted, started and
             ended.
         failed_node: Of one that has failed: the node that ran it last.
+        error_params: What its error says, by name.
     """
 
     job_id: int
@@ -175,6 +176,7 @@ class TaskView:
     process_ids: str = ""
     change_time: float | None = None
     failed_node: str = ""
+    error_params: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,4 +131,9 @@ def _more(message: Message, known: Mapping[str, str]) -> Iterator[tuple[str, str
 def _error(message: Any) -> dict[str, str]:
     if not message.error_code and not message.error_message:
         return {}
-    return {"ErrorCode": str(message.error_code), "ErrorMessage": message.error_message}
+    params = sorted(message.error_params.items())
+    return {
+        "ErrorCode": str(message.error_code),
+        "ErrorMessage": message.error_message,
+        "ErrorParams": ";".join(f"{name}={value}" for name, value in params),
+    }

@@ -39,6 +39,7 @@ def task_message(view: TaskView) -> task_pb2.Task:
         auto_requeue_count=view.auto_requeue_count,
         execution_failure_retry_count=view.execution_retry_count,
         error_code=view.error_code,
+        error_params=view.error_params,
         error_message=view.error_message,
         nodes=view.nodes,
         cores=view.cores,

@@ -15,13 +15,21 @@ from hpcsched.core.job.states import (
     JobState,
     JobType,
 )
-from hpcsched.core.job.stopping import StopOf, begin_stop, cancel_waiting, stop_all
+from hpcsched.core.job.stopping import (
+    StopOf,
+    begin_stop,
+    cancel_waiting,
+    stop_all,
+    told,
+)
 from hpcsched.core.job.table import JobTrigger, require
 from hpcsched.core.job.target import exceeds_target
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hpcsched.core.job.commands import CancelJob, FinishJob, GrantCores
     from hpcsched.core.job.turn import Turn
 
@@ -93,6 +101,7 @@ def cancel_job(turn: Turn, command: CancelJob) -> None:
         spare_running=command.graceful,
     )
     error = (codes.CANCELED_BY_USER, text)
+    params = {"message": text, "user": turn.actor}
     if job.state is JobState.RUNNING:
         begin_stop(
             turn,
@@ -101,30 +110,31 @@ def cancel_job(turn: Turn, command: CancelJob) -> None:
             state=JobState.CANCELING,
             end=JobState.CANCELED,
             error=error,
+            params=params,
             graceful=command.graceful,
         )
     elif job.state is JobState.CANCELING:
-        _cancel_again(turn, how, error)
+        _cancel_again(turn, how, told(error, params))
     else:
-        cancel_waiting(turn, how, error)
+        cancel_waiting(turn, how, error, params)
 
 
-def _cancel_again(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
+def _cancel_again(turn: Turn, how: StopOf, error: Mapping[str, Any]) -> None:
     """J19 escalation and 5.5: a pending Queued becomes Canceled, others stay."""
     job = turn.job
     patch: dict[str, Any] = {}
     if job.pending_end is JobState.QUEUED:
         patch["pending_end"] = JobState.CANCELED
         patch["request_cancel"] = how.request
-        patch["error_code"], patch["error_message"] = error
-    elif error[1] and not job.error_message:
-        patch["error_code"], patch["error_message"] = error
+        patch |= error
+    elif error["error_message"] and not job.error_message:
+        patch |= error
     if how.force:
         patch["forced"] = True
         patch["graceful"] = False
         patch["request_cancel"] = how.request
-    name = EventName.JOB_CANCEL_REQUESTED
-    turn.emit(name, patch=patch, moves=stop_all(turn, how), message=error[1])
+    name, text = EventName.JOB_CANCEL_REQUESTED, error["error_message"]
+    turn.emit(name, patch=patch, moves=stop_all(turn, how), message=text)
 
 
 def finish_job(turn: Turn, command: FinishJob) -> None:
@@ -154,8 +164,9 @@ def finish_job(turn: Turn, command: FinishJob) -> None:
         spare_running=command.graceful,
     )
     error = (codes.FINISHED_BY_USER, text) if text else (0, "")
+    params = {"message": text, "user": turn.actor} if text else {}
     if job.state is JobState.FINISHING:
-        _force_finish(turn, how, text)
+        _force_finish(turn, how, told(error, params))
         return
     if job.state is JobState.RUNNING:
         begin_stop(
@@ -165,6 +176,7 @@ def finish_job(turn: Turn, command: FinishJob) -> None:
             state=JobState.FINISHING,
             end=JobState.FINISHED,
             error=error,
+            params=params,
             graceful=command.graceful,
         )
         return
@@ -172,8 +184,7 @@ def finish_job(turn: Turn, command: FinishJob) -> None:
         EventName.JOB_FINISH_REQUESTED,
         path=(JobState.FINISHING, JobState.FINISHED),
         patch={
-            "error_code": error[0],
-            "error_message": error[1],
+            **told(error, params),
             "request_cancel": request,
             "end_time": turn.now,
             "requeued": False,
@@ -184,14 +195,13 @@ def finish_job(turn: Turn, command: FinishJob) -> None:
     )
 
 
-def _force_finish(turn: Turn, how: StopOf, text: str) -> None:
+def _force_finish(turn: Turn, how: StopOf, error: Mapping[str, Any]) -> None:
     """J22 as J19: no grace period, no node release any more; a known end stays."""
     job = turn.job
     patch: dict[str, Any] = {"forced": True, "graceful": False}
+    name, text = EventName.JOB_FINISH_REQUESTED, error["error_message"]
     if text and not job.error_message:
-        patch["error_code"] = codes.FINISHED_BY_USER
-        patch["error_message"] = text
-    name = EventName.JOB_FINISH_REQUESTED
+        patch |= error
     turn.emit(name, patch=patch, moves=stop_all(turn, how), message=text)
 
 
@@ -239,6 +249,7 @@ def time_out(turn: Turn) -> None:
         state=JobState.CANCELING,
         end=JobState.CANCELED,
         error=(codes.JOB_RUNTIME_EXPIRED, text),
+        params={"limit": f"{job.spec.runtime:g} s"},
     )
 
 

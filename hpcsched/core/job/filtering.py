@@ -15,7 +15,7 @@ from hpcsched.core.job.states import (
     JobState,
     PendingReason,
 )
-from hpcsched.core.job.stopping import StopOf, cancel_unsubmitted, stop_all
+from hpcsched.core.job.stopping import StopOf, cancel_unsubmitted, stop_all, told
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.verdict import EXTERNAL_TASK, rejection
 from hpcsched.core.task.states import CancelOrigin, TaskState
@@ -114,8 +114,7 @@ def fail_activation(turn: Turn, command: FailActivation) -> None:
         EventName.JOB_ACTIVATION_FAILED,
         path=(JobState.FAILED,),
         patch={
-            "error_code": error[0],
-            "error_message": text,
+            **told(error, {"message": command.message}),
             "failure_reason": FailureReason.EXECUTION_FAILURE,
             "end_time": turn.now,
             "requeued": False,

@@ -91,4 +91,4 @@ def _cancel_orphan(turn: Turn, parent: int) -> None:
         live=error,
         waiting=error,
     )
-    cancel_waiting(turn, how, error)
+    cancel_waiting(turn, how, error, {"parent": str(parent)})

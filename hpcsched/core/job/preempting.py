@@ -18,7 +18,7 @@ from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.model import NodeUse, UsePhase
 from hpcsched.core.job.shrinking import kept_cores
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState, JobType
-from hpcsched.core.job.stopping import StopOf, stop_elements
+from hpcsched.core.job.stopping import StopOf, stop_elements, told
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _stop_job(turn: Turn, command: PreemptCores) -> None:
 
 def _told(text: str) -> dict[str, Any]:
     text = text or "its cores were needed for another job"
-    return {"error_code": codes.JOB_PREEMPTED, "error_message": text}
+    return told((codes.JOB_PREEMPTED, text), {"problem": text})
 
 
 def give_up(turn: Turn) -> None:

@@ -14,7 +14,7 @@ from hpcsched.core.job.states import (
     JobState,
     JobType,
 )
-from hpcsched.core.job.stopping import StopOf, stop_all
+from hpcsched.core.job.stopping import StopOf, stop_all, told
 from hpcsched.core.task.states import CancelOrigin, TaskState
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def lack_resources(turn: Turn) -> bool:
             patch={
                 "auto_requeue_count": job.auto_requeue_count + 1,
                 "start_time": None,
-                "error_code": code,
-                "error_message": text,
+                **told((code, text), {"problem": text}),
             },
             uses=dict.fromkeys(job.uses),
             message=text,
@@ -75,8 +74,7 @@ def _fail(turn: Turn, text: str) -> None:
         waiting=(codes.RESOURCE_FAILURE, text),
     )
     patch: dict[str, Any] = {
-        "error_code": codes.RESOURCE_FAILURE,
-        "error_message": text,
+        **told((codes.RESOURCE_FAILURE, text), {"problem": text}),
         "failure_reason": FailureReason.RESOURCE_FAILURE,
         "end_time": turn.now,
         "requeued": False,

@@ -103,6 +103,7 @@ def _fail_fast(turn: Turn) -> bool:
         state=JobState.CANCELING,
         end=JobState.FAILED,
         error=(codes.TASK_FAILURE, text),
+        params={"task": name},
         failure=blame(job),
     )
     return True
@@ -265,6 +266,7 @@ def end_job(turn: Turn, state: JobState) -> None:
         patch["error_message"] = (
             "1 task failed" if failed == 1 else f"{failed} tasks failed"
         )
+        patch["error_params"] = {"failed": str(failed), "total": str(sum(job.counts))}
         patch["failure_reason"] = blame(job)
     turn.emit(
         EventName.JOB_ENDED,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.substitution import compile_template, render
 from hpcsched.core.job.allocation import allocation_of, sockets_of
+from hpcsched.core.job.errorparams import error_params
 from hpcsched.core.job.lifetime import created
 from hpcsched.core.job.model import Job
 from hpcsched.core.job.readiness import ready_tasks
@@ -177,6 +178,7 @@ def task_view(
         execution_retry_count=get("retries", row),
         error_code=code,
         error_message=text,
+        error_params=error_params(job, record, row, name_of) if code else {},
         nodes=tuple(name_of(one.node_id) for one in nodes),
         cores=nodes[0].cores if nodes else (),
         allocated_cores=sum(one.count for one in nodes),
@@ -237,8 +239,11 @@ def master_view(
     job: Job, record: TaskRecord, name_of: Callable[[int], str], *, full: bool = False
 ) -> TaskView:
     """Return the master of a sweep, or a per-node task as a whole."""
-    del name_of
-    code, text = first_error(job, record)
+    code, text, params = 0, "", {}
+    faulty = _first_faulty(job, record)
+    if faulty >= 0:
+        code, text = job.notes[job.table_of(record).get("note", faulty)]
+        params = dict(error_params(job, record, faulty, name_of))
     counts = {n: count for n, count in enumerate(record.counts) if count and n}
     canceled = CancelOrigin.USER_TASK if record.canceled else CancelOrigin.NONE
     waiting = record.state is TaskState.QUEUED
@@ -258,6 +263,7 @@ def master_view(
         execution_retry_count=0,
         error_code=code,
         error_message=text,
+        error_params=params,
         nodes=(),
         cores=(),
         create_time=created(job, record),
@@ -291,17 +297,16 @@ def _total(job: Job, record: TaskRecord, name: str) -> int:
     return job.table_of(record).total(name, first, record.base + record.count - 1)
 
 
-def first_error(job: Job, record: TaskRecord) -> tuple[int, str]:
-    """Return (number, text) of the first failed or canceled element, or of none."""
+def _first_faulty(job: Job, record: TaskRecord) -> int:
+    """Return the row of the first failed or canceled element; -1: there is none."""
     table = job.table_of(record)
     first = record.base + (record.shown_from if record.ordinary else 0)
     for state in (TaskState.FAILED, TaskState.CANCELED):
         if record.counts[state]:
             row = table.find(state, first, record.base + record.count - 1)
             if row >= 0:
-                number, told = job.notes[table.get("note", row)]
-                return number, told
-    return 0, ""
+                return row
+    return -1
 
 
 def waiting_for(job: Job, record: TaskRecord) -> str:

@@ -186,13 +186,14 @@ def begin_stop(
     state: JobState,
     end: JobState,
     error: tuple[int, str] | None,
+    params: Mapping[str, str] | None = None,
     failure: FailureReason = FailureReason.NONE,
     graceful: bool = False,
     also: Mapping[str, Any] | None = None,
 ) -> None:
     """Start to stop a running job; it ends in ``end`` once everything has stopped.
 
-    ``also`` are more fields of the job to set.
+    ``also`` are more fields of the job to set, ``params`` what the error says, by name.
     """
     patch: dict[str, Any] = {
         "pending_end": end,
@@ -203,7 +204,7 @@ def begin_stop(
         **(also or {}),
     }
     if error is not None:
-        patch["error_code"], patch["error_message"] = error
+        patch |= told(error, params)
     if failure:
         patch["failure_reason"] = failure
     turn.emit(
@@ -215,14 +216,23 @@ def begin_stop(
     )
 
 
-def cancel_waiting(turn: Turn, how: StopOf, error: tuple[int, str]) -> None:
+def told(
+    error: tuple[int, str], params: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the fields of a job that keep an error: number, text, facts by name."""
+    fields = {"error_code": error[0], "error_message": error[1]}
+    return {**fields, "error_params": dict(params)} if params else fields
+
+
+def cancel_waiting(
+    turn: Turn, how: StopOf, error: tuple[int, str], params: Mapping[str, str]
+) -> None:
     """J17: nothing of it runs, so it ends at once."""
     turn.emit(
         EventName.JOB_CANCEL_REQUESTED,
         path=(JobState.CANCELED,),
         patch={
-            "error_code": error[0],
-            "error_message": error[1],
+            **told(error, params),
             "request_cancel": how.request,
             "end_time": turn.now,
             "requeued": False,
