@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 
 from node_agent.supervisor import delegating, procfs, protocol, records, reports
 from node_agent.supervisor.kin import kill_tree
+from node_agent.supervisor.linux import FRONT_NAME, REAPER_NAME
 from node_agent.supervisor.slots import first_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from node_agent.supervisor.attempt import Attempt, Queued
     from node_agent.supervisor.exits import Exit
@@ -27,13 +29,20 @@ LATE_STATUS_S = 1.0
 
 
 class Ender:
-    """Brings attempts to their end."""
+    """Brings attempts to their end.
+
+    Attributes:
+        ask_reaper: Asks for every end up to now; false: it cannot be asked. The answer
+            is ``all_exits``.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._draining: list[Attempt] = []
+        self._asked: deque[Attempt] = deque()
         self._look_s = FIRST_LOOK_S
         self._looking = False
+        self.ask_reaper: Callable[[], bool] | None = None
 
     # -- the main process has ended
 
@@ -77,17 +86,44 @@ class Ender:
         self.expect_status(attempt)
 
     def expect_status(self, attempt: Attempt) -> None:
-        """Wait a moment for the status of a process that is gone."""
+        """Wait for the status of a process that is gone."""
         attempt.timed = True
         self._node.timers.after(
-            LATE_STATUS_S, lambda: self._give_up_status(attempt), attempt
+            LATE_STATUS_S, lambda: self._status_is_late(attempt), attempt
         )
 
-    def _give_up_status(self, attempt: Attempt) -> None:
-        if attempt.status is None and not attempt.lost:
-            attempt.lost = True
-            attempt.ended_at = self._node.clock.wall()
-            self.main_ended(attempt)
+    def _status_is_late(self, attempt: Attempt) -> None:
+        """Give a status up only if nobody can have it any more.
+
+        Its parent may be slow, as the reaper is that waits for a disk, and what counts
+        as lost is run again (P3, P5).
+        """
+        if attempt.status is not None or attempt.lost:
+            return
+        if self.ask_reaper is None:
+            self._lose(attempt)
+        elif self._waits_for_parent(attempt) or not self.ask_reaper():
+            self.expect_status(attempt)
+        else:
+            self._asked.append(attempt)
+
+    def all_exits(self) -> None:
+        """Hear that the reaper has told of every end up to when it was asked."""
+        attempt = self._asked.popleft() if self._asked else None
+        if attempt is not None and attempt.status is None and not attempt.lost:
+            self._lose(attempt)
+
+    def _waits_for_parent(self, attempt: Attempt) -> bool:
+        """Say whether one of ours still has to reap it; another would not tell us."""
+        stat = procfs.read_stat(attempt.pid)
+        if stat is None or not procfs.started_between(stat, *attempt.born):
+            return False
+        return procfs.read_name(stat.parent) in {REAPER_NAME, FRONT_NAME}
+
+    def _lose(self, attempt: Attempt) -> None:
+        attempt.lost = True
+        attempt.ended_at = self._node.clock.wall()
+        self.main_ended(attempt)
 
     # -- what it has left behind
 

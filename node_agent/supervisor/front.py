@@ -16,6 +16,7 @@ from node_agent.supervisor import commands
 from node_agent.supervisor.channel import Channel, connect
 from node_agent.supervisor.exits import Exit, collect_exits
 from node_agent.supervisor.linux import (
+    FRONT_NAME,
     become_subreaper,
     name_this_process,
     read_signals,
@@ -56,7 +57,7 @@ class Front:
     """One run in the foreground."""
 
     def __init__(self, config: commands.Config, clock: Clock) -> None:
-        name_this_process("hpc-supervisor")
+        name_this_process(FRONT_NAME)
         become_subreaper()
         self._config = config
         self._clock = clock

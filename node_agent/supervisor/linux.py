@@ -18,6 +18,10 @@ SIGNALFD_INFO_BYTES = 128
 SIGSET_BYTES = 128  # glibc and musl
 FIRST_PRIVATE_FD = 3
 
+FRONT_NAME = "hpc-supervisor"
+REAPER_NAME = "hpc-reaper"
+"""Names of the processes that reap for a spawner, see ``name_this_process``."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

@@ -141,6 +141,15 @@ def _value(environment: bytes, name: bytes) -> bytes:
     return environment[start : environment.index(b"\0", start)]
 
 
+def read_name(pid: int) -> str:
+    """Return the name that a process has given itself, empty if there is none."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+            return file.read().strip().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def runs_supervisor_code(pid: int) -> bool:
     """Say whether the process is still a copy of ours, not yet the task's program."""
     try:

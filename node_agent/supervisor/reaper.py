@@ -16,6 +16,7 @@ from node_agent.supervisor import commands
 from node_agent.supervisor.channel import Channel, listen
 from node_agent.supervisor.exits import Exit, ExitFile, collect_exits
 from node_agent.supervisor.linux import (
+    REAPER_NAME,
     become_subreaper,
     name_this_process,
     read_signals,
@@ -45,7 +46,7 @@ class Reaper:
 
     def __init__(self, config: commands.Config, clock: Clock) -> None:
         become_subreaper()
-        name_this_process("hpc-reaper")
+        name_this_process(REAPER_NAME)
         self._config = config
         self._clock = clock
         self._boot_id = config.boot_id()
@@ -164,7 +165,8 @@ class Reaper:
                     channel.send("retire", *self._retirement)
             elif name == "alive":
                 self._tell_fronts("alive")
-            elif name == "exits":  # it asks: everything up to now
+            elif name == "exits":  # it asks: everything up to now, reaped or not
+                self._reap()
                 self._send_exits()
                 channel.send("all_exits")
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 
 from node_agent.supervisor import procfs, protocol, reports
+from node_agent.supervisor.kin import send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from node_agent.supervisor.attempt import Attempt
     from node_agent.supervisor.ending import Ender
     from node_agent.supervisor.exits import Exit
@@ -23,12 +27,33 @@ task's program, before its environment can tell whose it is."""
 POLL_S = 0.005
 
 
+class ReaperLostError(Exception):
+    """The reaper has died: which tasks have ended, and how, is for another to find."""
+
+
 class Recovery:
-    """Takes over every attempt that the journal knows and whose end it does not."""
+    """Takes over every attempt that the journal knows and whose end it does not.
+
+    Args:
+        node: With what the journal left.
+        starter: Journals a start that was not.
+        stopper: Takes up stops and limits again.
+        ender: Ends what has ended.
+        ask_reaper: Adds to the exits given to ``run`` what has ended since; raises
+            ``ReaperLostError``.
+    """
 
     def __init__(
-        self, node: Node, starter: Starter, stopper: Stopper, ender: Ender
+        self,
+        node: Node,
+        starter: Starter,
+        stopper: Stopper,
+        ender: Ender,
+        *,
+        ask_reaper: Callable[[], None] = lambda: None,
     ) -> None:
+        self._ask_reaper = ask_reaper
+        self._never_executed: set[int] = set()
         self._node = node
         self._starter = starter
         self._stopper = stopper
@@ -53,7 +78,11 @@ class Recovery:
         return procfs.read_stat(pid)
 
     def run(self, present: dict[int, procfs.Stat], exits: list[Exit]) -> None:
-        """Take over what lives, and end what does not."""
+        """Take over what lives, and end what does not.
+
+        Raises:
+            ReaperLostError: it could not be asked for the end of one in doubt.
+        """
         node = self._node
         attempts = list(node.table.live.values())
         if node.table.boot_id != node.boot_id:
@@ -148,6 +177,9 @@ class Recovery:
         node = self._node
         pid = self._find_living(attempt)
         if pid is None:
+            # It may have ended while it was looked for: asked for any earlier, ends
+            # would not tell of it, and what has run would be run again (P3).
+            self._ask_reaper()
             end = self._find_ended(attempt, exits)
             if end is None:
                 ending = reports.Ending(
@@ -182,18 +214,35 @@ class Recovery:
         """Return the orphan that is the attempt's main process, if it lives."""
         deadline = self._node.clock.boot() + EXEC_PATIENCE_S
         while True:
-            young = False
+            young = []
             for pid in self._strangers():
                 stat = procfs.read_stat(pid)
-                if stat is None or stat.state == "Z":
+                if stat is None or stat.state == "Z" or pid in self._never_executed:
                     continue
                 if procfs.runs_supervisor_code(pid):
-                    young = True  # not yet the task's program
+                    young.append(pid)  # not yet the task's program
                 elif stat.session == pid and procfs.read_tag(pid) == attempt.key:
                     return pid
-            if not young or self._node.clock.boot() > deadline:
+            if not young:
                 return self._find_anywhere(attempt)
+            if self._node.clock.boot() > deadline:
+                self._end_before_exec(young)
             self._node.clock.pause(POLL_S)
+
+    def _end_before_exec(self, young: list[int]) -> None:
+        """Kill processes that are not the task's program after so long.
+
+        One that is stopped executes nothing more of a program: what it is then, it is
+        when it is killed. Without this it could begin once its attempt counts as not
+        started, and is run again.
+        """
+        for pid in young:
+            send(pid, signal.SIGSTOP)
+            if procfs.runs_supervisor_code(pid):
+                send(pid, signal.SIGKILL)
+                self._never_executed.add(pid)
+            else:
+                send(pid, signal.SIGCONT)
 
     def _find_anywhere(self, attempt: Attempt) -> int | None:
         """Return the main process if reaper and spawner died: it is not below us."""
@@ -223,6 +272,7 @@ class Recovery:
             and end.session == end.pid
             and end.start_ticks >= earliest
             and end.pid not in known
+            and end.pid not in self._never_executed
         ]
         return min(found, key=lambda end: end.start_ticks, default=None)
 

@@ -28,7 +28,7 @@ from node_agent.supervisor.linux import (
 from node_agent.supervisor.log import log
 from node_agent.supervisor.opening import open_node, take_lock
 from node_agent.supervisor.orders import Orders
-from node_agent.supervisor.recovery import Recovery
+from node_agent.supervisor.recovery import ReaperLostError, Recovery
 from node_agent.supervisor.retiring import Retirement
 from node_agent.supervisor.starting import Starter
 from node_agent.supervisor.stopping import Stopper
@@ -62,6 +62,7 @@ class Spawner:
         self._exits: list[Exit] = []
         self._unacknowledged = 0
         self._all_exits = False
+        self._recovered = False
         self._syncing = False
         self._idle_planned = False
         self._idle_seen = 0
@@ -72,6 +73,7 @@ class Spawner:
         self._more = True  # what an earlier spawner has left in the queue
         self._node, self._endless = open_node(config, clock, self._reaper)
         self._ender = Ender(self._node)
+        self._ender.ask_reaper = lambda: self._channel.send("exits")
         self._stopper = Stopper(self._node, self._ender)
         self._starter = Starter(self._node, self._ender, self._stopper)
         self._orders = Orders(
@@ -88,15 +90,20 @@ class Spawner:
 
     def _recover(self) -> None:
         node = self._node
-        recovery = Recovery(node, self._starter, self._stopper, self._ender)
+        recovery = Recovery(
+            node,
+            self._starter,
+            self._stopper,
+            self._ender,
+            ask_reaper=self._ask_for_exits,
+        )
         present = recovery.look()
-        self._channel.send("exits")
-        while not self._all_exits and self._status is None:
-            select.select([self._channel], [], [])
-            self._hear_reaper()
-        if self._status is not None:  # the reaper has died: its exits are not known
+        try:
+            self._ask_for_exits()
+            recovery.run(present, self._exits)
+        except ReaperLostError:  # what it has collected is not known
             return
-        recovery.run(present, self._exits)
+        self._recovered = True
         for attempt in self._endless:
             self._ender.report_damage(attempt)
         self._endless = []
@@ -105,6 +112,20 @@ class Spawner:
             log(f"the journal cannot be made short: {node.journal.failure}")
         node.journal.make_spare()
         self._exits = []
+
+    def _ask_for_exits(self) -> None:
+        """Wait for every end that the reaper can know of by now.
+
+        Raises:
+            ReaperLostError: it has died.
+        """
+        self._all_exits = False
+        self._channel.send("exits")
+        while not self._all_exits:
+            if self._status is not None:
+                raise ReaperLostError
+            select.select([self._channel], [], [])
+            self._hear_reaper()
 
     # -- the loop
 
@@ -221,6 +242,8 @@ class Spawner:
         for name, *items in packets:
             if name == "ends":
                 self._take_exits([Exit(*fields) for fields in items[0]])
+            elif name == "all_exits" and self._recovered:
+                self._ender.all_exits()
             elif name == "all_exits":
                 self._all_exits = True
             elif name == "synced":
@@ -234,7 +257,7 @@ class Spawner:
 
     def _take_exits(self, ends: list[Exit]) -> None:
         self._unacknowledged += len(ends)
-        if not self._all_exits:
+        if not self._recovered:
             self._exits += ends
             return
         for end in ends:
