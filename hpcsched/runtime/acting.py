@@ -43,7 +43,10 @@ def tell(world: World, job: Job, *, wanting: bool) -> None:
     batch = job.spec.job_type is not JobType.ADMIN
     world.tally.note(job)
     world.families.note(job)
-    world.nodes.note_uses(job.job_id, job.uses.ids, evictable=batch)
+    there = job.uses.ids | {job.ahead[0]} if job.ahead else job.uses.ids
+    world.nodes.note_uses(job.job_id, there, evictable=batch)
+    if len(job.tasks) == 1:
+        world.scheduler.ahead.note(job)
     units = world.scheduler.units
     world.scheduler.update(
         job.job_id,

@@ -17,7 +17,12 @@ from hpcsched.core.scheduling.known import Known
 from hpcsched.core.scheduling.snapshot import NodeFree
 
 if TYPE_CHECKING:
-    from hpcsched.core.scheduling.snapshot import Holder, ProcessSize
+    from hpcsched.core.scheduling.snapshot import (
+        Demand,
+        Holder,
+        Policy,
+        ProcessSize,
+    )
 
     Cores = dict[int, tuple[int, ...]]
 
@@ -34,6 +39,7 @@ class Books:
         fragile, limited, loose: Some of those, as ``Snapshot`` has them.
         backfilled: Those that run ahead of one that waits before them.
         capped: Those with a cap.
+        claims: Node to the jobs that wait there for its next free cores, one each.
         units: What all nodes have of each unit.
     """
 
@@ -52,6 +58,7 @@ class Books:
         self.units = dict.fromkeys(UnitType, 0)
         self._processes: dict[int, ProcessSize] = {}
         self.ready_cores = 0
+        self.claims: dict[int, dict[int, None]] = {}
         self._on_node: dict[int, Cores] = {}
         self._exclusive: set[int] = set()
 
@@ -118,6 +125,17 @@ class Books:
                 jobs.pop(job_id, None)
             self._rebook(node_id)
 
+    def claim(self, node_id: int, job_id: int, *, claims: bool) -> None:
+        """A job waits on a node for the next core that is free, or does no longer."""
+        own = self.claims.setdefault(node_id, {})
+        if claims:
+            own[job_id] = None
+        else:
+            own.pop(job_id, None)
+            if not own:
+                del self.claims[node_id]
+        self._rebook(node_id)
+
     def note(self, job_id: int, holder: Holder | None) -> bool:
         """Note more about a job that holds something; return whether it is news."""
         old = self.holders.get(job_id)
@@ -148,6 +166,24 @@ class Books:
                 self.capped[job_id] = holder
         return news
 
+    def is_worth_a_plan(self, first: Demand | None, policy: Policy) -> bool:
+        """Could a plan say anything? In a full cluster it mostly cannot.
+
+        Args:
+            first: What the first of the queue wants.
+            policy: The one in force.
+        """
+        if self.loose or self.capped:
+            return True
+        if first is None:
+            return False
+        if self.open or policy.balanced:
+            return True
+        if policy.preemption == "None" or not self.fragile:
+            return False
+        lowest = self.fragile.peekitem(0)[1]
+        return policy.guarantees is not None or lowest.priority < first.priority
+
     def in_use(self, node_id: int) -> int:
         """Return how many cores of a node jobs hold."""
         jobs = self._on_node.get(node_id, {})
@@ -172,6 +208,8 @@ class Books:
         jobs = self._on_node.get(node_id, {})
         taken = {core for cores in jobs.values() for core in cores}
         node.free = [core for core in range(node.cores) if core not in taken]
+        if node_id in self.claims:
+            del node.free[: len(self.claims[node_id])]  # the node takes the lowest
         node.jobs = set(jobs)
         node.exclusive = next((job for job in jobs if job in self._exclusive), 0)
         node.booked = sum(

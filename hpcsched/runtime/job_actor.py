@@ -16,16 +16,16 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.commands import Tick
+from hpcsched.core.job.commands import RecallAhead, Tick
 from hpcsched.core.job.decide import decide
 from hpcsched.core.job.ticking import next_tick
-from hpcsched.runtime.accounting import ended_tasks
 from hpcsched.runtime.acting import orders_after, tell
 from hpcsched.runtime.apart import sets_aside
+from hpcsched.runtime.deferring import ask_for_it, has_to_wait
+from hpcsched.runtime.deleting import deleting_delta, has_gone
 from hpcsched.runtime.durable import refusal_of
-from hpcsched.runtime.mail import Mail
-from hpcsched.runtime.turns import request_row, turns_delta, turns_views
-from hpcsched.store.base import Delta
+from hpcsched.runtime.mail import Mail, looked
+from hpcsched.runtime.turns import turns_delta, turns_views
 from hpcsched.store.errors import DuplicateRequestError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class JobActor:
         "_batch",
         "_deadline",
         "_decided",
+        "_deferred",
         "_faults",
         "_mail",
         "_pause",
@@ -76,6 +77,7 @@ class JobActor:
         self._scheduled = False
         self._batch: list[tuple[Mail, Any, BaseException | None]] = []
         self._decided: list[tuple[Decision, Mail]] = []
+        self._deferred: list[Mail] | tuple[()] = ()
         self._alone = 0
         self._faults = 0
         self._pause = 0.0
@@ -86,7 +88,8 @@ class JobActor:
     @property
     def idle(self) -> bool:
         """Has it nothing to do and nothing that could be lost?"""
-        return not (self._mail or self.committing or self.loading or self._scheduled)
+        busy = self._mail or self.committing or self.loading or self._scheduled
+        return not (busy or self._deferred)
 
     def post(self, mail: Mail) -> None:
         """Take mail; it is answered in the order in which it came."""
@@ -103,7 +106,7 @@ class JobActor:
         Returns:
             Whether it was decided and not refused, so that only its commit is awaited.
         """
-        if not self.idle or self.job is None:
+        if not self.idle or self.job is None or self.job.ahead:
             self.post(mail)
             return False
         self._mail.append(mail)
@@ -162,8 +165,7 @@ class JobActor:
         if self._mail and self._mail[0].purge is not None:
             self._purge(self.job, self._mail.pop(0))
             return
-        first, now = self.job.revision, self._world.clock.wall()
-        batch = self._next_batch()
+        first, now, batch = self.job.revision, self._world.clock.wall(), self._next()
         for number, mail in enumerate(batch):
             try:
                 self._take(self.job, mail, max(now, mail.due))
@@ -186,7 +188,7 @@ class JobActor:
         self._sums = delta.sums
         self._world.store.commit(delta, self._committed)
 
-    def _next_batch(self) -> list[Mail]:
+    def _next(self) -> list[Mail]:
         limit = 1 if self._alone else BATCH
         self._alone = max(0, self._alone - 1)
         waiting = self._mail[:limit]
@@ -201,7 +203,10 @@ class JobActor:
             apart.leave(self.job_id, mail)
             return
         if mail.command is None:
-            self._batch.append((mail, *self._look(job, mail)))
+            self._batch.append((mail, *looked(job, mail, self._world.ids)))
+            return
+        if job.ahead and has_to_wait(self._world, job, mail, now, self._decided):
+            self._defer(job, mail, now)
             return
         try:
             world = self._world
@@ -212,16 +217,18 @@ class JobActor:
         self._decided.append((decision, mail))
         self._batch.append((mail, decision.answer, decision.refusal))
 
-    def _look(self, job: Job, mail: Mail) -> tuple[Any, BaseException | None]:
-        assert mail.look is not None  # noqa: S101  mail is one of three
-        try:
-            return mail.look(job), None
-        except HpcError as refusal:
-            return None, refusal
-        except Exception:
-            incident = self._world.ids.uuid()
-            log.exception("job %d: fault %s in a look", self.job_id, incident)
-            return None, HpcError("INTERNAL", incident=incident)
+    def _defer(self, job: Job, mail: Mail, now: float) -> None:
+        """Let mail wait until the node has said what became of a job sent ahead."""
+        self._deferred = [*self._deferred, mail]
+        decision = ask_for_it(self._world, job, now)
+        if decision is not None:
+            self._decided.append((decision, Mail(None, command=RecallAhead())))
+
+    def _take_up(self) -> None:
+        """The node has said it: what had to wait comes before what came later."""
+        if self._deferred and (self.job is None or not self.job.ahead):
+            self._mail[:0] = self._deferred
+            self._deferred = ()
 
     def _committed(self, seq: int, error: BaseException | None) -> None:
         self.committing = False
@@ -243,6 +250,7 @@ class JobActor:
             mail.answer(answer, refusal)
         if decided:
             self.act(decided)
+        self._take_up()
         self._wake()
 
     def act(self, decided: list[tuple[Decision, Mail]]) -> None:
@@ -316,27 +324,18 @@ class JobActor:
                 mail.answer(None, refusal_of(error))
                 self._wake()
                 return
-            self._world.tally.committed(delta.sums)
-            mail.answer(job.last_nodes, None)
-            self._world.families.gone(self.job_id)
-            self._world.apart.gone(self.job_id)
+            has_gone(self._world, job, delta.sums, mail)
             self.job = None
             self._dismiss(HpcError("JOB_NOT_FOUND", job_id=self.job_id))
 
-        requests = []
-        if mail.ledger is not None:
-            requests = [request_row(mail.ledger, None, self._world.clock.wall())]
+        delta = deleting_delta(job, mail, self._world.clock.wall())
         self.committing = True
-        delta = Delta(
-            purge_job=self.job_id,
-            requests=requests,
-            sums=ended_tasks(job.counts, None),
-        )
         self._world.store.commit(delta, done)
 
     def _dismiss(self, refusal: HpcError) -> None:
         """There is no such job: tell all who wait, and go."""
         self._disarm()
+        self._take_up()
         mail, self._mail = self._mail, []
         self._world.jobs.forget(self.job_id)
         for one in mail:
@@ -392,7 +391,8 @@ class JobActor:
         self._world.jobs.post(self.job_id, mail.command)
 
     def _reload(self, first: list[Mail], pause: float) -> None:
-        self._mail[:0] = first
+        self._mail[:0] = [*self._deferred, *first]
+        self._deferred = ()
         self._pause = pause
         self._disarm()
         self.job = None

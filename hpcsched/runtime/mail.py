@@ -6,15 +6,31 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpcsched.common.errors import HpcError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hpcsched.common.rng import Ids
     from hpcsched.core.job.commands import Command
     from hpcsched.core.job.model import Job
 
     Reply = Callable[[Any, BaseException | None], None]
 
 log = logging.getLogger(__name__)
+
+
+def looked(job: Job, mail: Mail, ids: Ids) -> tuple[Any, BaseException | None]:
+    """Return what mail that looks makes of a job, or why it could not."""
+    assert mail.look is not None  # noqa: S101  mail is one of three
+    try:
+        return mail.look(job), None
+    except HpcError as refusal:
+        return None, refusal
+    except Exception:
+        incident = ids.uuid()
+        log.exception("job %d: fault %s in a look", job.job_id, incident)
+        return None, HpcError("INTERNAL", incident=incident)
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from hpcsched.core.scheduling.words import why_preempted
 from hpcsched.runtime.activation import ActivationGate, Question
 from hpcsched.runtime.books import Books
 from hpcsched.runtime.granting import Granting
+from hpcsched.runtime.sending_ahead import SendingAhead
 from hpcsched.runtime.waiting import Waiting
 from hpcsched.runtime.wide import Wide
 
@@ -49,6 +50,7 @@ class SchedulerActor:
         waiting: What jobs want.
         granting: Grants that are under way.
         gate: Asks the activation filter, if there is one.
+        ahead: Lets jobs wait on nodes.
     """
 
     def __init__(self, world: World) -> None:
@@ -59,6 +61,9 @@ class SchedulerActor:
             world, self.books, lost=lambda job: self._demand(job, None), wake=self.wake
         )
         self.gate = ActivationGate(world, self.granting)
+        self.ahead = SendingAhead(
+            world, self.books, self.waiting, rests=self._rests_now
+        )
         self._declined: set[int] = set()
         self._wide = Wide(self.books)
         self._asked: set[int] = set()
@@ -88,6 +93,9 @@ class SchedulerActor:
             sockets=max(1, min(sockets, cores)),
             groups=groups,
         )
+        old = self.books.nodes.get(node_id)
+        if old is not None and old.cores != cores:
+            self.ahead.leave(node_id)
         self.books.set_node(node, ready=ready)
         for demand in self._wide.again():
             self.waiting.put(demand.job_id, demand)
@@ -157,14 +165,20 @@ class SchedulerActor:
             self._declined.discard(job_id)
             self.gate.forget(job_id)
         self._wide.note(job_id, demand)
-        return self.waiting.put(job_id, demand)
+        news = self.waiting.put(job_id, demand)
+        if news and demand is not None:
+            self.ahead.make_way(demand)
+        return news
 
     def _passed_over(self, job_id: int) -> bool:
         return (
             job_id in self.granting.pending
-            or job_id in self._declined
-            or self.gate.rests(job_id)
+            or job_id in self.ahead.sent
+            or self._rests_now(job_id)
         )
+
+    def _rests_now(self, job_id: int) -> bool:
+        return job_id in self._declined or self.gate.rests(job_id)
 
     # Passes
 
@@ -186,11 +200,13 @@ class SchedulerActor:
         clock = self._world.clock
         began = clock.mono()
         policy = self.policy()
-        if self._is_worth_it(policy):
+        first = self.waiting.first()
+        if self._rebalance or self.books.is_worth_a_plan(first, policy):
             self._rebalance = False
             self._carry_out(propose(self.snapshot(), policy))
         else:
             self.gate.admit(())  # what was reserved needs no plan
+        self.ahead.send()
         self._end_backfills()
         self._expect_shares(policy)
         took = clock.mono() - began
@@ -226,20 +242,6 @@ class SchedulerActor:
             loose=list(books.loose.values()),
             known=books.known,
         )
-
-    def _is_worth_it(self, policy: Policy) -> bool:
-        """Could a plan say anything? In a full cluster it mostly cannot."""
-        books, first = self.books, self.waiting.first()
-        if books.loose or books.capped or self._rebalance:
-            return True
-        if first is None:
-            return False
-        if books.open or policy.balanced:
-            return True
-        if policy.preemption == "None" or not books.fragile:
-            return False
-        lowest = books.fragile.peekitem(0)[1]
-        return policy.guarantees is not None or lowest.priority < first.priority
 
     def _carry_out(self, plan: Plan) -> None:
         for job_id, wanted in plan.preemptions.items():

@@ -162,16 +162,23 @@ def in_columns(reports: Iterable[Report]) -> list[Columns]:
     """Return the reports as columns: all starts, then all ends, by task.
 
     An attempt starts before it ends, so its own order is kept. Tasks come in the order
-    of their first report, attempts in the order of theirs.
+    of their first report, attempts in the order of theirs. Of one whose end is among
+    the reports the start is left out: the end tells when and where it started.
     """
     starts: dict[tuple[int, int], list[Start]] = {}
     ends: dict[tuple[int, int], list[End]] = {}
+    started: list[Start] = []
+    over: set[Key] = set()
     for report in reports:
-        task = report.key[:2]
         if isinstance(report, Start):
-            starts.setdefault(task, []).append(report)
+            started.append(report)
         else:
-            ends.setdefault(task, []).append(report)
+            ends.setdefault(report.key[:2], []).append(report)
+            if report.start:
+                over.add(report.key)
+    for start in started:
+        if start.key not in over:
+            starts.setdefault(start.key[:2], []).append(start)
     columns: list[Columns] = [_starts(task, rows) for task, rows in starts.items()]
     columns += [_ends(task, rows) for task, rows in ends.items()]
     return columns

@@ -109,7 +109,7 @@ def test_long_lives_come_to_rest(block: int) -> None:
 def test_lives_ask_for_everything_that_can_be_asked() -> None:
     """Each command is carried out in some life: a new one needs a step of its own."""
     done = set()
-    for seed in range(200):
+    for seed in range(400):
         walk = Walk(random.Random(seed))
         walk.go(60)
         done |= walk.bench.done

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job import commands as c
+from hpcsched.core.job.ahead import may_go_ahead
 from hpcsched.core.job.states import JobState, JobType, NodeLoss
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.reports import EndDetail, LiveAttempt
 from hpcsched.core.scheduling.snapshot import NodeFree
 from hpcsched.core.settings import Settings
 from hpcsched.core.task.states import EndReason, TaskType
+from tests.support.ahead_walks import AheadSteps
 from tests.support.inventory import Nodes
 from tests.support.job_bench import (
     ANN,
@@ -41,9 +43,11 @@ PARENTS = (1, 2)
 STANDS = (JobState.QUEUED, JobState.RUNNING, JobState.FAILED, *[JobState.FINISHED] * 3)
 COMMANDS = 0.05
 """Share of lives that are those of commands."""
+SMALL = 0.2
+"""And of those of one small task."""
 SELDOM = {"cancel": 2, "finish": 1, "configure": 2, "finish_tasks": 5, "lose": 6}
 SELDOM |= {"modify": 5, "hold": 2, "note_parent": 8, "fail_activation": 1}
-SELDOM |= {"hold_activation": 2}
+SELDOM |= {"hold_activation": 2, "send_ahead": 5}
 SELDOM |= {"conclude": 4, "end_backfill": 3, "start_command": 3}
 SELDOM |= {"exclude": 3, "review": 3, "note_aside": 1}
 OFTEN = {
@@ -56,7 +60,7 @@ OFTEN = {
 }
 
 
-class Walk:
+class Walk(AheadSteps):
     """One life: a job, and a die."""
 
     def __init__(self, die: random.Random) -> None:
@@ -65,6 +69,9 @@ class Walk:
         self.required: list[tuple[str, ...]] = [()]
         if die.random() < COMMANDS:
             self.bench = Bench(*self.command(), job_type=JobType.ADMIN)
+            return
+        if die.random() < SMALL:
+            self.bench = Bench(plain(), runtime=50.0, inventory=CLUSTER)
             return
         least = self.die.choice([None, None, 3])
         endless = self.die.random() < 0.1
@@ -180,6 +187,8 @@ class Walk:
         states = {one: self.die.choice(STANDS) for one in PARENTS}
         kin = c.Kin(states=states)
         self.ask(c.SubmitJob(caller=self.who, submit_order=1, kin=kin))
+        if self.bench.job.state is JobState.QUEUED and may_go_ahead(self.bench.job):
+            self.step_send_ahead()
 
     def step_take_verdict(self) -> None:
         refusal = HpcError("RELEASE_TASKS_DISABLED", field="spec.tasks")
@@ -367,4 +376,4 @@ class Walk:
         self.ask(c.FinishTasks(caller=self.who, tasks=self.keys()))
 
 
-STEPS = tuple(name for name in vars(Walk) if name.startswith("step_"))
+STEPS = tuple(name for name in dir(Walk) if name.startswith("step_"))

@@ -166,12 +166,12 @@ BUDGETS: dict[Callable[[Counting], Awaitable[None]], dict[str, float]] = {
         "calls": 630,
     },
     jobs_of_one_call: {
-        "commits": 2.88,
-        "statements": 18.68,
-        "bytes stored": 2370,
-        "frames": 2.85,
-        "bytes sent": 575,
-        "calls": 1537,
+        "commits": 1.27,
+        "statements": 11.95,
+        "bytes stored": 2388,
+        "frames": 1.25,
+        "bytes sent": 592,
+        "calls": 1430,
     },
     jobs_one_after_the_other: {
         "commits": 3.0,

@@ -9,9 +9,9 @@ from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.excluding import barred_nodes
 from hpcsched.core.job.model import Job, UsePhase
+from hpcsched.core.job.starting import started_patch
 from hpcsched.core.job.states import (
     CancelRequest,
-    FailureReason,
     JobState,
     JobType,
 )
@@ -276,18 +276,7 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
         turn.emit(
             EventName.JOB_STARTED,
             path=(JobState.RUNNING,),
-            patch={
-                "start_time": turn.now,
-                "last_nodes": (),
-                "is_backfill": command.backfill,
-                "has_grown": False,
-                "has_shrunk": False,
-                "eased": False,
-                "error_code": 0,
-                "error_message": "",
-                "failure_reason": FailureReason.NONE,
-                **sites,
-            },
+            patch={**started_patch(turn.now, backfill=command.backfill), **sites},
             uses=uses,
         )
     elif job.state is JobState.RUNNING:

@@ -74,7 +74,7 @@ PLAIN: Final = (
         "graceful",
     ),
     *("requeue_count", "auto_requeue_count", "excluded", "last_nodes", "front"),
-    *("has_grown", "has_shrunk", "eased"),
+    *("has_grown", "has_shrunk", "eased", "ahead"),
     *("user_ms", "kernel_ms", "memory_kib", "sites", "largest"),
     *("is_backfill", "owing", "preempted_now", "yields_all"),
     *("hold_until", "hold_note", "parents", "peak_cores", "peak_sockets"),

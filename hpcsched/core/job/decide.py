@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import commands as c
+from hpcsched.core.job.ahead import recall_ahead, send_ahead, start_ahead
 from hpcsched.core.job.calls import cancel_job, finish_job, grant_cores, time_out
 from hpcsched.core.job.commandjob import start_command
 from hpcsched.core.job.events import EventName
@@ -145,6 +146,9 @@ HANDLERS: Mapping[type[Any], Callable[[Turn, Any], Any]] = {
     c.ConcludeService: conclude_service,
     c.StartCommand: start_command,
     c.GrantCores: grant_cores,
+    c.SendAhead: send_ahead,
+    c.RecallAhead: recall_ahead,
+    c.StartAhead: start_ahead,
     c.PreemptCores: preempt_cores,
     c.EndBackfill: end_backfill,
     c.ExcludeNodes: exclude_nodes,

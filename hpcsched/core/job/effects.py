@@ -7,26 +7,28 @@ for everything that concerns it. Both go through ``_orders``.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.environment import definition_of
 from hpcsched.core.job.holding import granted
 from hpcsched.core.job.locating import rows_on
 from hpcsched.core.job.model import PER_NODE, Job, UsePhase
 from hpcsched.core.orders import EndJob, RecallTasks, SetGrant, StartTasks, StopTasks
-from hpcsched.core.task.elements import FORCED, RECALLED, STARTED
+from hpcsched.core.task.elements import FORCED, RECALLED, SENT, STARTED
 from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hpcsched.core.job.environment import Scene
+    from hpcsched.core.job.events import TaskMove
     from hpcsched.core.job.model import TaskRecord
     from hpcsched.core.job.turn import Turn
     from hpcsched.core.orders import Order
     from hpcsched.core.settings import Settings
     from hpcsched.core.task.elements import Place
 
+ALL: Final = SENT | RECALLED
 _LABELS = {
     0: "None",
     1: "CancelByUser",
@@ -59,9 +61,7 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
     rows: dict[int, list[int]] = {}
     fresh: dict[int, list[tuple[int, int]]] = {}
     for one in turn.moves:
-        if (
-            one.path and one.path[-1] in (TaskState.DISPATCHING, TaskState.CANCELING)
-        ) or (one.was == TaskState.CANCELING and not one.path):
+        if _has_orders(one):
             record = job.tasks[one.task_id - 1]
             found = rows.setdefault(one.task_id, [])
             spans = [
@@ -71,6 +71,8 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
                 found.extend(range(first, last + 1))
             if TaskState.DISPATCHING in one.path:
                 fresh.setdefault(one.task_id, []).extend(spans)
+        elif one.was == TaskState.QUEUED and not one.path:
+            orders.extend(_ahead(job, turn.settings, scene, only=one.flags))
         elif one.was == TaskState.DISPATCHING and not one.path:
             record = job.tasks[one.task_id - 1]
             spans = [(record.row(a), record.row(b)) for a, b in one.ranges]
@@ -91,6 +93,15 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
     return orders
 
 
+def _has_orders(one: TaskMove) -> bool:
+    """Does a move send, or stop? What waited on its node has been sent before."""
+    if not one.path:
+        return one.was == TaskState.CANCELING
+    to = one.path[-1]
+    sends = to == TaskState.DISPATCHING and bool(one.flags & SENT)
+    return sends or to == TaskState.CANCELING
+
+
 def effects_on_node(
     job: Job, node_id: int, settings: Settings, scene: Scene
 ) -> list[Order]:
@@ -103,6 +114,8 @@ def effects_on_node(
     orders: list[Order] = []
     if use is not None:
         orders.append(SetGrant(job_id=job.job_id, cores=granted(job, use)))
+    if job.ahead and job.ahead[0] == node_id:
+        orders += [order for _, order in _ahead(job, settings, scene, only=ALL)]
     rows: dict[int, list[int]] = {}
     for record, row in rows_on(job, node_id):
         rows.setdefault(record.task_id, []).append(row)
@@ -112,6 +125,34 @@ def effects_on_node(
         found += _recalls(job, record, touched)
         orders.extend(order for _, order in found)
     return orders
+
+
+def _ahead(
+    job: Job, settings: Settings, scene: Scene, *, only: int
+) -> Iterator[tuple[int, Order]]:
+    """Yield the orders about a job that waits on a node; ``only`` those of a flag.
+
+    What was decided after it has its own orders, and the node takes these as late.
+    """
+    if not job.ahead:
+        return
+    node_id, cores, *_ = job.ahead
+    record = job.tasks[0]
+    if only & SENT:
+        definition = definition_of(job, record, settings, scene)
+        yield node_id, SetGrant(job_id=job.job_id, cores=cores)
+        yield node_id, definition
+        yield node_id, _start(job, record, [0], 1, definition.definition)
+    if only & RECALLED and job.tables[0].get("flags", 0) & RECALLED:
+        yield (
+            node_id,
+            RecallTasks(
+                job_id=job.job_id,
+                task_id=record.task_id,
+                instances=[0],
+                attempts=[job.tables[0].get("attempt", 0)],
+            ),
+        )
 
 
 def _recalls(

@@ -122,6 +122,8 @@ def findings_of(job: Job) -> Iterator[str]:
         yield from _ended(job)
     elif job.end_time is not None:
         yield f"it is {job.state.label} and has an end time"
+    if job.ahead and job.state is not JobState.QUEUED:
+        yield f"it is {job.state.label} and waits on node {job.ahead[0]}"
     if job.state in _IDLE and job.on_nodes():
         yield f"it is {job.state.label} and has attempts on nodes"
 

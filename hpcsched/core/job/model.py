@@ -7,7 +7,7 @@ of a job are rows of table 0, each sweep and each per-node task has a table of i
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.exitcodes import parse_exit_codes
 from hpcsched.core.job.books import NO_BOOKS, Books
@@ -55,6 +55,7 @@ class Job:
     """
 
     __slots__ = (
+        "ahead",
         "auto_requeue_count",
         "books",
         "change_time",
@@ -177,6 +178,9 @@ class Job:
         self.tasks: list[TaskRecord] = []
         self.tables: dict[int, ElementTable] = {}
         self.uses: Uses = NO_USES
+        # Queued, and waiting on a node: its number, the cores of which the task may
+        # have any one, and the node's cores and sockets (core/job/ahead.py).
+        self.ahead: tuple[Any, ...] = ()
         self.front: tuple[tuple[int, int, int], ...] = ()
         self.is_backfill = False
         # Preemption: cores to give up by node; at once, not as tasks end; all of them.

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codes
+from hpcsched.core.job.ahead import compare_it, lose_it
 from hpcsched.core.job.cutting import cut_moves
 from hpcsched.core.job.ending import may_rerun, requeued_move
 from hpcsched.core.job.events import EventName, TaskMove
@@ -39,6 +40,8 @@ def lose_node(turn: Turn, command: LoseNode) -> None:
     up only what is being stopped.
     """
     job = turn.job
+    if job.ahead:
+        lose_it(turn, command)
     use = job.uses.get(command.node_id)
     rows = list(rows_on(job, command.node_id))
     beside = list(held_rows(job, command.node_id))
@@ -222,6 +225,7 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         the job has anything at all on the node.
     """
     job = turn.job
+    waits = compare_it(turn, command) if job.ahead else None
     live = {(a.task_id, a.instance_id, a.attempt): a for a in command.live}
     lost: _Rows = []
     started: dict[tuple[int, int, bool], list[tuple[int, float, int]]] = {}
@@ -266,5 +270,5 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
             else EventName.TASKS_STARTED
         )
         turn.emit(name, moves=moves, uses=uses, patch=queued_front(job, moves))
-    strangers = [key for key in live if key not in known]
-    return strangers, command.node_id in job.uses
+    strangers = [key for key in live if key not in known and key != waits]
+    return strangers, command.node_id in job.uses or waits is not None

@@ -96,11 +96,15 @@ class Turn:
         tables: tuple[int, ...] = (),
         uses: Mapping[int, tuple[Any, ...] | None] | None = None,
         message: str = "",
+        time: float | None = None,
     ) -> None:
-        """Decide an event: it is applied, and durable before anyone hears of it."""
+        """Decide an event: it is applied, and durable before anyone hears of it.
+
+        It happened ``now`` unless another time is given, not before the last one.
+        """
         event = Event(
             name=name,
-            time=self.now,
+            time=self.now if time is None else time,
             actor=self.actor,
             message=message,
             path=path,

@@ -74,6 +74,7 @@ class SqlStore:
         self._space = space
         self._loop = loop
         self._closed = False
+        self._gathered: list[Unit] = []
 
     @property
     def stats(self) -> WriterStats:
@@ -96,11 +97,23 @@ class SqlStore:
         self._put(Unit(tuple(deltas), done))
 
     def _put(self, unit: Unit) -> None:
+        """Hand a unit to the writer with whatever else this turn of the loop commits.
+
+        Handed over one by one, the first would become a transaction of its own while
+        the others are still being made.
+        """
         if self._closed:
             error = StoreClosedError("the store has been closed")
             self._loop.call_soon(unit.done, (), error)
-        else:
-            self._writer.put(unit)
+            return
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(unit)
+
+    def _hand_over(self) -> None:
+        units, self._gathered = self._gathered, []
+        if units:
+            self._writer.put_all(units)
 
     async def load_cluster(self) -> ClusterState:
         return await self._readers.read(self._reads.cluster)
@@ -260,6 +273,7 @@ class SqlStore:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

@@ -13,7 +13,7 @@ import logging
 import threading
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hpcsched.store.sql.units import Unit, WriterStats, deliver
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Deltas in one transaction.
+#: What waits for the thread: units to write, work to do, or (None) the end.
+_Item: TypeAlias = "Sequence[Unit] | Callable[[], None] | None"
+
+#: Deltas in one transaction, about.
 LARGEST_TRANSACTION: Final = 4096
 
 
@@ -44,7 +47,7 @@ class Writer:
         self._loop = loop
         self._on_broken = on_broken
         transactions.on_broken = self._has_broken
-        self._queue: SimpleQueue[Unit | Callable[[], None] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._closing = False
         self._thread = threading.Thread(
             target=self._run, name="hpcsched-store-writer", daemon=True
@@ -56,9 +59,9 @@ class Writer:
         """Counts of the thread."""
         return self._transactions.stats
 
-    def put(self, unit: Unit) -> None:
-        """Queue a unit; any thread may."""
-        self._queue.put(unit)
+    def put_all(self, units: Sequence[Unit]) -> None:
+        """Queue units, for one transaction if at all possible; any thread may."""
+        self._queue.put(units)
 
     def break_down(self, error: BaseException) -> None:
         """Stop writing, because a reader met damage; any thread may."""
@@ -105,14 +108,14 @@ class Writer:
                 if self._transactions.keep_house():
                     continue
                 item = self._queue.get()
-            if isinstance(item, Unit):
-                units.append(item)
-                size += len(item.deltas)
-            elif item is None:
+            if item is None:
                 self._closing = True
                 break
-            else:
+            if callable(item):
                 item()
+            else:
+                units += item
+                size += sum(len(unit.deltas) for unit in item)
         return units
 
     def _has_broken(self, error: StoreBrokenError) -> None:

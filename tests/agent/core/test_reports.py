@@ -33,8 +33,7 @@ def test_starts_come_before_ends_and_tasks_in_order_of_their_first_report() -> N
 
     kinds = [(type(c), c.job_id, list(c.instances)) for c in columns]
     assert kinds == [
-        (StartColumns, 2, [1, 2]),
-        (StartColumns, 1, [1]),
+        (StartColumns, 2, [2]),
         (EndColumns, 2, [1]),
         (EndColumns, 1, [1]),
     ]
@@ -71,12 +70,14 @@ def test_columns_hold_every_report_once_in_the_order_of_its_task(
     reports = [end(*task) if ended else start(*task) for task, ended in story]
     columns = in_columns(reports)
 
+    over = {r.key for r in reports if isinstance(r, End) and r.start}
+    told = [r for r in reports if isinstance(r, End) or r.key not in over]
     for kind, cls in ((End, EndColumns), (Start, StartColumns)):
         for job in range(1, 4):
             for task in range(1, 4):
                 mine = [
                     r.key[2]
-                    for r in reports
+                    for r in told
                     if isinstance(r, kind) and r.key[:2] == (job, task)
                 ]
                 found = [

@@ -1,0 +1,246 @@
+"""Which queued jobs wait on nodes before a core is free there (core/job/ahead.py).
+
+Only jobs of one small task that may run anywhere, in queue order from the very first on
+and never past one that is not such a job, so that nobody is overtaken; and only behind
+jobs of the same kind, whose cores come free one by one: as many as these would end
+within a moment, judged by those before them. A node's next free cores are theirs
+(``Books.claim``). They are asked for again when somebody comes before them in the
+queue, when the node has no news for a second, and when policy is another one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from hpcsched.core.job.ahead import may_go_ahead
+from hpcsched.core.job.commands import RecallAhead, SendAhead
+from hpcsched.core.job.placing import AHEAD_LIMIT, AHEAD_S
+from hpcsched.core.job.recalling import LONG_S, QUIET_S
+from hpcsched.core.job.states import JobState
+from hpcsched.core.scheduling.snapshot import Demand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from hpcsched.common.clock import Timer
+    from hpcsched.core.job.model import Job
+    from hpcsched.runtime.books import Books
+    from hpcsched.runtime.waiting import Waiting
+    from hpcsched.runtime.world import World
+
+log = logging.getLogger(__name__)
+_SMOOTH: Final = 0.3
+_PLAIN: Final = Demand(job_id=0, order=(0, 0, 0), least=1, most=1).shape
+
+
+class SendingAhead:
+    """See the module.
+
+    Args:
+        world: The head's actors.
+        books: The scheduler's.
+        waiting: What jobs want.
+        rests: Says whether a job is left out of plans for now.
+
+    Attributes:
+        sent: Job to the node that it waits on, or is about to.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        books: Books,
+        waiting: Waiting,
+        *,
+        rests: Callable[[int], bool],
+    ) -> None:
+        self.sent: dict[int, int] = {}
+        self._world = world
+        self._books = books
+        self._waiting = waiting
+        self._rests = rests
+        self._asked: set[int] = set()
+        self._barred: set[int] = set()
+        self._small: dict[int, dict[int, int]] = {}
+        self._node_of: dict[int, int] = {}
+        self._news: dict[int, float] = {}
+        self._last: tuple[int, int, int] = (0, 0, 0)
+        self._mean = -1.0
+        self._timer: Timer | None = None
+
+    # What jobs say
+
+    def note(self, job: Job) -> None:
+        """A job's state is durable: what does it hold, and where does it wait?"""
+        job_id = job.job_id
+        if job_id in self.sent or job.ahead:
+            self._note_place(job)
+        if job.uses:
+            if job_id not in self._node_of and may_go_ahead(job):
+                self._has_started(job)
+        elif job_id in self._node_of:
+            self._has_ended(job)
+        if job.state.terminal:
+            self._barred.discard(job_id)
+
+    def _note_place(self, job: Job) -> None:
+        job_id = job.job_id
+        node_id = job.ahead[0] if job.ahead else 0
+        before = self.sent.get(job_id, 0)
+        if node_id == before:
+            return
+        if before:
+            del self.sent[job_id]
+            self._books.claim(before, job_id, claims=False)
+            if job.state is JobState.QUEUED and job_id not in self._asked:
+                self._barred.add(job_id)  # it would not, or its node did not start it
+            self._asked.discard(job_id)
+        if node_id:  # it was loaded
+            self._claim(job_id, node_id)
+            self._last = max(self._last, job.order)
+            self._watch()
+
+    def _claim(self, job_id: int, node_id: int) -> None:
+        self.sent[job_id] = node_id
+        self._books.claim(node_id, job_id, claims=True)
+
+    def _has_started(self, job: Job) -> None:
+        for node_id, use in job.uses.items():
+            self._node_of[job.job_id] = node_id
+            own = self._small.setdefault(node_id, {})
+            own[job.job_id] = use.cores[0] if use.cores else 0
+            self._news[node_id] = self._world.clock.mono()
+
+    def _has_ended(self, job: Job) -> None:
+        node_id = self._node_of.pop(job.job_id)
+        own = self._small[node_id]
+        del own[job.job_id]
+        if not own:
+            del self._small[node_id]
+        self._news[node_id] = self._world.clock.mono()
+        table = job.tables[0]
+        start, end = table.get("start", 0), table.get("end", 0)
+        if job.state is JobState.FINISHED and 0 < start <= end:
+            mean, took = self._mean, end - start
+            self._mean = took if mean < 0 else mean + _SMOOTH * (took - mean)
+
+    # Sending
+
+    def send(self) -> None:
+        """Let jobs wait on nodes; to be called after a pass."""
+        if not self._is_allowed():
+            if self.sent:
+                self.recall(list(self.sent))
+            return
+        if self._mean < 0 or not self._small or not self._waiting:
+            return
+        rooms = list(self._rooms())
+        if not rooms:
+            return
+        for number, demand in enumerate(self._candidates()):
+            at = number % len(rooms)
+            node_id, room = rooms[at]
+            self._send(demand, node_id)
+            rooms[at] = (node_id, room - 1)
+            if room <= 1:
+                del rooms[at]
+                if not rooms:
+                    break
+        self._watch()
+
+    def _is_allowed(self) -> bool:
+        settings = self._world.settings
+        plain = settings.mode == "Queued" and not settings.pools
+        return plain and not settings.activation_filter and not self._world.resting
+
+    def _rooms(self) -> Iterator[tuple[int, int]]:
+        """Yield nodes, and how many more may wait there; a few alone are no news."""
+        for node_id, jobs in self._small.items():
+            limit = int(len(jobs) * AHEAD_S / max(self._mean, 1e-4))
+            limit = min(AHEAD_LIMIT, limit)
+            there = len(self._books.claims.get(node_id, ()))
+            if limit > there and 2 * there <= limit and node_id in self._books.ready:
+                yield node_id, limit - there
+
+    def _candidates(self) -> Iterator[Demand]:
+        """Yield the first jobs of the queue, up to one that has to be planned for."""
+        pending = self._world.scheduler.granting.pending
+        for demand in self._waiting.in_order():
+            job_id = demand.job_id
+            if job_id in self.sent or job_id in pending:
+                continue
+            if demand.shape != _PLAIN or demand.most != 1 or job_id in self._barred:
+                return
+            if self._rests(job_id):
+                return
+            yield demand
+
+    def _send(self, demand: Demand, node_id: int) -> None:
+        job_id, node = demand.job_id, self._books.nodes[node_id]
+        self._claim(job_id, node_id)
+        self._last = max(self._last, demand.order)
+        command = SendAhead(
+            node_id=node_id,
+            cores=tuple(sorted({*self._small[node_id].values()})),
+            shape=(node.cores, node.sockets),
+        )
+
+        def answered(_: Any, error: BaseException | None) -> None:
+            if error is not None:
+                log.warning("job %d was not sent ahead: %s", job_id, error)
+                self._forget(job_id)
+
+        self._world.jobs.tell(job_id, command, answered)
+
+    def _forget(self, job_id: int) -> None:
+        node_id = self.sent.pop(job_id, 0)
+        if node_id:
+            self._books.claim(node_id, job_id, claims=False)
+        self._asked.discard(job_id)
+
+    # Taking back
+
+    def make_way(self, demand: Demand) -> None:
+        """Somebody wants something: who would be before its time comes back."""
+        if not self.sent or demand.job_id in self.sent or demand.order >= self._last:
+            return
+        later = [n for n in self.sent if self._order_of(n) > demand.order]
+        self.recall(later)
+        self._last = demand.order
+
+    def _order_of(self, job_id: int) -> tuple[int, int, int]:
+        if self._waiting.has(job_id):
+            return self._waiting[job_id].order
+        return (0, 0, 0)
+
+    def leave(self, node_id: int) -> None:
+        """A node is another one now, or is given up: nobody waits there any more."""
+        self.recall([job_id for job_id, there in self.sent.items() if there == node_id])
+
+    def recall(self, job_ids: Iterable[int]) -> None:
+        """Ask for jobs that wait on nodes."""
+        for job_id in job_ids:
+            if job_id not in self._asked:
+                self._asked.add(job_id)
+                self._world.jobs.post(job_id, RecallAhead())
+
+    def _watch(self) -> None:
+        if self.sent and self._timer is None:
+            clock = self._world.clock
+            self._timer = clock.call_at(clock.mono() + QUIET_S, self._look)
+
+    def _look(self) -> None:
+        """Take back what waits on nodes that have had no news for a while."""
+        self._timer = None
+        now = self._world.clock.mono()
+        quiet = {
+            node_id
+            for node_id in set(self.sent.values())
+            if self._news.setdefault(node_id, now) + QUIET_S <= now
+        }
+        late = [n for n, node in self.sent.items() if node in quiet]
+        if late:
+            self._mean = max(self._mean, LONG_S)
+            self.recall(late)
+        self._watch()
