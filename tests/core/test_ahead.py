@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hpcsched.core.job import commands as c
@@ -91,7 +93,7 @@ def test_start_and_end_in_one_report_are_its_whole_life_with_every_state() -> No
     assert bench.told(EndJob) == [(2, EndJob(job_id=7))]
 
 
-def _fields(value: object) -> dict[str, object]:
+def _fields(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in type(value).__slots__}
 
 

@@ -12,7 +12,9 @@ from hpcsched.core.job.exclusions import ExcludeNodes as ExcludeNodes  # noqa: P
 from hpcsched.core.job.exclusions import ReviewNodes as ReviewNodes  # noqa: PLC0414
 from hpcsched.core.job.kin import NO_KIN as NO_KIN  # noqa: PLC0414  part of these
 from hpcsched.core.job.kin import Kin as Kin  # noqa: PLC0414  the same
-from hpcsched.core.job.sending import RecallAhead, SendAhead, StartAhead
+from hpcsched.core.job.sending import RecallAhead as RecallAhead  # noqa: PLC0414
+from hpcsched.core.job.sending import SendAhead as SendAhead  # noqa: PLC0414
+from hpcsched.core.job.sending import StartAhead as StartAhead  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

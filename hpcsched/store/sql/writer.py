@@ -19,7 +19,7 @@ from hpcsched.store.sql.units import Unit, WriterStats, deliver
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hpcsched.store.errors import StoreBrokenError
     from hpcsched.store.sql.transactions import Transactions
