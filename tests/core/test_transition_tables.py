@@ -259,11 +259,12 @@ def test_every_trigger_of_a_task_is_walked() -> None:
 
 #: Commands that are no trigger of their own: test_inner_triggers, test_node_events,
 #: test_commands_on_nodes, test_preemption, test_modifying_tasks, test_holding,
-#: test_parents, test_excluded_nodes, test_quarantine.
+#: test_parents, test_excluded_nodes, test_quarantine, test_ahead.
 OTHERS = {
     *(c.TakeReports, c.LoseNode, c.EvictNode, c.SyncNode),
     *(c.StartCommand, c.HoldActivation, c.EndBackfill, c.NoteAside),
     *(c.ModifyTask, c.ReleaseJob, c.NoteParent, c.ReviewNodes),
+    *(c.SendAhead, c.RecallAhead, c.StartAhead),
 }
 
 
