@@ -51,7 +51,7 @@ async def test_what_queues_while_a_commit_runs_becomes_one_transaction(
     other.execute("BEGIN IMMEDIATE")
     first = asyncio.get_running_loop().create_future()
     sqlite_kit.store.commit(a_delta(1), settle(first))
-    await asyncio.sleep(0)  # it is handed over with what else this turn commits
+    await wait_for_async(lambda: not sqlite_kit.store._gathered)
     await wait_for_async(sqlite_kit.store._writer._queue.empty)
     answers = []
     for job_id in range(2, 1002):
