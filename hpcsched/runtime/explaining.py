@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.scheduling.plan import propose
 from hpcsched.core.scheduling.words import what_rules_out
-from hpcsched.runtime.node_record import NodeState
+from hpcsched.runtime.node_record import JobTypes, NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,6 +106,8 @@ def _why_not_ready(actor: NodeActor) -> str:
         return ""
     if actor.record.state is not NodeState.ONLINE:
         return actor.record.state.name.lower()
+    if JobTypes.BATCH not in actor.record.job_types:
+        return "not for jobs of the queue"
     return "not ready" if actor.reachable else "unreachable"
 
 

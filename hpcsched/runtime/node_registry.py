@@ -268,6 +268,9 @@ class NodeRegistry:
     ) -> None:
         """Change a node's state, durably; then what it means.
 
+        One that is in this state, or Offline when it is to be drained, stays as it is:
+        no transition, no time of one. Another reason is noted.
+
         Raises:
             HpcError: DISK_FULL, OUTCOME_UNKNOWN; then it is as it was.
         """
@@ -277,12 +280,20 @@ class NodeRegistry:
             to = state
             if to is NodeState.DRAINING and not actor.busy:
                 to = NodeState.OFFLINE
+            if to is NodeState.DRAINING and before.state is NodeState.OFFLINE:
+                to = NodeState.OFFLINE
             now = self._world.clock.wall()
+            if to is before.state and reason in {"", before.reason}:
+                return Change()
             # Nobody waited for what ran there: that is forced (IsForcedOffline).
             forced = state is NodeState.OFFLINE and by != SYSTEM and actor.busy
             record = before.in_state(to, reason, now, forced=forced)
+            name = f"Node{to.name.capitalize()}"
+            if to is before.state:
+                record = replace(before, reason=reason)
+                name = "NodeChanged"
             event = NodeEvent(
-                name=f"Node{to.name.capitalize()}",
+                name=name,
                 time=now,
                 actor=by,
                 node=record.name,

@@ -128,6 +128,8 @@ async def test_a_node_for_commands_only_gets_no_jobs_and_keeps_what_runs(
 
     assert await bench.state(first) == "Running"
     assert await bench.state(second) == "Queued"
+    _, why = await bench.head.explain(ANN, second, None)
+    assert any("1 is not for jobs of the queue" in line for line in why), why
     agent.plan = lambda _: (0.5, 0)
     await update(bench, "n1", job_types=BATCH)
     await bench.until_state(second, "Finished")
@@ -278,6 +280,44 @@ async def test_offline_is_forced_where_nobody_waited_for_what_ran(bench: Bench) 
     assert [view.forced_offline for view in views] == [True, False]
     (view,) = await bench.head.online_nodes(ROOT, ["n1"], NO_ID)
     assert not view.forced_offline
+
+
+async def test_a_state_that_a_node_has_already_is_no_transition(bench: Bench) -> None:
+    await lasting(bench)
+    job_id = await bench.submit(a_task())
+    await bench.until_state(job_id, "Running")
+
+    async def ask(state: str, reason: str = "") -> tuple[Any, ...]:
+        if state == "online":
+            (view,) = await bench.head.online_nodes(ROOT, ["n1"], NO_ID)
+        else:
+            (view,) = await bench.head.offline_nodes(
+                ROOT, ["n1"], NO_ID, drain=state == "drain", reason=reason
+            )
+        await bench.clock.advance(1)
+        return (view.state, view.previous_state, view.forced_offline, view.reason)
+
+    await bench.clock.advance(1)
+    before = await bench.nodes()
+    assert await ask("online") == (3, before[0].previous_state, False, "")
+    assert (await bench.nodes())[0].online_time == before[0].online_time
+    assert await ask("drain", "disk") == (2, 3, False, "disk")
+    assert await ask("drain") == (2, 3, False, "disk")
+    gone = await ask("offline")
+    assert gone == (1, 2, True, "")
+    (view,) = await bench.nodes()
+    assert await ask("offline") == await ask("drain") == gone
+    assert await ask("drain", "fans") == (1, 2, True, "fans")
+    assert (await bench.nodes())[0].offline_time == view.offline_time
+
+    events = [e for e in await bench.events() if not e.job_id]
+    states = [(e.name, e.message) for e in events]
+    assert states[-3:] == [
+        ("NodeDraining", "disk"),
+        ("NodeOffline", ""),
+        ("NodeChanged", "fans"),
+    ]
+    assert not [name for name, _ in states if name == "NodeOnline"]
 
 
 @pytest.mark.parametrize(
