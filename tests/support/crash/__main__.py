@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -37,37 +38,39 @@ async def campaign(options: argparse.Namespace) -> int:
     failed = played = calls = 0
     blows: Counter[str] = Counter()
     crew: Crew | None = None
-    for number in range(options.rounds):
-        if time.monotonic() > deadline:
-            break
-        seed = options.seed + number
-        if crew is None:
-            crew = Crew()
-            await rounds.begin(crew, hazard)
-        try:
-            result = await rounds.play(
-                crew, seed, options.length, every=options.every, hazard=hazard
-            )
-            print(result, flush=True)
-            bad = [str(violation) for violation in result.violations]
-            calls += len(result.history.calls)
-            blows.update(_kind(line) for line in result.story)
-        except Exception as error:  # noqa: BLE001 - told, and the next round is played
-            bad = [
-                f"the round broke: {error!r}",
-                *map(repr, getattr(error, "exceptions", ())),
-            ]
-        played += 1
-        if bad:
-            failed += 1
-            _tell(crew, seed, bad)
-        if bad or played % ROUNDS_PER_CLUSTER == 0:
-            _end(crew, hazard, keep=bool(bad))
-            crew = None
-    if crew is not None:
-        _end(crew, hazard, keep=False)
-    told = ", ".join(f"{name} {count}" for name, count in sorted(blows.items()))
-    print(f"{played} rounds, {failed} failed, {calls} calls; {told}")
+    try:
+        for number in range(options.rounds):
+            if time.monotonic() > deadline:
+                break
+            seed = options.seed + number
+            if crew is None:
+                crew = Crew()
+                await rounds.begin(crew, hazard)
+            try:
+                result = await rounds.play(
+                    crew, seed, options.length, every=options.every, hazard=hazard
+                )
+                print(result, flush=True)
+                bad = [str(violation) for violation in result.violations]
+                calls += len(result.history.calls)
+                blows.update(_kind(line) for line in result.story)
+            except Exception as error:  # noqa: BLE001 - told, and the next round is played
+                bad = [
+                    f"the round broke: {error!r}",
+                    *map(repr, getattr(error, "exceptions", ())),
+                ]
+            played += 1
+            if bad:
+                failed += 1
+                _tell(crew, seed, bad)
+            if bad or played % ROUNDS_PER_CLUSTER == 0:
+                _end(crew, hazard, keep=bool(bad))
+                crew = None
+    finally:  # stopped by a signal, too: nothing is left running
+        if crew is not None:
+            _end(crew, hazard, keep=False)
+        told = ", ".join(f"{name} {count}" for name, count in sorted(blows.items()))
+        print(f"{played} rounds, {failed} failed, {calls} calls; {told}")
     return failed
 
 
@@ -113,7 +116,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600, help="of all rounds")
     parser.add_argument("--length", type=float, default=6, help="of a round's storm")
     parser.add_argument("--every", type=float, default=0.8, help="seconds per blow")
-    return 1 if asyncio.run(campaign(parser.parse_args())) else 0
+    options = parser.parse_args()
+    # Also in the background of a shell, where SIGINT is ignored by default.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return 1 if asyncio.run(campaign(options)) else 0
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":
