@@ -44,6 +44,11 @@ class Spool:
         """Is there a report that this stream has not carried yet?"""
         return bool(self._waiting)
 
+    @property
+    def has_ends_waiting(self) -> bool:
+        """Is there an end among them?"""
+        return any(isinstance(report, End) for _, report in self._waiting)
+
     def add(self, position: int, report: Report) -> bool:
         """Keep a report of the journal; return False for one that is here already."""
         if position <= self._last_position:

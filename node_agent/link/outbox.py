@@ -4,7 +4,9 @@ Everything that has gathered goes at once, and nothing waits to fill a frame, un
 nobody waits for it. A frame costs some 0.4 ms on each end, whatever it holds. So while
 the node has a deep queue of attempts, or the head has not acknowledged the last frames,
 reports gather for a few milliseconds; and an acknowledgement waits a little for a frame
-to travel with. Where cores may soon be without work, reports go at once.
+to travel with. That something has started waits for a moment as well: many a task is
+over by then, and its end, which goes at once, tells its start too. Where cores may soon
+be without work, reports go at once.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 FREE_FRAMES: Final = 2
 #: How long they are gathered at the most, seconds.
 GATHER_S: Final = 0.010
+
+#: How long a start waits for the end of its task, seconds.
+START_S: Final = 0.003
 
 #: How long an acknowledgement waits for a frame to travel with, seconds.
 ACK_DELAY_S: Final = 0.02
@@ -108,18 +113,19 @@ class Outbox:
         if not spool.has_waiting:
             return False
         busy = self._node.has_deep_queue or spool.frames_in_flight >= FREE_FRAMES
+        waits = GATHER_S if busy else 0.0 if spool.has_ends_waiting else START_S
         hurried = self._leaving or self._in_step_due
-        if not busy or hurried or self._gathered:
+        if not waits or hurried or self._gathered:
             self._gathered = False
             return True
         if not self._gathering:
             self._gathering = True
-            self._clock.call_at(self._clock.mono() + GATHER_S, self._have_gathered)
+            self._clock.call_at(self._clock.mono() + waits, self._have_gathered)
         return False
 
     def _have_gathered(self) -> None:
         self._gathering = False
-        self._gathered = True
+        self._gathered = self._node.spool.has_waiting
         self._wake()
 
     def _may_acknowledge(self) -> bool:

@@ -258,13 +258,16 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
     job = turn.job
     uses: dict[int, tuple[Any, ...]] = {}
     barred = barred_nodes(turn)  # excluded while the grant was under way
+    prep = job.typed(TaskType.NODE_PREP)
+    ready = prep is None or prep.canceled
+    phase = UsePhase.READY if ready else UsePhase.NEW
     for node_id, cores in command.cores.items():
         use = job.uses.get(node_id)
         if node_id in barred:
             continue
         if use is None:
             shape = command.shapes.get(node_id, ())
-            uses[node_id] = (cores, int(UsePhase.NEW), False, *shape)
+            uses[node_id] = (cores, int(phase), ready, *shape)
         elif use.phase not in _GIVEN_BACK and node_id not in job.owing:
             uses[node_id] = (cores, int(use.phase), use.prepared)
     if not uses or job.yields_all or exceeds_target(job, uses):

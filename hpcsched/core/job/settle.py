@@ -168,6 +168,9 @@ def _close(turn: Turn) -> bool:
         or job.spec.run_until_canceled
     ):
         return False
+    if not job.special and not job.uses.on(Shelf.LOST):
+        end_job(turn, result_of(job), JobState.FINISHING)  # nothing else is to be done
+        return True
     how = StopOf(
         end=TaskState.FAILED,
         origin=CancelOrigin.SYSTEM,
@@ -249,8 +252,11 @@ def _leave(turn: Turn) -> None:
         turn.emit(EventName.NODE_RELEASING, uses=leaving)
 
 
-def end_job(turn: Turn, state: JobState) -> None:
-    """Reach a terminal state: tasks that were never submitted go with it (T20)."""
+def end_job(turn: Turn, state: JobState, *before: JobState) -> None:
+    """Reach a terminal state: tasks that were never submitted go with it (T20).
+
+    ``before`` are states that it passes on the way there.
+    """
     job = turn.job
     patch: dict[str, Any] = {
         "end_time": turn.now,
@@ -260,6 +266,8 @@ def end_job(turn: Turn, state: JobState) -> None:
         "requeued": False,
         "front": (),
     }
+    if before:
+        patch["request_cancel"] = CancelRequest.NONE
     failed = job.counts[TaskState.FAILED]
     if state is JobState.FAILED and not job.error_message:
         patch["error_code"] = codes.TASK_FAILURE
@@ -270,7 +278,7 @@ def end_job(turn: Turn, state: JobState) -> None:
         patch["failure_reason"] = blame(job)
     turn.emit(
         EventName.JOB_ENDED,
-        path=(state,),
+        path=(*before, state),
         patch=patch,
         moves=cancel_unsubmitted(turn),
         uses=dict.fromkeys(job.uses),

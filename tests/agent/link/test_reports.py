@@ -212,3 +212,17 @@ async def test_a_node_with_a_deep_queue_gathers_reports_and_loses_none(
 
     assert stream.finished == KEYS
     assert len([frame for frame in stream.frames if frame.reports]) < 50
+
+
+async def test_a_start_waits_a_moment_for_its_end_and_is_told_without_one(
+    tmp_path: Path, head: FakeHead, supervisor: FakeSupervisor
+) -> None:
+    async with running_agent(agent_config(tmp_path, head.port)):
+        stream = await head.stream()
+        supervisor.started(KEYS[0])
+        await wait_for_async(lambda: stream.started)
+        supervisor.ran(KEYS[1])
+        await wait_for_async(lambda: stream.finished)
+
+    assert stream.news[0] == ("started", KEYS[0])
+    assert ("ended", KEYS[1]) in stream.news
