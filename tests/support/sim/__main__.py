@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.simulation import Outcome, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 STORY_LINES = 60
+BOTH = "both"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,14 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hours = 0.0
     failed: list[Outcome] = []
     for seed in _seeds(options, began):
-        outcome = simulate(seed, without=options.without)
+        store = _store_of(seed, options.store)
+        outcome = simulate(seed, without=options.without, store=store)
         totals.update(seeds=1, steps=outcome.steps, calls=outcome.calls)
         totals.update(starts=outcome.starts)
         hours += outcome.hours
         faults.update(outcome.faults)
         if outcome.problem:
             failed.append(outcome)
-            print(f"seed {seed}: {outcome.problem[:300]}", flush=True)
+            print(f"seed {seed} ({store}): {outcome.problem[:300]}", flush=True)
             if len(failed) >= options.stop_after:
                 break
     took = time.monotonic() - began
@@ -51,7 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one(options: argparse.Namespace) -> int:
-    outcome = simulate(options.seed, without=options.without, trace=options.trace)
+    outcome = simulate(
+        options.seed,
+        without=options.without,
+        trace=options.trace,
+        store=_store_of(options.seed, options.store),
+    )
     if outcome.problem:
         _tell(outcome, shrink=not options.no_shrink and not options.without)
         return 1
@@ -63,6 +71,7 @@ def _one(options: argparse.Namespace) -> int:
 
 
 def _tell(outcome: Outcome, *, shrink: bool) -> None:
+    where = f"--store {outcome.store}"
     print(f"\nThe story of seed {outcome.seed}:")
     for line in outcome.lines[-STORY_LINES:]:
         print(line[:300])
@@ -71,10 +80,10 @@ def _tell(outcome: Outcome, *, shrink: bool) -> None:
         needed = shrunk(outcome)
         print(f"the faults that it needs: {', '.join(needed) or 'none'}")
         left_out = [one for one in outcome.kinds if one not in needed]
-        more = f" ARGS='--without {','.join(left_out)}'" if left_out else ""
-        print(f"again: make sim SEED={outcome.seed}{more}")
+        more = f" --without {','.join(left_out)}" if left_out else ""
+        print(f"again: make sim SEED={outcome.seed} ARGS='{where}{more}'")
     else:
-        print(f"again: make sim SEED={outcome.seed}")
+        print(f"again: make sim SEED={outcome.seed} ARGS='{where}'")
 
 
 def shrunk(outcome: Outcome) -> list[str]:
@@ -84,10 +93,15 @@ def shrunk(outcome: Outcome) -> list[str]:
     for kind in outcome.kinds:
         fewer = [one for one in needed if one != kind]
         without = [one for one in outcome.kinds if one not in fewer]
-        again = simulate(outcome.seed, without=without)
+        again = simulate(outcome.seed, without=without, store=outcome.store)
         if again.problem.split(":")[0] == promise:
             needed = fewer
     return needed
+
+
+def _store_of(seed: int, wanted: str) -> str:
+    """Return where the head's store is: with "both" the seeds take turns."""
+    return BACKENDS[seed % len(BACKENDS)] if wanted == BOTH else wanted
 
 
 def _seeds(options: argparse.Namespace, began: float) -> Iterator[int]:
@@ -112,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--first", type=int, default=1, help="first seed (default: 1)")
     add("--seeds", type=int, default=0, help="how many; 0: until --seconds are over")
     add("--seconds", type=float, default=0, help="begin no seed after so long")
+    add("--store", choices=[*BACKENDS, BOTH], default=BOTH, help="of the head")
     add("--without", type=_words, default=[], help="kinds of faults to leave out")
     add("--trace", action="store_true", help="print everything as it happens")
     add("--no-shrink", action="store_true", help="do not look for fewer faults")

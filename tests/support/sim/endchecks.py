@@ -151,6 +151,8 @@ class EndChecks:
         before = [await head.get_job(ANN, job_id, full=True) for job_id in ids]
         assert sim.site.program is not None
         sim.site.program.kill()
+        if found := sim.site.disk.look():
+            self._fail(f"P16: hpcschedd --check finds {found}")
         new = await sim.site.serving()
         after = [await new.get_job(ANN, job_id, full=True) for job_id in ids]
         for one, other in zip(before, after, strict=True):

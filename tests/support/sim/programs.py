@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.common.errors import HpcError
 from hpcsched.runtime.head import Head
 from hpcsched.services.agents import AgentService
-from hpcsched.store.memory_state import MemoryState
 from node_agent.agent import Agent
 from node_agent.config import AgentConfig
 from node_agent.link.dialing import HeadsConfig
@@ -23,13 +22,15 @@ from tests.support.sim.disk import NodeDisk
 from tests.support.sim.host import Host
 from tests.support.sim.loop import PROGRAM, Program, SimLoop
 from tests.support.sim.network import SimDialer
-from tests.support.sim.stores import SimStore, StoreFaults
 from tests.support.sim.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hpcsched.store.memory_state import MemoryState
+    from tests.support.sim.headdisk import HeadDisk
     from tests.support.sim.network import Network
+    from tests.support.sim.stores import StoreFaults
 
 GIB = 1 << 30
 
@@ -39,20 +40,23 @@ class HeadSite:
 
     Attributes:
         head: The one that serves, None while there is none.
-        faults: Of the disk.
         on_commit: Told after each transaction.
     """
 
     def __init__(
-        self, loop: SimLoop, network: Network, machine: Machine, rng: random.Random
+        self,
+        loop: SimLoop,
+        network: Network,
+        machine: Machine,
+        disk: HeadDisk,
+        rng: random.Random,
     ) -> None:
         self.loop = loop
         self.network = network
         self.machine = machine
+        self.disk = disk
         self.rng = rng
         self.clock = SimClock(machine)
-        self.state = MemoryState()
-        self.faults = StoreFaults()
         self.head: Head | None = None
         self.program: Program | None = None
         self.starts = 0
@@ -63,6 +67,16 @@ class HeadSite:
         self.on_death: Callable[[], None] = lambda: None
         self._waiters: list[asyncio.Future[None]] = []
 
+    @property
+    def state(self) -> MemoryState:
+        """What is durable."""
+        return self.disk.state
+
+    @property
+    def faults(self) -> StoreFaults:
+        """What is wrong with the disk."""
+        return self.disk.faults
+
     def start(self) -> None:
         """Start a head on what the disk has."""
         self.starts += 1
@@ -71,15 +85,7 @@ class HeadSite:
         program.start(self._live(program))
 
     async def _live(self, program: Program) -> None:
-        store = SimStore(
-            self.loop,
-            self.rng,
-            self.state,
-            self.faults,
-            program=program,
-            on_broken=lambda _: program.kill(),
-            on_commit=self.on_commit,
-        )
+        store = self.disk.open(program, lambda _: program.kill(), self.on_commit)
         head = Head(
             store=store,
             clock=self.clock,
@@ -120,6 +126,7 @@ class HeadSite:
 
     def _died(self) -> None:
         self.head = None
+        self.disk.left()
         self.network.head_died(silent=False)
         self.on_end("head died")
         self.on_death()

@@ -17,11 +17,13 @@ from tests.support.sim.checks import Checks, ViolationError
 from tests.support.sim.clients import Clients
 from tests.support.sim.clocks import Machine
 from tests.support.sim.endchecks import EndChecks
+from tests.support.sim.headdisk import MEMORY, MemoryDisk
 from tests.support.sim.lives import life_of
 from tests.support.sim.loop import DeadlockError, SimLoop
 from tests.support.sim.nemesis import Nemesis
 from tests.support.sim.network import Network
 from tests.support.sim.programs import HeadSite, NodeSite
+from tests.support.sim.sqldisk import InjectedError, SqlDisk
 from tests.support.sim.story import Story
 from tests.support.sim.watchers import Watcher
 from tests.support.sim.workload import Workload
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from hpcsched.store.memory_state import MemoryState
+    from tests.support.sim.headdisk import HeadDisk
     from tests.support.sim.host import Process
 
 #: When everything has ended, what is on its way has so long to arrive, seconds.
@@ -57,6 +60,7 @@ class Outcome:
     lines: list[str] = field(default_factory=list)
     calls: int = 0
     starts: int = 0
+    store: str = MEMORY
 
 
 class Errors(logging.Handler):
@@ -67,14 +71,17 @@ class Errors(logging.Handler):
         self._found = found
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info and record.exc_info[1] is not None:
-            self._found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error, InjectedError):
+            self._found.append(f"{record.getMessage()}: {error!r}")
 
 
 class Simulation:
     """See the module."""
 
-    def __init__(self, seed: int, folder: Path, *, trace: bool = False) -> None:
+    def __init__(
+        self, seed: int, folder: Path, *, trace: bool = False, store: str = MEMORY
+    ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.loop = SimLoop(random.Random(self.rng.getrandbits(64)))
@@ -83,9 +90,13 @@ class Simulation:
         self.errors: list[str] = []
         self.checks = Checks(self)
         machine = Machine(self.loop, "head")
-        self.site = HeadSite(
-            self.loop, self.network, machine, random.Random(self.rng.getrandbits(64))
+        chance = random.Random(self.rng.getrandbits(64))
+        disk: HeadDisk = (
+            MemoryDisk(self.loop, chance)
+            if store == MEMORY
+            else SqlDisk(self.loop, chance, folder / "head")
         )
+        self.site = HeadSite(self.loop, self.network, machine, disk, chance)
         self.site.on_commit = self._committed
         self.site.on_death = self._head_died
         self.clients = Clients(self.loop, self.site, self.rng, self.story)
@@ -203,14 +214,23 @@ def simulate(
     only: Collection[str] | None = None,
     without: Collection[str] = (),
     trace: bool = False,
+    store: str = MEMORY,
 ) -> Outcome:
-    """Run one seed; never raises for what it finds."""
+    """Run one seed; never raises for what it finds.
+
+    Args:
+        seed: Decides everything that happens.
+        only: Kinds of faults that may be among those of the seed; None: all.
+        without: Kinds of faults that it does not get.
+        trace: Print everything as it happens.
+        store: MEMORY or SQLITE.
+    """
     folder = Path(tempfile.mkdtemp(prefix="sim", dir=_scratch()))
     was_enabled = gc.isenabled()
     gc.disable()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    sim = Simulation(seed, folder, trace=trace)
+    sim = Simulation(seed, folder, trace=trace, store=store)
     root.handlers = [Errors(sim.errors)]
     root.setLevel(logging.ERROR)
     problem = ""
@@ -239,9 +259,12 @@ def simulate(
             lines=sim.story.lines,
             calls=sim.clients.calls,
             starts=sum(len(node.host.all) for node in sim.nodes),
+            store=store,
         )
+        disk = sim.site.disk
         del sim
         loop.bury()
+        disk.close()
         root.handlers, root.level = handlers, level
         shutil.rmtree(folder, ignore_errors=True)
         if was_enabled:

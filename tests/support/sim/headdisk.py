@@ -1,0 +1,87 @@
+"""The disk of the head's machine: what a head leaves there, and what the next finds.
+
+Two of them: one that is a ``MemoryState``, and one with the real files of SQLite
+(sqldisk.py). Both know of a ``MemoryState`` what must be there: checks look at it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from hpcsched.store.memory_state import MemoryState
+from tests.support.sim.stores import SimStore, StoreFaults
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from hpcsched.store.base import Store
+    from tests.support.sim.loop import Program, SimLoop
+
+#: Where the store of a head is: in memory, or in the files of SQLite.
+MEMORY, SQLITE = "memory", "sqlite"
+BACKENDS = (MEMORY, SQLITE)
+
+
+class HeadDisk(Protocol):
+    """What the head's machine has for a disk.
+
+    Attributes:
+        state: What is durable.
+        faults: What is wrong with it.
+    """
+
+    state: MemoryState
+    faults: StoreFaults
+
+    def open(
+        self,
+        program: Program,
+        on_broken: Callable[[BaseException], None],
+        on_commit: Callable[[MemoryState], None],
+    ) -> Store:
+        """Open the store for a head that starts."""
+
+    def left(self) -> None:
+        """The head that had it open has died."""
+
+    def look(self) -> str:
+        """Return what is wrong with the store, while no head has it open."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class MemoryDisk:
+    """A disk in memory (a ``HeadDisk``)."""
+
+    def __init__(self, loop: SimLoop, rng: random.Random) -> None:
+        self.state = MemoryState()
+        self.faults = StoreFaults()
+        self._loop = loop
+        self._rng = rng
+
+    def open(
+        self,
+        program: Program,
+        on_broken: Callable[[BaseException], None],
+        on_commit: Callable[[MemoryState], None],
+    ) -> Store:
+        return SimStore(
+            self._loop,
+            self._rng,
+            self.state,
+            self.faults,
+            program=program,
+            on_broken=on_broken,
+            on_commit=on_commit,
+        )
+
+    def left(self) -> None:
+        pass
+
+    def look(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        pass

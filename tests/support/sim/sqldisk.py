@@ -1,0 +1,387 @@
+"""A real SQLite store in the simulation, driven without its thread.
+
+The statements, the transactions, the files and their recovery are the product's. A head
+dies between two statements, at a COMMIT or behind it; what the files hold at that
+moment is copied, as a kill leaves it, and the next head opens the copy. Beside it a
+``MemoryState`` is kept of what was committed: the two must tell the same at each start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections import deque
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcsched.runtime.checking import check_store
+from hpcsched.store.errors import StoreError
+from hpcsched.store.exchange import rewrite
+from hpcsched.store.marks import FILE as MARK
+from hpcsched.store.memory_state import MemoryState
+from hpcsched.store.opener import DATABASE, open_files
+from hpcsched.store.sql import sqlite
+from hpcsched.store.sql.loading import JobLoader
+from hpcsched.store.sql.readers import Readers
+from hpcsched.store.sql.store import SqlStore
+from hpcsched.store.sql.units import Unit, deliver
+from tests.support.sim.sqlcompare import differences
+from tests.support.sim.stores import COMMIT_S, StoreFaults
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future as ThreadFuture
+
+    from hpcsched.store.base import Store
+    from hpcsched.store.opener import OpenFiles
+    from hpcsched.store.sql.transactions import Transactions
+    from hpcsched.store.sql.units import Outcome
+    from tests.support.sim.loop import Program, SimLoop
+
+#: Statements of a transaction behind the first of which a head may die.
+MOST_STATEMENTS = 10
+
+
+class KilledError(BaseException):
+    """The process has been killed: no handler of the product sees this."""
+
+
+class InjectedError(sqlite3.OperationalError):
+    """An error of the disk that was meant to happen."""
+
+
+class Connection:
+    """The writing connection of a process that may die at any statement.
+
+    Attributes:
+        doom: So many statements later the process dies; below 0: it does not.
+        error: What the COMMIT of the next transaction fails with.
+        too_late: It fails although everything was written.
+        on_durable: Called after each COMMIT that SQLite has carried out.
+    """
+
+    def __init__(self, real: sqlite3.Connection, program: Program) -> None:
+        self.doom = -1
+        self.after_commit = False
+        self.error: sqlite3.Error | None = None
+        self.too_late = False
+        self.on_durable: Callable[[], None] = lambda: None
+        self._real = real
+        self._program = program
+
+    def execute(self, sql: str, *parameters: Any) -> Any:
+        self._die_if_doomed(sql)
+        if sql != "COMMIT":
+            return self._real.execute(sql, *parameters)
+        error, self.error = self.error, None
+        if error is None or self.too_late:
+            self._real.execute(sql)
+            self.on_durable()
+        if self.after_commit:
+            self.after_commit = False
+            self._die()
+        if error is not None:
+            raise error
+        return None
+
+    def _die_if_doomed(self, sql: str) -> None:
+        if not self._program.alive:
+            raise KilledError
+        if self.doom < 0:
+            return
+        self.doom -= 1
+        if self.doom < 0 or sql == "COMMIT":
+            self.doom = -1
+            self._die()
+
+    def _die(self) -> None:
+        self._program.kill()
+        raise KilledError
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._program.alive and self._real.in_transaction
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+class InlineWriter:
+    """What the writer's thread does, when the simulation's time has come."""
+
+    def __init__(
+        self, disk: SqlDisk, transactions: Transactions, connection: Connection
+    ) -> None:
+        self._disk = disk
+        self._transactions = transactions
+        self._connection = connection
+        self._queue: deque[Unit | Callable[[], None]] = deque()
+        self._scheduled = False
+        self._verdicts: list[tuple[list[int], bool]] = []
+        self._units: Sequence[Unit] = ()
+        self._durable = False
+        self._then: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[MemoryState], None] = lambda _: None
+        connection.on_durable = self._has_become_durable
+
+    @property
+    def stats(self) -> Any:
+        return self._transactions.stats
+
+    def put(self, unit: Unit) -> None:
+        self._queue.append(unit)
+        self._wake()
+
+    def break_down(self, error: BaseException) -> None:
+        self._disk.loop.call_soon(self._transactions.break_down, error)
+
+    def forget_slice(
+        self,
+        what: str,
+        before: float,
+        done: Callable[[bool, BaseException | None], None],
+    ) -> None:
+        def work() -> None:
+            self._then = lambda: self._disk.forget(what, before)
+            answer = self._transactions.forget_slice(what, before)
+            self._then = lambda: None
+            self._later(lambda: done(*answer))
+
+        self._queue.append(work)
+        self._wake()
+
+    def close(self) -> None:
+        raise AssertionError("heads of the simulation are killed")
+
+    def _wake(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._disk.loop.call_later(self._disk.delay(), self._turn)
+
+    def _turn(self) -> None:
+        """Do one piece of work; the next begins when this one is answered."""
+        self._durable = False
+        with suppress(KilledError):
+            self._work()
+        if self._durable:
+            self.on_commit(self._disk.state)
+
+    def _work(self) -> None:
+        self._disk.arm(self._connection)
+        if self._queue and not isinstance(self._queue[0], Unit):
+            work = self._queue.popleft()
+            assert not isinstance(work, Unit)
+            work()
+        elif self._queue:
+            self._commit()
+        else:
+            self._scheduled = False
+            self._keep_house()
+            return
+        self._later(self._go_on)
+
+    def _go_on(self) -> None:
+        self._scheduled = False
+        self._wake()
+
+    def _keep_house(self) -> None:
+        if self._disk.rng.random() < 0.02:
+            self._transactions.checkpoint()
+        elif self._transactions.keep_house():
+            self._wake()
+
+    def _commit(self) -> None:
+        units: list[Unit] = []
+        while self._queue and isinstance(self._queue[0], Unit):
+            units.append(self._queue[0])
+            self._queue.popleft()
+        self._units = units
+        outcomes = self._transactions.commit(units)
+        if self._durable:
+            self._compare(outcomes)
+        self._units = ()
+        self._later(lambda: deliver(outcomes))
+
+    def _has_become_durable(self) -> None:
+        """Follow with the state in memory what SQLite has just committed."""
+        self._durable = True
+        self._then()
+        self._verdicts = []
+        for unit in self._units:
+            try:
+                numbers = self._disk.state.apply(unit.deltas)
+            except StoreError:
+                self._verdicts.append(([], False))
+            else:
+                self._verdicts.append((numbers, True))
+
+    def _compare(self, outcomes: Sequence[Outcome]) -> None:
+        told = [(list(one.numbers), one.error is None) for one in outcomes]
+        broken = self._transactions._broken is not None
+        if told != self._verdicts and not broken:
+            self._disk.complain(f"SQLite says {told}, memory {self._verdicts}")
+
+    def _later(self, call: Callable[[], None]) -> None:
+        self._disk.loop.call_later(self._disk.rng.random() * COMMIT_S, call)
+
+
+class InlineReaders(Readers):
+    """Reads at once what a thread would read, told a moment later."""
+
+    def __init__(
+        self, disk: SqlDisk, path: Path, on_damage: Callable[[BaseException], None]
+    ) -> None:
+        super().__init__(path, loop=disk.loop, on_damage=on_damage)
+        self._rng = disk.rng
+
+    async def read(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        before = self._rng.random() < 0.5
+        if before:
+            await asyncio.sleep(self._rng.random() * 0.002)
+        found = self.submit(function, *args, **kwargs).result()
+        if not before:
+            await asyncio.sleep(self._rng.random() * 0.002)
+        return found
+
+    def submit(self, function: Any, *args: Any, **kwargs: Any) -> ThreadFuture[Any]:
+        return _Done(lambda: self._run(function, *args, **kwargs))  # type: ignore[return-value]
+
+    def _run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._snapshot() as connection:
+            return function(connection, *args, **kwargs)
+
+
+class _Done:
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._found = work()
+
+    def result(self) -> Any:
+        return self._found
+
+
+class SqlDisk:
+    """A disk with SQLite's files (a ``HeadDisk``)."""
+
+    def __init__(self, loop: SimLoop, rng: random.Random, folder: Path) -> None:
+        self.state = MemoryState()
+        self.faults = StoreFaults()
+        self.loop = loop
+        self.rng = rng
+        self._folder = folder
+        self._lives = 0
+        self._place = folder / "0"
+        self._files: OpenFiles | None = None
+        self._real: sqlite3.Connection | None = None
+        self._readers: InlineReaders | None = None
+
+    def complain(self, what: str) -> None:
+        self.loop.failures.append(f"I1: {what}")
+
+    def open(
+        self,
+        program: Program,
+        on_broken: Callable[[BaseException], None],
+        on_commit: Callable[[MemoryState], None],
+    ) -> Store:
+        if (self._place / MARK).exists():
+            rewrite(self._place, _look, 0.0)  # as an administrator does
+        files = self._files = open_files(self._place / DATABASE)
+        files.space.problem = lambda: ""  # type: ignore[method-assign]
+        files.space.free_ballast = lambda: False  # type: ignore[method-assign]
+        self._real = files.session._connection
+        connection = Connection(self._real, program)
+        files.session._connection = connection  # type: ignore[assignment]
+        transactions = files.transactions()
+        transactions.on_broken = on_broken
+        writer: Any = InlineWriter(self, transactions, connection)
+        writer.on_commit = on_commit
+        readers = InlineReaders(self, files.path, writer.break_down)
+        self._readers = readers
+        self._check()
+        dialect = sqlite.dialect()
+        return SqlStore(
+            writer,
+            readers,
+            dialect=dialect,
+            loader=JobLoader(dialect),
+            reads=files.reads,
+            backups=files.backups,
+            space=files.space,
+            loop=self.loop,
+        )
+
+    def delay(self) -> float:
+        """Return how long the disk takes for what was asked of it now, seconds."""
+        seconds = self.rng.random() * COMMIT_S
+        chance, most = self.faults.slow
+        if chance and self.rng.random() < chance:
+            seconds += self.rng.random() * most
+        return seconds
+
+    def arm(self, connection: Connection) -> None:
+        """Let what is wrong with the disk befall the next transaction."""
+        faults = self.faults
+        if faults.lost:
+            faults.lost = False
+            connection.doom = self.rng.randrange(MOST_STATEMENTS)
+        if faults.unanswered:
+            faults.unanswered = False
+            connection.after_commit = True
+        if faults.breaks:
+            faults.breaks = False
+            connection.error = _error("disk I/O error", sqlite3.SQLITE_IOERR_FSYNC)
+            connection.too_late = self.rng.random() < 0.5
+        elif faults.full:
+            connection.error = _error("database or disk is full", sqlite3.SQLITE_FULL)
+            connection.too_late = False
+
+    def forget(self, what: str, before: float) -> None:
+        """Follow with the state in memory what was forgotten by its age."""
+        raise AssertionError(f"nothing of a run is old enough: {what} {before}")
+
+    def left(self) -> None:
+        """Keep of the files what a kill leaves of them."""
+        self._lives += 1
+        place = self._folder / str(self._lives)
+        place.mkdir()
+        for name in (DATABASE, f"{DATABASE}-wal", MARK):
+            if (self._place / name).exists():
+                shutil.copyfile(self._place / name, place / name)
+        self.close()
+        self._place = place
+
+    def close(self) -> None:
+        if self._readers is not None:
+            self._readers.close()
+        if self._files is not None:
+            self._files.session._guard.close()
+        if self._real is not None:
+            self._real.close()
+        self._files = self._real = self._readers = None
+        shutil.rmtree(self._place)
+
+    def _check(self) -> None:
+        """Compare what the files hold with what was committed."""
+        assert self._files is not None
+        with closing(sqlite.connect_reader(self._files.path)) as reader:
+            found = differences(reader, self._files.reads, self.state)
+        if found:
+            self.complain(found)
+
+    def look(self) -> str:
+        """Return what ``hpcschedd --check`` finds."""
+        findings = _look(self._place / DATABASE)
+        return "; ".join(one.text for one in findings)
+
+
+def _look(path: Path) -> Any:
+    return check_store(path).findings
+
+
+def _error(text: str, code: int) -> sqlite3.Error:
+    error = InjectedError(text)
+    error.sqlite_errorcode = code
+    return error
