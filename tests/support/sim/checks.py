@@ -153,6 +153,7 @@ class Checks:
         head = self._sim.site.head
         if head is None:
             return
+        self._sim.vigil.queues(head)
         scheduler = head._world.scheduler
         for node in head._world.nodes:
             used = scheduler.cores_in_use(node.record.node_id)
@@ -162,6 +163,7 @@ class Checks:
     def _node_event(self, event: StoredEvent) -> None:
         body = codec.unpack(event.body)
         self._sim.story.tell(f"event {event.seq}: {body['n']} {body.get('d', '')}")
+        self._sim.vigil.node_event(body)
         if body["n"] == "NodeUnreachable":
             self.unreachable[body["d"]].append(self._sim.loop.time())
 
@@ -180,6 +182,8 @@ class Checks:
         self.last[job_id] = self._sim.loop.time()
         if name == EventName.JOB_STARTED:
             self.began[job_id] = self._sim.loop.time()
+        spec = codec.decode_spec(JobSpec, state.jobs[job_id].specs[0])
+        self._sim.vigil.job_event(job_id, name, actor, changes, spec)
         for change in changes:
             self._check_cause(actor, change)
             if change.task_id:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
 from hpcsched.runtime.front import Request
+from tests.support.sim.loop import PROGRAM
 
 if TYPE_CHECKING:
     import random
@@ -34,6 +36,8 @@ class Clients:
 
     Attributes:
         lossy: How likely a request or an answer gets lost.
+        doubled: How likely a request arrives twice, the second time much later.
+        late: How likely an answer takes seconds; the head may die meanwhile.
         patience: Calls are repeated until this moment.
     """
 
@@ -44,7 +48,7 @@ class Clients:
         self.site = site
         self.rng = rng
         self.story = story
-        self.lossy = 0.0
+        self.lossy = self.doubled = self.late = 0.0
         self.impatient = 0.0
         self.calls = 0
         self._waiting: dict[asyncio.Future[Any], None] = {}
@@ -106,10 +110,31 @@ class Clients:
         lost = self.rng.random()
         if lost < self.lossy / 2:
             raise Unanswered("the request was lost")
+        if self.doubled and self.rng.random() < self.doubled:
+            self._arrive_again(operation)
         answer = await self._run(program, operation(head), deadline)
+        if self.late and self.rng.random() < self.late:
+            await asyncio.sleep(self.rng.random() * 10)
         if lost > 1 - self.lossy / 2:
             raise Unanswered("the answer was lost")
         return answer
+
+    def _arrive_again(self, operation: Operation) -> None:
+        """Have a request arrive once more, at whichever head there is by then."""
+
+        def arrive() -> None:
+            head, program = self.site.head, self.site.program
+            if head is not None and program is not None and program.alive:
+                program.start(forgotten(operation(head)))
+
+        async def forgotten(work: Any) -> None:
+            with contextlib.suppress(HpcError):
+                await work
+
+        seconds = self.rng.random() * self.rng.choice((0.01, 1.0, 60.0))
+        token = PROGRAM.set(None)
+        self.loop.call_later(seconds, arrive)
+        PROGRAM.reset(token)
 
     async def _run(self, program: Program, work: Any, deadline: float) -> Any:
         future: asyncio.Future[Any] = self.loop.create_future()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.task.elements import HAS_EXIT
@@ -150,10 +151,16 @@ class EndChecks:
         ids = sorted(sim.site.state.jobs)
         before = [await head.get_job(ANN, job_id, full=True) for job_id in ids]
         assert sim.site.program is not None
+        sim.vigil.at_rest(head)
+        pending = sim.vigil.pending(sim.site.program)
         sim.site.program.kill()
         if found := sim.site.disk.look():
             self._fail(f"P16: hpcschedd --check finds {found}")
         new = await sim.site.serving()
+        await asyncio.sleep(60.0)
+        left = sim.vigil.pending(sim.site.program)
+        if more := pending - left:
+            self._fail(f"I12: at rest {more} wait that do not after a restart")
         after = [await new.get_job(ANN, job_id, full=True) for job_id in ids]
         for one, other in zip(before, after, strict=True):
             if one != other:

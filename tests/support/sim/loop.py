@@ -117,6 +117,7 @@ class SimTask(asyncio.Task[Any]):
 
     def __init__(self, work: Any, loop: SimLoop, context: Any) -> None:
         self._number = loop.next_number()
+        self.program = PROGRAM.get() if context is None else context.get(PROGRAM)
         super().__init__(work, loop=loop, context=context, name=f"{self._number}")
 
     def __hash__(self) -> int:

@@ -54,7 +54,10 @@ class Nemesis:
             "drift": self._drift,
             "late-timers": self._late_timers,
             "lost-calls": self._lost_calls,
+            "doubled-calls": self._doubled_calls,
+            "late-answers": self._late_answers,
             "impatient": self._impatient,
+            "tight-limits": self._tight_limits,
         }
 
     @property
@@ -91,6 +94,7 @@ class Nemesis:
         sim.network.slow = 1.0
         sim.loop.lateness = (0.0, 0.0)
         sim.clients.lossy = sim.clients.impatient = 0.0
+        sim.clients.doubled = sim.clients.late = 0.0
         faults = sim.site.faults
         faults.slow = (0.0, 0.0)
         faults.full = faults.breaks = faults.lost = faults.unanswered = False
@@ -347,6 +351,17 @@ class Nemesis:
     def _lost_calls(self) -> None:
         self._fault("lost-calls", "")
         self._sim.clients.lossy = 0.3
+
+    def _doubled_calls(self) -> None:
+        self._fault("doubled-calls", "")
+        self._sim.clients.doubled = 0.3
+
+    def _late_answers(self) -> None:
+        self._fault("late-answers", "")
+        self._sim.clients.late = 0.3
+
+    def _tight_limits(self) -> None:
+        self._fault("tight-limits", "of what the head keeps, reads and writes at once")
 
     def _impatient(self) -> None:
         self._fault("impatient", "")

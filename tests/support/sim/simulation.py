@@ -25,11 +25,13 @@ from tests.support.sim.network import Network
 from tests.support.sim.programs import HeadSite, NodeSite
 from tests.support.sim.sqldisk import InjectedError, SqlDisk
 from tests.support.sim.story import Story
+from tests.support.sim.tightness import tight
+from tests.support.sim.vigil import Vigil
 from tests.support.sim.watchers import Watcher
 from tests.support.sim.workload import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from hpcsched.store.memory_state import MemoryState
     from tests.support.sim.headdisk import HeadDisk
@@ -61,6 +63,7 @@ class Outcome:
     calls: int = 0
     starts: int = 0
     store: str = MEMORY
+    commits: int = 0
 
 
 class Errors(logging.Handler):
@@ -103,6 +106,7 @@ class Simulation:
         self.nodes: list[NodeSite] = []
         for number in range(self.rng.randint(2, 5)):
             self._add_node(f"n{number}", folder)
+        self.vigil = Vigil(self)
         self.workload = Workload(self)
         self.nemesis = Nemesis(self)
         self.audit = Audit(self)
@@ -215,6 +219,7 @@ def simulate(
     without: Collection[str] = (),
     trace: bool = False,
     store: str = MEMORY,
+    plan: Mapping[int, str] | None = None,
 ) -> Outcome:
     """Run one seed; never raises for what it finds.
 
@@ -224,6 +229,7 @@ def simulate(
         without: Kinds of faults that it does not get.
         trace: Print everything as it happens.
         store: MEMORY or SQLITE.
+        plan: At which commits the head dies, and where (stores.PLACES).
     """
     folder = Path(tempfile.mkdtemp(prefix="sim", dir=_scratch()))
     was_enabled = gc.isenabled()
@@ -231,6 +237,7 @@ def simulate(
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     sim = Simulation(seed, folder, trace=trace, store=store)
+    sim.site.faults.plan.update(plan or {})
     root.handlers = [Errors(sim.errors)]
     root.setLevel(logging.ERROR)
     problem = ""
@@ -240,7 +247,8 @@ def simulate(
         kinds = sim.chosen(only, without)
         sim.story.tell(f"seed {seed}: {len(sim.nodes)} nodes, faults: {kinds}")
         loop.after_step = _watched(sim)
-        loop.run_until_complete(sim.live(kinds))
+        with tight(wanted="tight-limits" in kinds):
+            loop.run_until_complete(sim.live(kinds))
     except (ViolationError, DeadlockError) as error:
         problem = str(error) or repr(error)
     except BaseExceptionGroup as group:
@@ -260,6 +268,7 @@ def simulate(
             calls=sim.clients.calls,
             starts=sum(len(node.host.all) for node in sim.nodes),
             store=store,
+            commits=sim.site.faults.commits,
         )
         disk = sim.site.disk
         del sim

@@ -12,6 +12,7 @@ from hpcsched.store.sql.loading import JobLoader
 if TYPE_CHECKING:
     import sqlite3
 
+    from hpcsched.store.base import StoredJob
     from hpcsched.store.memory_state import MemoryState
     from hpcsched.store.sql.reads import Reads
 
@@ -31,7 +32,9 @@ def _parts(reader: sqlite3.Connection, reads: Reads, state: MemoryState) -> Any:
     yield "cluster", reads.cluster(reader), _cluster(state)
     yield "floor", reads.floor(reader), state.floor_seq
     yield "events", list(reads.events(reader, 0, MANY, 0)), state.events
-    found = {job.row.job_id: job for job in _LOADER.load_after(reader, 0)}
+    found: dict[int, StoredJob] = {}
+    while batch := _LOADER.load_after(reader, max(found, default=0)):
+        found.update((job.row.job_id, job) for job in batch)
     known = {job_id: job.stored() for job_id, job in state.jobs.items()}
     yield "jobs", found, known
     for job_id, job in state.jobs.items():

@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.runtime.checking import check_store
 from hpcsched.store.errors import StoreError
 from hpcsched.store.exchange import rewrite
+from hpcsched.store.history import DAY_S
 from hpcsched.store.marks import FILE as MARK
 from hpcsched.store.memory_state import MemoryState
 from hpcsched.store.opener import DATABASE, open_files
-from hpcsched.store.sql import sqlite
+from hpcsched.store.sql import chores, sqlite
 from hpcsched.store.sql.loading import JobLoader
 from hpcsched.store.sql.readers import Readers
 from hpcsched.store.sql.store import SqlStore
 from hpcsched.store.sql.units import Unit, deliver
 from tests.support.sim.sqlcompare import differences
-from tests.support.sim.stores import COMMIT_S, StoreFaults
+from tests.support.sim.stores import AFTER, AT, BEFORE, COMMIT_S, MIDST, StoreFaults
 
 if TYPE_CHECKING:
     import random
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 #: Statements of a transaction behind the first of which a head may die.
 MOST_STATEMENTS = 10
+
+#: More statements than a transaction has: it dies at its COMMIT.
+NEVER = 1 << 30
 
 
 class KilledError(BaseException):
@@ -170,7 +174,8 @@ class InlineWriter:
             self.on_commit(self._disk.state)
 
     def _work(self) -> None:
-        self._disk.arm(self._connection)
+        if self._queue:
+            self._disk.arm(self._connection)
         if self._queue and not isinstance(self._queue[0], Unit):
             work = self._queue.popleft()
             assert not isinstance(work, Unit)
@@ -324,11 +329,14 @@ class SqlDisk:
     def arm(self, connection: Connection) -> None:
         """Let what is wrong with the disk befall the next transaction."""
         faults = self.faults
-        if faults.lost:
-            faults.lost = False
-            connection.doom = self.rng.randrange(MOST_STATEMENTS)
-        if faults.unanswered:
-            faults.unanswered = False
+        place = faults.next_commit()
+        if place == BEFORE:
+            connection.doom = 0
+        elif place == MIDST:
+            connection.doom = self.rng.randint(1, MOST_STATEMENTS)
+        elif place == AT:
+            connection.doom = NEVER
+        elif place == AFTER:
             connection.after_commit = True
         if faults.breaks:
             faults.breaks = False
@@ -340,7 +348,22 @@ class SqlDisk:
 
     def forget(self, what: str, before: float) -> None:
         """Follow with the state in memory what was forgotten by its age."""
-        raise AssertionError(f"nothing of a run is old enough: {what} {before}")
+        state = self.state
+        if what == chores.REQUESTS:
+            rows = state.requests.items()
+            state.requests = {key: row for key, row in rows if row.time >= before}
+        elif what == chores.ALLOCATIONS:
+            state.books.forget_allocations(before)
+        elif what == chores.NODE_EVENTS:
+            state.forget_node_events(before)
+        elif what == chores.HISTORY:
+            used = state.books.used
+            state.books.forget_history(before)
+            state.books.used = used
+        else:
+            day = before // DAY_S
+            books = state.books
+            books.used = {k: row for k, row in books.used.items() if row.day >= day}
 
     def left(self) -> None:
         """Keep of the files what a kill leaves of them."""

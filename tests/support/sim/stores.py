@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 #: What a commit takes at the most, seconds, on a disk that is well.
 COMMIT_S = 0.003
 
+#: Where in a commit a head may die: before its first statement, between two of them, at
+#: the COMMIT, behind it.
+BEFORE, MIDST, AT, AFTER = "before", "midst", "at", "after"
+PLACES = (BEFORE, MIDST, AT, AFTER)
+
 
 class StoreFaults:
     """What is wrong with the disk.
@@ -31,6 +36,8 @@ class StoreFaults:
         breaks: The next commit breaks the store.
         lost: The head dies at the next commit, before it is written.
         unanswered: The head dies at the next commit, after it was written.
+        plan: Where a head dies, by the number of the commit: BEFORE, AT or AFTER.
+        commits: How many there were.
     """
 
     def __init__(self) -> None:
@@ -39,6 +46,20 @@ class StoreFaults:
         self.breaks = False
         self.lost = False
         self.unanswered = False
+        self.plan: dict[int, str] = {}
+        self.commits = 0
+
+    def next_commit(self) -> str:
+        """Count a commit; return where the head dies in it, empty: nowhere."""
+        self.commits += 1
+        place = self.plan.pop(self.commits, "")
+        if self.lost:
+            self.lost = False
+            return MIDST
+        if self.unanswered:
+            self.unanswered = False
+            return AFTER
+        return place
 
 
 class SimStore(MemoryStore):
@@ -74,8 +95,8 @@ class SimStore(MemoryStore):
         if not self._queue:
             self._scheduled = False
             return
-        if faults.lost:
-            faults.lost = False
+        place = faults.next_commit()
+        if place and place != AFTER:
             self._program.kill()
             return
         units, self._queue = self._queue, []
@@ -84,8 +105,7 @@ class SimStore(MemoryStore):
         answers = [(unit, *self._write(unit, failure)) for unit in units]
         if failure is None:
             self._on_commit(self._state)
-        if faults.unanswered:
-            faults.unanswered = False
+        if place:
             self._program.kill()
             return
         delay = self._rng.random() * COMMIT_S

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.states import JobState
 from hpcsched.runtime.front import Edit, Stop
-from tests.support.head_bench import ANN, ROOT
+from tests.support.head_bench import ANN, BOB, ROOT
 from tests.support.sim.clients import Unanswered
 from tests.support.sim.jobkinds import JobKinds
 
@@ -51,6 +51,7 @@ class Workload:
                 self._modify,
                 self._forget,
                 self._look,
+                self._trespass,
             )
             if self._rng.random() < 0.6
         ]
@@ -258,6 +259,22 @@ class Workload:
             return await head.explain(ANN, job_id, None)
 
         await self._try(f"look at {job_id}", look)
+
+    async def _trespass(self, job_id: int) -> None:
+        """Meddle with a job of somebody else's: it has to be refused (I13)."""
+        request = self._request("trespass")
+        calls = (
+            lambda head: head.cancel_jobs(BOB, [job_id], Stop(), request),
+            lambda head: head.requeue_jobs(BOB, [job_id], request),
+            lambda head: head.forget_jobs(BOB, [job_id], request),
+            lambda head: head.hold_jobs(BOB, [job_id], None, request),
+            lambda head: head.offline_nodes(
+                BOB, ["n0"], request, drain=True, reason=""
+            ),
+        )
+        what = f"trespass on {job_id}"
+        if await self._try(what, self._rng.choice(calls)):
+            self._sim.checks.fail(f"I13: {what} was done")
 
     # The end
 
