@@ -76,6 +76,8 @@ sim-mutants: dev  ## does the simulation find defects that are planted in the pr
 
 sim-long: SECONDS = 7200
 sim-long: dev  ## the same for hours; make sim-long SECONDS=36000
+	$(BIN)/python -m tests.support.sim.sweep --first $(FIRST) --seeds 1000 \
+		--seconds $$(($(SECONDS) / 10))
 	$(BIN)/python -m tests.support.sim --first $(FIRST) --seeds $(SEEDS) \
 		--seconds $(SECONDS) $(ARGS)
 

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sim.headdisk import BACKENDS, SQLITE
 from tests.support.sim.simulation import Outcome, simulate
+from tests.support.sim.stores import PLACES
+from tests.support.sim.sweep import APART, swept
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SLICE = range(1, 11)
+SLICE_ON_FILES = range(1, 4)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -36,6 +40,22 @@ def test_every_promise_is_kept_whatever_goes_wrong(seed: int) -> None:
     assert not kept(outcome)
 
 
+@pytest.mark.parametrize("seed", SLICE_ON_FILES)
+def test_every_promise_is_kept_with_the_store_in_the_files_of_sqlite(seed: int) -> None:
+    outcome = simulate(seed, store=SQLITE)
+
+    assert not kept(outcome)
+
+
+@pytest.mark.parametrize(("first", "place"), list(enumerate(PLACES, 3)))
+def test_a_head_may_die_anywhere_in_a_commit(first: int, place: str) -> None:
+    plan = dict.fromkeys(range(first, 8 * first, APART), place)
+    outcome = swept(104, plan)
+
+    assert not kept(outcome)
+    assert outcome.commits > max(plan)
+
+
 def test_what_has_failed_once_does_not_fail_again() -> None:
     broken = [story for seed in corpus() if (story := kept(simulate(seed)))]
 
@@ -43,10 +63,11 @@ def test_what_has_failed_once_does_not_fail_again() -> None:
 
 
 def test_one_seed_is_one_run() -> None:
-    first, second = simulate(101), simulate(101)
+    for store in BACKENDS:
+        first, second = simulate(101, store=store), simulate(101, store=store)
 
-    assert first.hash == second.hash
-    assert first.steps == second.steps
+        assert first.hash == second.hash
+        assert first.steps == second.steps
 
 
 @pytest.mark.timeout(120)

@@ -22,6 +22,8 @@ from hpcsched.runtime.node_actor import NodeActor
 from hpcsched.runtime.registry import JobRegistry
 from hpcsched.runtime.scheduler_actor import SchedulerActor
 from hpcsched.runtime.turns import turns_views
+from hpcsched.store.sql.batch import Batch
+from hpcsched.store.sql.session import WriterSession
 from node_agent.core.spool import Spool
 from node_agent.supervisor import records
 from node_agent.supervisor.ending import Ender
@@ -250,6 +252,50 @@ def _ends_not_recovered() -> Patches:
     return [patch.object(Recovery, "run", deaf)]
 
 
+def _reruns_without_end() -> Patches:
+    """A task whose nodes fail runs again for ever."""
+    return [patch.object(ending, "may_rerun", lambda *_: True)]
+
+
+def _statements_on_their_own() -> Patches:
+    """What belongs together is not one transaction in the database."""
+
+    def end(self: Any) -> None:
+        self._connection.execute("SELECT 1")
+
+    return [
+        patch.object(WriterSession, "begin", lambda _: None),
+        patch.object(WriterSession, "commit", end),
+    ]
+
+
+def _notes_not_written() -> Patches:
+    """A kind of row is left out of the statements."""
+    write = Batch.write
+
+    def lossy(self: Any, *args: Any) -> None:
+        self._notes.clear()
+        write(self, *args)
+
+    return [patch.object(Batch, "write", lossy)]
+
+
+def _calls_not_forgotten() -> Patches:
+    """What has been carried out goes on to be remembered as under way."""
+
+    class Hoard(dict[Any, Any]):
+        def __delitem__(self, key: Any) -> None:
+            super().__setitem__((*key, len(self)), super().pop(key))
+
+    init = Ledgers.__init__
+
+    def hoarding(self: Any, world: Any) -> None:
+        init(self, world)
+        self._running = Hoard()
+
+    return [patch.object(Ledgers, "__init__", hoarding)]
+
+
 MUTANTS: dict[str, Callable[[], Patches]] = {
     function.__name__.strip("_").replace("_", "-"): function
     for function in (
@@ -272,6 +318,10 @@ MUTANTS: dict[str, Callable[[], Patches]] = {
         _stop_forgotten,
         _leftovers_live,
         _ends_not_recovered,
+        _reruns_without_end,
+        _statements_on_their_own,
+        _notes_not_written,
+        _calls_not_forgotten,
     )
 }
 

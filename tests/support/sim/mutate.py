@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.mutants import MUTANTS, planted
 from tests.support.sim.simulation import simulate
 
@@ -17,7 +18,7 @@ def hunted(name: str, seeds: range) -> tuple[int, str]:
     """Return the first seed that notices a defect, and what it says; 0: none."""
     for seed in seeds:
         with planted(name):
-            outcome = simulate(seed)
+            outcome = simulate(seed, store=BACKENDS[seed % len(BACKENDS)])
         if outcome.problem:
             return seed, outcome.problem
     return 0, ""

@@ -23,7 +23,8 @@ from tests.support.sim.loop import DeadlockError, SimLoop
 from tests.support.sim.nemesis import Nemesis
 from tests.support.sim.network import Network
 from tests.support.sim.programs import HeadSite, NodeSite
-from tests.support.sim.sqldisk import InjectedError, SqlDisk
+from tests.support.sim.sqldisk import SqlDisk
+from tests.support.sim.sqlwriter import InjectedError
 from tests.support.sim.story import Story
 from tests.support.sim.tightness import tight
 from tests.support.sim.vigil import Vigil
