@@ -21,7 +21,13 @@ from hpcsched.common.errors import HpcError
 from hpcsched.common.rng import SystemIds
 from hpcsched.common.sdnotify import Notifier
 from hpcsched.daemon.config import ConfigError
-from hpcsched.daemon.statuses import EX_BROKEN, EX_CONFIG, reason_of, status_of
+from hpcsched.daemon.statuses import (
+    EX_BROKEN,
+    EX_CONFIG,
+    EX_TAKEN,
+    reason_of,
+    status_of,
+)
 from hpcsched.rpc.credentials import TlsFiles
 from hpcsched.runtime.blobs import KEY_BYTES
 from hpcsched.runtime.filter_process import FilterProcesses, prepare_filters
@@ -34,6 +40,7 @@ from hpcsched.store.errors import (
     StateLockedError,
     StoreBrokenError,
     StoreFormatError,
+    StoreTakenError,
 )
 from hpcsched.store.opener import open_store
 from hpcsched.store.state_directory import (
@@ -164,6 +171,9 @@ class _Daemon:
         finally:
             await store.close()
             filters.close()
+        if isinstance(self._broken, StoreTakenError):
+            _log.critical("this head ends: %s", self._broken)
+            return EX_TAKEN
         if self._broken is not None:
             _log.critical("the store is broken: %s", self._broken)
             return EX_BROKEN

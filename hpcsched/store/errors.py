@@ -54,6 +54,14 @@ class StoreBrokenError(StoreError):
     """
 
 
+class StoreTakenError(StoreBrokenError):
+    """Another head has opened the same files, or they were exchanged: it is over.
+
+    The directory's lock keeps heads apart; this is for a lock that somebody removed, or
+    that the file system does not keep. What is on the disk is sound, and the other's.
+    """
+
+
 class StoreClosedError(StoreError):
     """The store has been closed."""
 

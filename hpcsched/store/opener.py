@@ -208,7 +208,7 @@ def _open_session(path: Path, backups: Path) -> tuple[WriterSession, int, Reads]
         # about to be read: bring it there. The log stays from here on, so one sync of
         # the directory covers its name.
         sqlite.checkpoint(connection, truncate=True)
-        _make_log(connection)
+        opened = _make_log(connection)
         sync_directory(path.parent)
         reads = Reads(sqlite.dialect())
         guard = sqlite.connect_reader(path)
@@ -216,7 +216,7 @@ def _open_session(path: Path, backups: Path) -> tuple[WriterSession, int, Reads]
     except BaseException:
         _close_failed(connection, guard, path)
         raise
-    return WriterSession(connection, guard, path), last_seq, reads
+    return WriterSession(connection, guard, path, opened), last_seq, reads
 
 
 def _keep_before_upgrade(path: Path, backups: Path, version: str) -> None:
@@ -233,14 +233,22 @@ def _keep_before_upgrade(path: Path, backups: Path, version: str) -> None:
     log.info("kept the store as it was before its upgrade in %s", target)
 
 
-def _make_log(connection: sqlite3.Connection) -> None:
-    """Write something, so that the log is there. SQLite makes it at the first write."""
+def _make_log(connection: sqlite3.Connection) -> int:
+    """Write something, so that the log is there. SQLite makes it at the first write.
+
+    Returns:
+        How often the store has been opened, which fences whoever did so before.
+    """
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(
         "INSERT INTO meta (name, value) VALUES ('opened', 1) "
         "ON CONFLICT (name) DO UPDATE SET value = meta.value + 1"
     )
+    (opened,) = connection.execute(
+        "SELECT value FROM meta WHERE name = 'opened'"
+    ).fetchone()
     connection.execute("COMMIT")
+    return int(opened)
 
 
 def _close_failed(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hpcsched.store.errors import StoreBrokenError
+from hpcsched.store.errors import StoreBrokenError, StoreTakenError
 from hpcsched.store.marks import MarkedError, clear_mark, mark_of
 from hpcsched.store.sql import sqlite
 from hpcsched.store.sql.check import check
@@ -247,3 +247,30 @@ async def test_a_disk_that_fails_at_the_end_is_told_and_marked(
     clear_mark(sqlite_kit.path.parent)
 
     assert (await jobs_in(sqlite_kit.path)).keys() == {1}
+
+
+async def test_a_store_that_another_head_has_opened_takes_nothing_from_the_first(
+    sqlite_kit: SqliteKit,
+) -> None:
+    await sqlite_kit.commit(a_delta(1))
+    other = SqliteKit(sqlite_kit.path)
+    with pytest.raises(StoreTakenError, match="another head"):
+        await sqlite_kit.commit(a_delta(2))
+    with pytest.raises(StoreTakenError):
+        await sqlite_kit.store.forget_requests(5.0)
+
+    assert await other.commit(a_delta(2)) == 2
+    assert [type(error) for error in sqlite_kit.broken] == [StoreTakenError]
+    assert mark_of(sqlite_kit.path.parent) is None
+    await other.store.close()
+
+
+async def test_a_store_whose_files_were_exchanged_takes_nothing_more(
+    sqlite_kit: SqliteKit,
+) -> None:
+    await sqlite_kit.commit(a_delta(1))
+    shutil.copy(sqlite_kit.path, sqlite_kit.path.with_suffix(".new"))
+    sqlite_kit.path.with_suffix(".new").rename(sqlite_kit.path)
+
+    with pytest.raises(StoreTakenError, match="not the file"):
+        await sqlite_kit.commit(a_delta(2))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from hpcsched.store.errors import DeltaRefusedError, DuplicateRequestError
+from hpcsched.store.errors import (
+    DeltaRefusedError,
+    DuplicateRequestError,
+    StoreTakenError,
+)
 from hpcsched.store.marks import mark_broken
 from hpcsched.store.sql import sqlite
 from hpcsched.store.sql.sqlite import Fault
@@ -17,16 +22,32 @@ if TYPE_CHECKING:
 
     from hpcsched.store.sql.query import Query
 
+_OPENED: Final = "SELECT value FROM meta WHERE name = 'opened'"
+
 
 class WriterSession:
     """What the writer knows of SQLite. For one thread at a time."""
 
     def __init__(
-        self, connection: sqlite3.Connection, guard: sqlite3.Connection, path: Path
+        self,
+        connection: sqlite3.Connection,
+        guard: sqlite3.Connection,
+        path: Path,
+        opened: int,
     ) -> None:
+        """Write from now on.
+
+        Args:
+            connection: Of the writer.
+            guard: A reader that keeps the log while there is no other.
+            path: The database.
+            opened: How often the store has been opened: this is the last time.
+        """
         self._connection = connection
         self._guard = guard
         self._path = path
+        self._opened = opened
+        self._file = os.stat(path).st_ino  # noqa: PTH116
 
     @property
     def cursor(self) -> sqlite3.Connection:
@@ -41,7 +62,22 @@ class WriterSession:
         return int(row[0] or 0) if row else 0
 
     def begin(self) -> None:
+        """Begin a transaction, unless the store is another head's by now.
+
+        Raises:
+            StoreTakenError: it is.
+        """
         self._connection.execute("BEGIN IMMEDIATE")
+        row = self._connection.execute(_OPENED).fetchone()
+        if row is None or row[0] != self._opened:
+            raise StoreTakenError(f"another head has opened {self._path}")
+        try:
+            # Before every commit: os.stat takes a fifth of what Path.stat does.
+            file = os.stat(self._path).st_ino  # noqa: PTH116
+        except FileNotFoundError:
+            file = 0
+        if file != self._file:
+            raise StoreTakenError(f"{self._path} is not the file that was opened")
 
     def commit(self) -> None:
         self._connection.execute("COMMIT")

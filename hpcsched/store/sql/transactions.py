@@ -15,6 +15,7 @@ from hpcsched.store.errors import (
     StoreBusyError,
     StoreError,
     StoreFullError,
+    StoreTakenError,
 )
 from hpcsched.store.sql.batch import Batch
 from hpcsched.store.sql.chores import SLICE_ROWS
@@ -254,6 +255,8 @@ class Transactions:
 
 
 def _broken_error(cause: BaseException) -> StoreBrokenError:
+    if isinstance(cause, StoreTakenError):
+        return StoreTakenError(str(cause))
     error = StoreBrokenError(f"the store is broken: {cause}")
     error.__cause__ = cause
     return error
