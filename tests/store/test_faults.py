@@ -18,7 +18,7 @@ from hpcsched.store.marks import MarkedError, clear_mark, mark_of
 from hpcsched.store.sql import sqlite
 from hpcsched.store.sql.check import check
 from hpcsched.store.sql.sqlite import log_size
-from tests.support.polling import PATIENCE_S
+from tests.support.polling import PATIENCE_S, wait_for_async
 from tests.support.store_kit import SqliteKit, a_delta, settle
 
 if TYPE_CHECKING:
@@ -262,6 +262,19 @@ async def test_a_store_that_another_head_has_opened_takes_nothing_from_the_first
     assert await other.commit(a_delta(2)) == 2
     assert [type(error) for error in sqlite_kit.broken] == [StoreTakenError]
     assert mark_of(sqlite_kit.path.parent) is None
+    await other.store.close()
+
+
+async def test_a_head_that_writes_nothing_learns_that_its_store_is_taken(
+    sqlite_kit: SqliteKit,
+) -> None:
+    await sqlite_kit.store.space_problem()
+    assert sqlite_kit.broken == []
+    other = SqliteKit(sqlite_kit.path)
+    await sqlite_kit.store.space_problem()
+    await wait_for_async(lambda: bool(sqlite_kit.broken))
+
+    assert isinstance(sqlite_kit.broken[0], StoreTakenError)
     await other.store.close()
 
 

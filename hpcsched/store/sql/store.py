@@ -255,6 +255,12 @@ class SqlStore:
         return await self._readers.read(self._reads.counts)
 
     async def space_problem(self) -> str:
+        """Return why the disk should take no new work.
+
+        A head asks now and then; on that occasion the writer looks whether the store is
+        still its own, so that one that has nothing to write ends as well.
+        """
+        self._writer.look()
         return await asyncio.to_thread(self._space.problem)
 
     async def create_backup(self, now: float) -> Backup:

@@ -103,6 +103,16 @@ class Transactions:
             return False, self._told(fault, self._undo(fault))
         return all_gone, None
 
+    def look(self) -> None:
+        """Break down where the store is another head's by now."""
+        if self._broken is not None:
+            return
+        try:
+            self._session.begin()
+            self._session.roll_back()
+        except Exception as error:  # noqa: BLE001 - sorted by what it means
+            self._undo(error)
+
     def keep_house(self) -> bool:
         """Do one piece of work that nobody waits for; return whether there was any."""
         if self._broken is not None:
@@ -149,7 +159,10 @@ class Transactions:
         if self._broken is not None:
             return
         self._broken = error
-        log.critical("the store is broken, nothing more is written", exc_info=error)
+        if isinstance(error, StoreTakenError):
+            log.critical("nothing more is written: %s", error)
+        else:
+            log.critical("the store is broken, nothing more is written", exc_info=error)
         self._session.mark_broken(error)
         try:
             self._session.close_broken()

@@ -67,6 +67,10 @@ class Writer:
         """Stop writing, because a reader met damage; any thread may."""
         self._queue.put(lambda: self._transactions.break_down(error))
 
+    def look(self) -> None:
+        """Make sure that the store is still ours; any thread may."""
+        self._queue.put(self._transactions.look)
+
     def forget_slice(
         self,
         what: str,

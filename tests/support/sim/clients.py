@@ -54,6 +54,7 @@ class Clients:
         self._waiting: dict[asyncio.Future[Any], None] = {}
         self._mourners: list[Callable[[], None]] = []
         site.on_end = self._head_ended
+        site.on_elder = story.tell
 
     def mourn(self, program: Program, tell: Callable[[], None]) -> None:
         """Have somebody told of the death of the head that lives now."""
@@ -104,9 +105,10 @@ class Clients:
     async def once(self, operation: Operation, deadline: float = DEADLINE_S) -> Any:
         """Make a call once."""
         await asyncio.sleep(self.rng.random() * 0.01)
-        head, program = self.site.head, self.site.program
-        if head is None or program is None or not program.alive:
+        found = self.site.someone()
+        if found is None:
             raise Unanswered("no head")
+        head, program = found
         lost = self.rng.random()
         if lost < self.lossy / 2:
             raise Unanswered("the request was lost")

@@ -42,8 +42,8 @@ class HeadDisk(Protocol):
     ) -> Store:
         """Open the store for a head that starts."""
 
-    def left(self) -> None:
-        """The head that had it open has died."""
+    def left(self, program: Program) -> None:
+        """A head that had it open has died."""
 
     def look(self) -> str:
         """Return what is wrong with the store, while no head has it open."""
@@ -60,6 +60,7 @@ class MemoryDisk:
         self.faults = StoreFaults()
         self._loop = loop
         self._rng = rng
+        self._opened = 0
 
     def open(
         self,
@@ -67,6 +68,8 @@ class MemoryDisk:
         on_broken: Callable[[BaseException], None],
         on_commit: Callable[[MemoryState], None],
     ) -> Store:
+        self._opened += 1
+        mine = self._opened
         return SimStore(
             self._loop,
             self._rng,
@@ -75,9 +78,10 @@ class MemoryDisk:
             program=program,
             on_broken=on_broken,
             on_commit=on_commit,
+            is_taken=lambda: self._opened != mine,
         )
 
-    def left(self) -> None:
+    def left(self, program: Program) -> None:
         pass
 
     def look(self) -> str:

@@ -269,6 +269,15 @@ def _statements_on_their_own() -> Patches:
     ]
 
 
+def _old_heads_not_fenced() -> Patches:
+    """A head goes on writing although another one has opened its store."""
+
+    def begin(self: Any) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    return [patch.object(WriterSession, "begin", begin)]
+
+
 def _notes_not_written() -> Patches:
     """A kind of row is left out of the statements."""
     write = Batch.write
@@ -320,6 +329,7 @@ MUTANTS: dict[str, Callable[[], Patches]] = {
         _ends_not_recovered,
         _reruns_without_end,
         _statements_on_their_own,
+        _old_heads_not_fenced,
         _notes_not_written,
         _calls_not_forgotten,
     )

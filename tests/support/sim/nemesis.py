@@ -31,6 +31,7 @@ class Nemesis:
             "kill-head": self._kill_head,
             "fuse-head": self._fuse_head,
             "freeze-head": self._freeze_head,
+            "second-head": self._second_head,
             "commit-lost": self._commit_lost,
             "commit-unanswered": self._commit_unanswered,
             "disk-full": self._disk_full,
@@ -98,9 +99,10 @@ class Nemesis:
         faults = sim.site.faults
         faults.slow = (0.0, 0.0)
         faults.full = faults.breaks = faults.lost = faults.unanswered = False
-        if sim.site.program is not None:
-            sim.site.program.fuse = -1
-            sim.site.program.thaw()
+        for program in (sim.site.program, *(one for _, one in sim.site.elders)):
+            if program is not None:
+                program.fuse = -1
+                program.thaw()
         for node in sim.nodes:
             sim.network.heal(node.name)
             if node.program is not None:
@@ -187,6 +189,24 @@ class Nemesis:
             await self._pause(120.0)
             self._sim.story.tell("the head goes on")
             program.thaw()
+
+    async def _second_head(self) -> None:
+        """Somebody takes the lock away from a head, and starts another one."""
+        site = self._sim.site
+        if site.head is None or site.program is None or not site.program.alive:
+            return
+        old = site.program
+        asleep = self._rng.random() < 0.7
+        self._fault("second-head", "beside a frozen one" if asleep else "")
+        if asleep:
+            old.freeze()
+            await self._pause(10.0)
+        if old is site.program and old.alive:
+            site.usurp()
+        if asleep:
+            await self._pause(120.0)
+            self._sim.story.tell(f"{old.name} goes on")
+            old.thaw()
 
     async def _commit_lost(self) -> None:
         self._fault("commit-lost")

@@ -131,6 +131,7 @@ class Session:
         self.agent = agent
         self.head: Program | None = None
         self.handler: asyncio.Task[Any] | None = None
+        self.term = 0
         self.up = Pipe(self, UP)
         self.down = Pipe(self, DOWN)
         self.canceled = False
@@ -162,6 +163,15 @@ class Session:
             network.after_latency(lambda: self._end_down(error))
 
         self.handler = head.start(serve())
+
+    def heard(self, message: Any) -> None:
+        """Look whether an agent hears orders of a head of the past (I10)."""
+        if message.HasField("welcome"):
+            self.term = message.welcome.term
+        seen = self.network.term_of(self.node)
+        if message.orders and self.term < seen:
+            fault = f"I10: {self.node} has seen term {seen}, and hears {self.term}"
+            self.network.faults.append(fault)
 
     def _end_down(self, error: BaseException | None) -> None:
         if self.network.is_cut(self.node, DOWN):
@@ -209,7 +219,9 @@ class Call:
         data = await self._session.down.take()
         if data is None:
             return aio.EOF
-        return pb.ConnectResponse.FromString(data)
+        message = pb.ConnectResponse.FromString(data)
+        self._session.heard(message)
+        return message
 
     async def write(self, request: Any) -> None:
         session = self._session
@@ -286,6 +298,7 @@ class Network:
         self.faults: list[str] = []
         self.delivered = 0
         self.slow = 1.0
+        self.term_of: Callable[[str], int] = lambda _: 0
         self._cuts: set[tuple[str, int]] = set()
 
     def latency(self) -> float:
@@ -346,17 +359,12 @@ class Network:
         if not head:
             self.ghosts.append(session)
 
-    def head_died(self, *, silent: bool) -> None:
-        """The head's end of every session is gone.
-
-        Args:
-            silent: The machine is gone, too: nobody sends a reset.
-        """
-        self.head = None
+    def head_died(self, program: Program) -> None:
+        """A head's end of every session that it has is gone."""
+        if program is self.head:
+            self.head = None
         for session in list(self.sessions):
-            if silent:
-                self.cut_off(session)
-            else:
+            if session.head is program:
                 self.after_latency(partial(session.drop_agent, "reset"))
 
     def cut_off(self, session: Session) -> None:

@@ -63,6 +63,8 @@ class HeadSite:
         self.last_term = 0
         self.served_since = 0.0
         self.on_commit: Callable[[MemoryState], None] = lambda _: None
+        self.elders: list[tuple[Head, Program]] = []
+        self.on_elder: Callable[[str], None] = lambda _: None
         self.on_end: Callable[[str], None] = lambda _: None
         self.on_death: Callable[[], None] = lambda: None
         self._waiters: list[asyncio.Future[None]] = []
@@ -81,7 +83,7 @@ class HeadSite:
         """Start a head on what the disk has."""
         self.starts += 1
         program = self.program = Program(self.loop, f"head/{self.starts}")
-        program.on_death = self._died
+        program.on_death = lambda: self._died(program)
         program.start(self._live(program))
 
     async def _live(self, program: Program) -> None:
@@ -124,10 +126,29 @@ class HeadSite:
             await waiter
         return self.head
 
-    def _died(self) -> None:
+    def usurp(self) -> None:
+        """Start another head beside the one that lives: its lock was taken away."""
+        if self.head is not None and self.program is not None:
+            self.elders.append((self.head, self.program))
+            self.head = None
+            self.start()
+
+    def someone(self) -> tuple[Head, Program] | None:
+        """Return a head that takes calls; now and then one that is out of date."""
+        self.elders = [one for one in self.elders if one[1].alive]
+        if self.elders and self.rng.random() < 0.3:
+            return self.rng.choice(self.elders)
+        if self.head is None or self.program is None or not self.program.alive:
+            return None
+        return self.head, self.program
+
+    def _died(self, program: Program) -> None:
+        self.disk.left(program)
+        self.network.head_died(program)
+        if program is not self.program:
+            self.on_elder("an older head has ended")
+            return
         self.head = None
-        self.disk.left()
-        self.network.head_died(silent=False)
         self.on_end("head died")
         self.on_death()
 

@@ -107,6 +107,8 @@ class Simulation:
         self.nodes: list[NodeSite] = []
         for number in range(self.rng.randint(2, 5)):
             self._add_node(f"n{number}", folder)
+        terms = {node.name: node.disk for node in self.nodes}
+        self.network.term_of = lambda name: terms[name].term
         self.vigil = Vigil(self)
         self.workload = Workload(self)
         self.nemesis = Nemesis(self)

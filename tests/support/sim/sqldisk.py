@@ -79,6 +79,28 @@ class _Done:
         return self._found
 
 
+class Opened:
+    """What a head has open."""
+
+    def __init__(
+        self,
+        files: OpenFiles,
+        real: sqlite3.Connection,
+        readers: InlineReaders,
+        place: Path,
+    ) -> None:
+        self.place = place
+        self.opened = files.session._opened
+        self._files = files
+        self._real = real
+        self._readers = readers
+
+    def close(self) -> None:
+        self._readers.close()
+        self._files.session._guard.close()
+        self._real.close()
+
+
 class SqlDisk:
     """A disk with SQLite's files (a ``HeadDisk``)."""
 
@@ -90,9 +112,7 @@ class SqlDisk:
         self._folder = folder
         self._lives = 0
         self._place = folder / "0"
-        self._files: OpenFiles | None = None
-        self._real: sqlite3.Connection | None = None
-        self._readers: InlineReaders | None = None
+        self._open: dict[Program, Opened] = {}
 
     def complain(self, what: str) -> None:
         self.loop.failures.append(f"I1: {what}")
@@ -105,19 +125,19 @@ class SqlDisk:
     ) -> Store:
         if (self._place / MARK).exists():
             rewrite(self._place, _look, 0.0)  # as an administrator does
-        files = self._files = open_files(self._place / DATABASE)
+        files = open_files(self._place / DATABASE)
         files.space.problem = lambda: ""  # type: ignore[method-assign]
         files.space.free_ballast = lambda: False  # type: ignore[method-assign]
-        self._real = files.session._connection
-        connection = Connection(self._real, program)
+        real = files.session._connection
+        connection = Connection(real, program)
         files.session._connection = connection  # type: ignore[assignment]
         transactions = files.transactions()
         transactions.on_broken = on_broken
         writer: Any = InlineWriter(self, transactions, connection)
         writer.on_commit = on_commit
         readers = InlineReaders(self, files.path, writer.break_down)
-        self._readers = readers
-        self._check()
+        self._open[program] = Opened(files, real, readers, self._place)
+        self._check(files)
         dialect = sqlite.dialect()
         return SqlStore(
             writer,
@@ -177,32 +197,44 @@ class SqlDisk:
             books = state.books
             books.used = {k: row for k, row in books.used.items() if row.day >= day}
 
-    def left(self) -> None:
-        """Keep of the files what a kill leaves of them."""
-        self._lives += 1
-        place = self._folder / str(self._lives)
-        place.mkdir()
-        for name in (DATABASE, f"{DATABASE}-wal", MARK):
-            if (self._place / name).exists():
-                shutil.copyfile(self._place / name, place / name)
-        self.close()
-        self._place = place
+    def left(self, program: Program) -> None:
+        """Keep of the files what a kill leaves of them, when nobody has them open.
+
+        An older head that has not noticed yet goes on with the files of before.
+        """
+        opened = self._open.pop(program, None)
+        if opened is None:
+            return
+        if opened.place == self._place and opened is not self._newest(opened):
+            opened.close()
+            return
+        if opened.place == self._place:
+            self._lives += 1
+            self._place = self._folder / str(self._lives)
+            self._place.mkdir()
+            for name in (DATABASE, f"{DATABASE}-wal", MARK):
+                if (opened.place / name).exists():
+                    shutil.copyfile(opened.place / name, self._place / name)
+        opened.close()
+        if not any(one.place == opened.place for one in self._open.values()):
+            shutil.rmtree(opened.place)
+
+    def is_old(self, program: Program) -> bool:
+        """Has another head opened the store since?"""
+        return self._open[program] is not self._newest(self._open[program])
+
+    def _newest(self, opened: Opened) -> Opened:
+        """Return who of those on the same files has opened them last."""
+        return max([opened, *self._open.values()], key=lambda one: one.opened)
 
     def close(self) -> None:
-        if self._readers is not None:
-            self._readers.close()
-        if self._files is not None:
-            self._files.session._guard.close()
-        if self._real is not None:
-            self._real.close()
-        self._files = self._real = self._readers = None
-        shutil.rmtree(self._place)
+        for opened in self._open.values():
+            opened.close()
 
-    def _check(self) -> None:
+    def _check(self, files: OpenFiles) -> None:
         """Compare what the files hold with what was committed."""
-        assert self._files is not None
-        with closing(sqlite.connect_reader(self._files.path)) as reader:
-            found = differences(reader, self._files.reads, self.state)
+        with closing(sqlite.connect_reader(files.path)) as reader:
+            found = differences(reader, files.reads, self.state)
         if found:
             self.complain(found)
 

@@ -36,6 +36,7 @@ class Connection:
         doom: So many statements later the process dies; below 0: it does not.
         error: What the COMMIT of the next transaction fails with.
         too_late: It fails although everything was written.
+        program: Whose it is.
         on_durable: Called after each COMMIT that SQLite has carried out.
     """
 
@@ -46,7 +47,7 @@ class Connection:
         self.too_late = False
         self.on_durable: Callable[[], None] = lambda: None
         self._real = real
-        self._program = program
+        self.program = program
 
     def execute(self, sql: str, *parameters: Any) -> Any:
         self._die_if_doomed(sql)
@@ -64,7 +65,7 @@ class Connection:
         return None
 
     def _die_if_doomed(self, sql: str) -> None:
-        if not self._program.alive:
+        if not self.program.alive:
             raise KilledError
         if self.doom < 0:
             return
@@ -74,12 +75,12 @@ class Connection:
             self._die()
 
     def _die(self) -> None:
-        self._program.kill()
+        self.program.kill()
         raise KilledError
 
     @property
     def in_transaction(self) -> bool:
-        return self._program.alive and self._real.in_transaction
+        return self.program.alive and self._real.in_transaction
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -129,6 +130,10 @@ class InlineWriter:
         self._queue.append(work)
         self._wake()
 
+    def look(self) -> None:
+        self._queue.append(self._transactions.look)
+        self._wake()
+
     def close(self) -> None:
         raise AssertionError("heads of the simulation are killed")
 
@@ -146,7 +151,7 @@ class InlineWriter:
             self.on_commit(self._disk.state)
 
     def _work(self) -> None:
-        if self._queue:
+        if self._queue and self._queue[0] != self._transactions.look:
             self._disk.arm(self._connection)
         if self._queue and not isinstance(self._queue[0], Unit):
             work = self._queue.popleft()
@@ -185,6 +190,8 @@ class InlineWriter:
     def _has_become_durable(self) -> None:
         """Follow with the state in memory what SQLite has just committed."""
         self._durable = True
+        if self._disk.is_old(self._connection.program):
+            self._disk.loop.failures.append("I10: an older head has committed")
         self._then()
         self._verdicts = []
         for unit in self._units:

@@ -7,7 +7,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
 
-from hpcsched.store.errors import StoreBrokenError, StoreFullError
+from hpcsched.store.errors import StoreBrokenError, StoreFullError, StoreTakenError
 from hpcsched.store.memory import MemoryStore
 from tests.support.sim.loop import PROGRAM
 
@@ -75,6 +75,7 @@ class SimStore(MemoryStore):
         program: Program,
         on_broken: Callable[[BaseException], None],
         on_commit: Callable[[MemoryState], None],
+        is_taken: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(state=state, on_broken=on_broken, schedule=self._plan)
         self._loop = loop
@@ -82,6 +83,7 @@ class SimStore(MemoryStore):
         self._faults = faults
         self._program = program
         self._on_commit = on_commit
+        self._is_taken = is_taken
 
     def _plan(self, flush: Callable[[], None]) -> object:
         seconds = self._rng.random() * COMMIT_S
@@ -95,7 +97,7 @@ class SimStore(MemoryStore):
         if not self._queue:
             self._scheduled = False
             return
-        place = faults.next_commit()
+        place = "" if self._is_taken() else faults.next_commit()
         if place and place != AFTER:
             self._program.kill()
             return
@@ -113,12 +115,20 @@ class SimStore(MemoryStore):
 
     def _failure_now(self) -> BaseException | None:
         faults = self._faults
-        if faults.breaks:
+        if self._is_taken():
+            self._failures = [StoreTakenError("another head has opened the store")]
+        elif faults.breaks:
             faults.breaks = False
             self._failures = [StoreBrokenError("the disk has failed")]
         elif faults.full:
             return StoreFullError("the disk is full") if self._broken is None else None
         return self._failure()
+
+    async def space_problem(self) -> str:
+        if self._is_taken() and self._program.alive:
+            self._failures = [StoreTakenError("another head has opened the store")]
+            self._failure()
+        return await super().space_problem()
 
     def _answer(self, answers: list[Any]) -> None:
         self._scheduled = False  # one writer: the next transaction begins now
