@@ -69,10 +69,13 @@ class Attributes:
         self._read_only = read_only
         self._warnings = warnings
         self._left: dict[str, str] = {}
+        self._spelled: dict[str, str] = {}
         self._by_field = {field: name.lower() for name, field in known.items()}
         for name, value in element.attributes.items():
             small = name.lower()
-            self._left[renamed.get(small, small).lower()] = value
+            place = renamed.get(small, small).lower()
+            self._left[place] = value
+            self._spelled[place] = name
         self._said = dict(self._left)
         self._ours: list[str] = []
 
@@ -125,7 +128,7 @@ class Attributes:
                 self._told(of_reference, partial(read, self._message, field), text)
                 given.append(field.name)
             elif name not in self._read_only:
-                what = f"{of_reference or name} is not known here and was left out"
+                what = f"{self._spelled[name]} is not known here and was left out"
                 self._warnings.add(self._element, what)
         self._left = {}
         self._fill_ours()

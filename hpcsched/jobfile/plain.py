@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from datetime import UTC, date, datetime, time
@@ -81,7 +82,7 @@ def job_of(found: Any) -> job_pb2.JobSpec:
         raise JobFileError("a job is an object with the keys of JobSpec")
     spec = job_pb2.JobSpec()
     try:
-        _spell_durations(found, spec.DESCRIPTOR, "")
+        _prepare(found, spec.DESCRIPTOR, "")
         ParseDict(found, spec, max_recursion_depth=_DEEPEST)
     except JobFileError:
         raise
@@ -108,14 +109,20 @@ def _dict_of(spec: job_pb2.JobSpec) -> dict[str, Any]:
     return dict(MessageToDict(spec, preserving_proto_field_name=True))
 
 
-def _spell_durations(part: Any, kind: Any, path: str) -> None:
+def _prepare(part: Any, kind: Any, path: str) -> None:
     """Write ``1h30m`` as protobuf's JSON has it, ``5400s``.
 
     Raises:
-        JobFileError: it is no duration; the text names the field.
+        JobFileError: it is no duration, or there is no such field; the text names it.
     """
     if not isinstance(part, dict):
         return
+    known = {name for field in kind.fields for name in (field.name, field.json_name)}
+    for key in part:
+        if key not in known:
+            raise JobFileError(
+                _unknown(key, [field.name for field in kind.fields], path)
+            )
     for field in kind.fields:
         for name in {field.name, field.json_name} & part.keys():
             value = part[name]
@@ -124,10 +131,17 @@ def _spell_durations(part: Any, kind: Any, path: str) -> None:
                 part[name] = _spelled(value, f"{path}{name}")
             elif inner is not None and not inner.GetOptions().map_entry:
                 if not isinstance(value, list):
-                    _spell_durations(value, inner, f"{path}{name}.")
+                    _prepare(value, inner, f"{path}{name}.")
                     continue
                 for place, item in enumerate(value):
-                    _spell_durations(item, inner, f"{path}{name}[{place}].")
+                    _prepare(item, inner, f"{path}{name}[{place}].")
+
+
+def _unknown(key: str, known: list[str], path: str) -> str:
+    small = key.lower().replace("-", "_")
+    close = difflib.get_close_matches(small, known, n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    return f"no key is called {path}{key[:80]}; {hint}"
 
 
 def _spelled(value: Any, name: str) -> Any:

@@ -39,7 +39,7 @@ def test_a_job_file_in_xml_is_submitted_and_what_was_left_out_is_told(
     result = hpc("submit", "--file", name)
 
     assert result.out == "1\n"
-    assert "Job: colour is not known here and was left out" in result.err
+    assert "Job: Colour is not known here and was left out" in result.err
     (spec,) = api.specs
     assert (spec.name, spec.tasks[0].command_line) == ("f", "x y")
     assert spec.tasks[0].work_directory == str(alone)

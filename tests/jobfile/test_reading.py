@@ -234,7 +234,7 @@ def test_names_are_known_in_any_case_and_unknown_ones_are_told() -> None:
 
     assert (file.spec.name, file.spec.project) == ("a", "b")
     assert len(file.warnings) == 2
-    assert "line 1: Job: orderofthings is not known here" in file.warnings[0]
+    assert "line 1: Job: OrderOfThings is not known here" in file.warnings[0]
     assert "Odd" in file.warnings[1]
 
 
