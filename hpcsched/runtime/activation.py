@@ -157,6 +157,7 @@ class ActivationGate:
             self._rests.pop(first.job_id, None)
         else:
             self._grants.reserve(first)
+            self._world.jobs.actor(first.job_id)  # it may have slept so far
         self._asking = first
         self._world.spawn(self._ask(first))
 

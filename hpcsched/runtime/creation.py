@@ -26,15 +26,16 @@ from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.front import NewJob
 from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.mail import Ledger, Mail
+from hpcsched.runtime.making import Made, begin, join_alike, runs_of
 from hpcsched.runtime.node_record import JobTypes
 from hpcsched.runtime.preserved import warn_of_preserved
-from hpcsched.runtime.turns import new_job_delta, request_row, turns_views
+from hpcsched.runtime.turns import new_job_delta, request_row
 from hpcsched.runtime.wide import order_of
 from hpcsched.store.errors import DuplicateRequestError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.decide import Decision
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.views import JobView
     from hpcsched.runtime.front import Request
-    from hpcsched.store.base import Delta
-
-    Made = list[tuple[Job, list[tuple[Decision, Mail]]]]
 
 FILTER_REASONS: Final = {
     REASONS[name].hresult: name
@@ -110,8 +108,9 @@ class JobCreation(JobReads):
         ids: Sequence[int] = await self._ledgers.once(
             caller, request, act, likely_new=True
         )
-        for job_id in ids:
-            await self._verdict(job_id)
+        if self._settings.submission_filter:
+            for job_id in ids:
+                await self._verdict(job_id)
         return ids
 
     async def clone_job(self, caller: Caller, job_id: int, request: Request) -> JobView:
@@ -231,48 +230,57 @@ class JobCreation(JobReads):
         submit: bool,
         owner: str = "",
         kin: c.Kin = c.NO_KIN,
-    ) -> list[int]:
+    ) -> Sequence[int]:
         """Make jobs durable together, then let them live.
 
         A refusal leaves no trace, not even used numbers. The owner is the caller, if it
         is nobody else; ``kin`` is of the parents of all of them.
         """
-        deltas: list[Delta] = []
-        made: Made = []
         now = self._now()
-        ids = list(range(self._next_job, self._next_job + len(new)))
-        for job_id, one in zip(ids, new, strict=True):
+        ids = range(self._next_job, self._next_job + len(new))
+
+        def make(at: int) -> Made:
+            who = owner or caller.user
+            one, others = new[at], len(new)
             job, decision = new_job(
-                job_id,
-                owner or caller.user,
-                one.spec,
-                one.tasks,
-                now,
-                self._settings,
+                ids[at], who, one.spec, one.tasks, now, self._settings
             )
             decided = [(decision, Mail(None))]
             if submit:
-                command = self._submission(caller, job, kin)
-                nodes = self._world.nodes
-                submitted = decide(job, command, now, self._settings, nodes)
-                if submitted.refusal is not None:
-                    raise submitted.refusal
-                decided.append((submitted, Mail(None)))
-                decided.extend(self._start_at_once(job, len(new), now))
-            made.append((job, decided))
-            deltas.append(new_job_delta(job, decided, now))
+                decided += self._submitted(caller, job, kin, now)
+                decided += self._start_at_once(job, others, now)
+            return Made(job, decided, new_job_delta(job, decided, now))
+
+        made: list[Made] = []
+        for at, count in runs_of(new):
+            first = make(at)
+            made.append(first)
+            if submit and count > 1 and join_alike(self._world, first, count, now):
+                self._order += count - 1
+            else:
+                made += map(make, range(at + 1, at + count))
         self._next_job += len(new)
-        deltas[0].counters = {"next_job": self._next_job}
+        made[0].delta.counters = {"next_job": self._next_job}
         if ledger is not None:
-            deltas[0].requests = [request_row(ledger, ids, now)]
+            made[0].delta.requests = [request_row(ledger, list(ids), now)]
         if submit:
             self._world.submissions.together(ids)
         try:
-            await self._commit_new(deltas, made)
+            await self._commit_new(made, ids)
         except Exception:
             self._world.submissions.apart(ids)
             raise
         return ids
+
+    def _submitted(
+        self, caller: Caller, job: Job, kin: c.Kin, now: float
+    ) -> list[tuple[Decision, Mail]]:
+        """Submit a new job in the commit that makes it."""
+        command = self._submission(caller, job, kin)
+        submitted = decide(job, command, now, self._settings, self._world.nodes)
+        if submitted.refusal is not None:
+            raise submitted.refusal
+        return [(submitted, Mail(None))]
 
     def _submission(self, caller: Caller, job: Job, kin: c.Kin) -> c.Command:
         if job.spec.job_type is not JobType.ADMIN:
@@ -306,40 +314,27 @@ class JobCreation(JobReads):
         started = decide(job, order, now, self._settings)
         return [(started, Mail(None))]
 
-    async def _commit_new(self, deltas: list[Delta], made: Made) -> None:
+    async def _commit_new(self, made: Sequence[Made], ids: range) -> None:
         future: asyncio.Future[None] = self._world.loop.create_future()
 
         def done(seqs: Sequence[int], error: BaseException | None) -> None:
-            for job, _ in made:
-                self._world.scheduler.given(job.job_id, kept=error is None)
+            for one in made:
+                self._world.scheduler.given(one.job.job_id, kept=error is None)
             if error is None:
-                self._begin(seqs, made, [delta.sums for delta in deltas])
+                begin(self._world, made, seqs)
             if future.done():
                 return  # whoever asked has gone; what was committed stands
             if error is None:
                 future.set_result(None)
             elif isinstance(error, DuplicateRequestError):
-                if self._next_job == made[-1][0].job_id + 1:
-                    self._next_job = made[0][0].job_id  # nobody has seen the numbers
+                if self._next_job == ids.stop:
+                    self._next_job = ids.start  # nobody has seen the numbers
                 future.set_exception(error)  # the ledger knows the answer
             else:
                 future.set_exception(refusal_of(error))
 
-        self._world.store.commit_together(deltas, done)
+        self._world.store.commit_together([one.delta for one in made], done)
         await future
-
-    def _begin(
-        self, seqs: Sequence[int], made: Made, sums: Sequence[Mapping[str, int]]
-    ) -> None:
-        """New jobs have become durable: show them, and do what they ask for."""
-        views = []
-        for (job, decided), seq in zip(made, seqs, strict=True):
-            views += turns_views(job, seq, decided)
-        for changes in sums:
-            self._world.tally.committed(changes)
-        self._world.feed.publish(views)
-        for job, decided in made:
-            self._world.jobs.adopt(job).act(decided)
 
 
 def cloned(spec: JobSpec) -> JobSpec:

@@ -57,6 +57,10 @@ class Families:
                 self._told[job.job_id] = state
                 self._tell(job.job_id, state)
 
+    def awaited(self, ids: range) -> list[int]:
+        """Return the jobs of a range whose children want to hear of them."""
+        return [job_id for job_id in self._children if job_id in ids]
+
     def gone(self, job_id: int) -> None:
         """A job has been deleted."""
         self._tell(job_id, None)

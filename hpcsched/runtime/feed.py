@@ -74,6 +74,38 @@ class Feed:
             for job_id in {event.job_id for event in events} - {ANY}:
                 self._wake(job_id)
 
+    def publish_alike(self, first: Sequence[EventView], ids: Sequence[int]) -> None:
+        """Show committed events of jobs that are alike, by those of the first one.
+
+        Where nobody watches they stay in the store, until somebody reads them there.
+        """
+        count = len(first) * len(ids)
+        if not self.subscribers and count > PAGE:
+            self._forget(len(self._tail))
+            self.last = first[0].seq + count - 1
+            self._wake(ANY)
+            for job_id in self._waiting.keys() & set(ids):
+                self._wake(job_id)
+            return
+        every = len(first)
+        self.publish(
+            [
+                EventView(
+                    seq=event.seq + number * every,
+                    job_id=job_id,
+                    revision=event.revision,
+                    time=event.time,
+                    owner=event.owner,
+                    name=event.name,
+                    actor=event.actor,
+                    changes=event.changes,
+                    message=event.message,
+                )
+                for number, job_id in enumerate(ids)
+                for event in first
+            ]
+        )
+
     def _wake(self, job_id: int) -> None:
         for future in self._waiting.pop(job_id, ()):
             _resolve(future)

@@ -28,7 +28,8 @@ from hpcsched.runtime.node_groups import NodeGroups
 from hpcsched.runtime.node_registry import NodeRegistry
 from hpcsched.runtime.parameter_calls import ParameterCalls
 from hpcsched.runtime.pool_calls import PoolCalls, pools_of
-from hpcsched.runtime.registry import JobRegistry, decode_stored
+from hpcsched.runtime.registry import JobRegistry
+from hpcsched.runtime.rejoining import Rejoining
 from hpcsched.runtime.safety import Safety
 from hpcsched.runtime.scheduler_actor import SchedulerActor
 from hpcsched.runtime.submission import SubmissionFilters
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from hpcsched.common.rng import Ids
     from hpcsched.runtime.frames import AgentLink, AgentSession, Hello
     from hpcsched.runtime.submission import FilterKit
-    from hpcsched.store.base import Store, StoredJob, TokenRow
+    from hpcsched.store.base import Store, TokenRow
 
 log = logging.getLogger(__name__)
 CHECK_S: Final = 1.0
@@ -160,9 +161,11 @@ class Head(
         self._last_cleanup = state.counters.get(LAST_CLEANUP, now)
         kept = {"term": self._term, LAST_CLEANUP: int(self._last_cleanup)}
         await written(world, Delta(counters=kept, entries=world.safety.entries()))
-        count = 0
+        rejoining = Rejoining(world)
         for stored in await world.store.load_active():
-            count += self._adopt(stored)
+            rejoining.take(stored)
+        rejoining.finish()
+        self._order = rejoining.order
         for node in world.nodes:
             world.nodes.look_at_drain(node)
         world.apart.restore(state.entries)
@@ -170,20 +173,9 @@ class Head(
         log.info(
             "recovered: term %d, %d active jobs, %d nodes",
             self._term,
-            count,
+            rejoining.count,
             len(world.nodes),
         )
-
-    def _adopt(self, stored: StoredJob) -> bool:
-        """Take in an active job; one that makes no sense is left where it is."""
-        try:
-            job = decode_stored(stored)
-        except Exception:
-            log.exception("job %d cannot be loaded", stored.row.job_id)
-            return False
-        self._order = max(self._order, job.submit_order)
-        self._world.jobs.adopt(job).resume()
-        return True
 
     async def run(self) -> None:
         """Live until cancelled."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
+from hpcsched.runtime.canceling import cancel_alike
 from hpcsched.runtime.durable import to_its_end
 from hpcsched.runtime.mail import Ledger
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from hpcsched.core.caller import Caller
     from hpcsched.core.job.commands import Command
+    from hpcsched.runtime.canceling import Canceled
     from hpcsched.runtime.front import Request
     from hpcsched.runtime.ledger import Ledgers
     from hpcsched.runtime.world import World
@@ -37,6 +39,9 @@ class InTurn:
         caller: Whose call it is.
         request: Its id and digest.
         command: Returns the command for a job.
+
+    Attributes:
+        alike: Jobs that were canceled together, by the position of the first.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class InTurn:
         self._request = request
         self._command = command
         self._fresh = False
+        self.alike: dict[int, Canceled] = {}
 
     async def one(self, job_id: int, part: int) -> Any:
         """Do it to one job, and return once that is durable.
@@ -77,34 +83,40 @@ class InTurn:
         Raises:
             HpcError: the first refusal; it tells how many are done.
         """
-        try:
-            await self.one(job_ids[0], 0)
-        except HpcError as refusal:
-            raise counted(refusal, 0) from None
-        if self._fresh and len(job_ids) > 1:
-            await to_its_end(self._world, self._behind_each_other(job_ids))
-            return
-        # A repetition, which may have to begin where the first time was broken off.
-        for done, job_id in enumerate(job_ids[1:], 1):
+        part = 0
+        while part < len(job_ids) and not self._fresh:
             try:
-                await self.one(job_id, done)
+                answer = await self.one(job_ids[part], part)
             except HpcError as refusal:
-                raise counted(refusal, done) from None
+                raise counted(refusal, part) from None
+            # A repetition begins where the first time was broken off. A step of that
+            # may have been for several jobs; then so many was its answer.
+            several = not self._fresh and isinstance(answer, int)
+            part += answer if several else 1
+        if part < len(job_ids):
+            await to_its_end(self._world, self._behind_each_other(job_ids, part))
 
-    async def _behind_each_other(self, job_ids: Sequence[int]) -> None:
-        waiting: list[asyncio.Future[Any]] = []
-        settled = 1
-        for part in range(1, len(job_ids)):
-            job_id, jobs = job_ids[part], self._world.jobs
-            command = await self._command(job_id)
-            future, decided = jobs.at_once(job_id, command, self._ledger(part))
-            waiting.append(future)
+    async def _behind_each_other(self, job_ids: Sequence[int], part: int) -> None:
+        waiting: list[tuple[int, asyncio.Future[Any]]] = []
+        world = self._world
+        while part < len(job_ids):
+            command, ledger = await self._command(job_ids[part]), self._ledger(part)
+            canceled = cancel_alike(world, job_ids, part, command, ledger)
+            if canceled is not None:
+                self.alike[part] = canceled
+                waiting.append((part, canceled.future))
+                part += len(canceled.ids)
+                await world.clock.sleep(0)
+                continue
+            future, decided = world.jobs.at_once(job_ids[part], command, ledger)
+            waiting.append((part, future))
+            part += 1
             if not decided:
-                await _all_of(waiting, settled)
-                settled, waiting = part + 1, []
+                await _all_of(waiting)
+                waiting = []
             elif part % SLICE == 0:
-                await self._world.clock.sleep(0)
-        await _all_of(waiting, settled)
+                await world.clock.sleep(0)
+        await _all_of(waiting)
 
     def _ledger(self, part: int) -> Ledger | None:
         request = self._request
@@ -114,14 +126,14 @@ class InTurn:
         return Ledger(self._caller.user, name, request.digest)
 
 
-async def _all_of(waiting: Sequence[asyncio.Future[Any]], first: int) -> None:
+async def _all_of(waiting: Sequence[tuple[int, asyncio.Future[Any]]]) -> None:
     """Wait for answers in order.
 
     Raises:
         HpcError: the first refusal.
     """
     refusal: HpcError | None = None
-    for number, future in enumerate(waiting, first):
+    for number, future in waiting:
         try:
             await future
         except HpcError as error:

@@ -9,6 +9,7 @@ from hpcsched.core.job import commands as c
 from hpcsched.core.job.calls import check_stop
 from hpcsched.core.job.submitting import check_submission
 from hpcsched.core.job.turn import Turn
+from hpcsched.core.jobviews import JobViews
 from hpcsched.runtime.creation import JobCreation
 from hpcsched.runtime.in_turn import InTurn, counted
 from hpcsched.runtime.preserved import warn_of_preserved
@@ -291,7 +292,7 @@ class JobCalls(JobCreation):
         turn = InTurn(self._world, self._ledgers, caller, request, command)
         if then is None:
             await turn.all(ids)
-            return [await self._seen(caller, job_id) for job_id in ids]
+            return await self._shown(caller, ids, turn)
         views = []
         for done, job_id in enumerate(ids):
             try:
@@ -300,6 +301,21 @@ class JobCalls(JobCreation):
                 views.append(await self.get_job(caller, job_id, full=False))
             except HpcError as refusal:
                 raise counted(refusal, done) from None
+        return views
+
+    async def _shown(
+        self, caller: Caller, ids: Sequence[int], turn: InTurn
+    ) -> JobViews:
+        """Return jobs as a call on all of them has left them."""
+        views, part = JobViews(), 0
+        while part < len(ids):
+            alike = turn.alike.get(part)
+            if alike is None or self._world.families.known:
+                views.add(await self._seen(caller, ids[part]))
+                part += 1
+            else:
+                views.add(self._view(alike.like), alike.ids)
+                part += len(alike.ids)
         return views
 
     async def _seen(self, caller: Caller, job_id: int) -> JobView:

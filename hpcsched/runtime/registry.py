@@ -7,15 +7,17 @@ import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.runtime.dormant import Dormant
 from hpcsched.runtime.job_actor import JobActor
 from hpcsched.runtime.mail import Ledger, Mail
 from hpcsched.store.rows import decode_stored as decode_stored  # noqa: PLC0414  the same
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from hpcsched.core.job.commands import Command
     from hpcsched.core.job.model import Job
+    from hpcsched.runtime.lots import Lot
     from hpcsched.runtime.mail import Reply
     from hpcsched.runtime.world import World
 
@@ -36,8 +38,14 @@ class JobRegistry:
         self._ended: OrderedDict[int, int] = OrderedDict()
         self._ended_rows = 0
         self._end_waiters: dict[int, list[asyncio.Future[None]]] = {}
+        self._dormant = Dormant(world)
 
     def __len__(self) -> int:
+        return len(self._actors) + len(self._dormant)
+
+    @property
+    def awake(self) -> int:
+        """How many have an actor."""
         return len(self._actors)
 
     def get(self, job_id: int) -> JobActor | None:
@@ -48,8 +56,10 @@ class JobRegistry:
         """Return the actor of a job that may exist; a new one starts to load."""
         actor = self._actors.get(job_id)
         if actor is None:
-            actor = self._actors[job_id] = JobActor(job_id, self._world, None)
-            self.load(actor)
+            job = self._dormant.wake(job_id)
+            actor = self._actors[job_id] = JobActor(job_id, self._world, job)
+            if job is None and not self._dormant.is_leaving(job_id):
+                self.load(actor)
         elif job_id in self._ended:
             self._ended.move_to_end(job_id)
         return actor
@@ -66,6 +76,35 @@ class JobRegistry:
         else:
             actor.loaded(job)
         return actor
+
+    def adopt_lot(self, lot: Lot) -> None:
+        """Take in jobs that are durable already, alike, and of no interest so far.
+
+        Of whom somebody has asked for, or waits for, gets an actor at once.
+        """
+        self._dormant.put(lot)
+        asked = [job_id for job_id in lot.ids if job_id in self._actors]
+        for job_id in {*asked, *self._world.families.awaited(lot.ids)}:
+            job = self._dormant.wake(job_id)
+            if job is not None:
+                self.adopt(job).resume()
+
+    def begin_leaving(self, ids: Sequence[int]) -> None:
+        """Jobs of one lot are about to be changed together, without waking them."""
+        self._dormant.take(ids)
+
+    def end_leaving(self, lot: Lot, ids: Sequence[int], *, gone: bool) -> None:
+        """What they were to become is durable, or they are what they were.
+
+        Who has asked for one of them meanwhile gets it now.
+        """
+        self._dormant.left(lot, ids, gone=gone)
+        for actor in [self._actors[n] for n in ids if n in self._actors]:
+            job = self._dormant.wake(actor.job_id)
+            if job is None:
+                self.load(actor)
+            else:
+                actor.loaded(job)
 
     def load(self, actor: JobActor) -> None:
         """Read a job from the store for its actor."""
@@ -94,21 +133,24 @@ class JobRegistry:
         for actor in self._actors.values():
             if actor.job is not None and not actor.job.state.terminal:
                 yield actor.job.spec.pool
+        yield from self._dormant.pools()
 
     def in_pool(self, name: str) -> list[int]:
         """Return the active jobs that name a pool."""
-        return [
+        alone = [
             job_id
             for job_id, actor in self._actors.items()
             if actor.job is not None
             and not actor.job.state.terminal
             and actor.job.spec.pool == name
         ]
+        return [*alone, *self._dormant.in_pool(name)]
 
     def refresh(self) -> None:
         """Settings have changed: let every job say anew what it wants."""
         for job_id in list(self._actors):
             self.refresh_one(job_id)
+        self._dormant.review()
 
     def refresh_one(self, job_id: int) -> None:
         """Let a job say anew what it wants."""
@@ -117,7 +159,7 @@ class JobRegistry:
             actor.resume()
 
     def post_all(self, command: Command) -> None:
-        """Send a command to every job that is in memory and lives."""
+        """Send a command to every job that lives and to which something happened."""
         for actor in list(self._actors.values()):
             if actor.job is not None and not actor.job.state.terminal:
                 actor.post(Mail(None, command=command))

@@ -48,6 +48,14 @@ class Tally:
             if count != before[state]:
                 totals[state] += count - before[state]
 
+    def note_alike(self, job: Job, count: int) -> None:
+        """Count so many jobs that are like one, committed."""
+        self._add(tuple(job.counts), count)
+
+    def stands_alone(self, job: Job) -> None:
+        """A job that was counted with others is noted by itself from now on."""
+        self._live[job.job_id] = tuple(job.counts)
+
     def _add(self, counts: tuple[int, ...], sign: int) -> None:
         totals = self._totals
         for state, count in enumerate(counts):

@@ -14,12 +14,13 @@ from hpcsched.core.job.states import (
     PendingReason,
     UnitType,
 )
+from hpcsched.core.jobviews import JobViews
 from hpcsched.core.task.states import TaskState
 from hpcsched.services.convert_job_spec import UNIT_TYPES, job_spec_message
 from hpcsched.services.convert_time import duration, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hpcsched.core.views import JobView
 
@@ -108,6 +109,21 @@ def job_message(view: JobView) -> job_pb2.Job:
         node_release_task_id=view.release_task,
         set_aside=view.set_aside,
     )
+
+
+def job_messages(views: Sequence[JobView]) -> Iterator[job_pb2.Job]:
+    """Yield jobs as they are shown; each is to be copied before the next is asked for.
+
+    Those that are alike but for their number are converted once.
+    """
+    if not isinstance(views, JobViews):
+        yield from map(job_message, views)
+        return
+    for view, ids in views.runs:
+        message = job_message(view)
+        for job_id in ids:
+            message.id = job_id
+            yield message
 
 
 def counts_message(counts: Mapping[int, int]) -> task_pb2.TaskCounts:

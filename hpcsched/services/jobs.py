@@ -13,7 +13,12 @@ from hpcsched.core.listing.ordering import decode_position, encode_position
 from hpcsched.core.listing.properties import JOB_PROPERTIES
 from hpcsched.runtime.front import NewJob, Stop
 from hpcsched.services.commands import CommandCalls
-from hpcsched.services.convert_job import is_full, job_message, job_states
+from hpcsched.services.convert_job import (
+    is_full,
+    job_message,
+    job_messages,
+    job_states,
+)
 from hpcsched.services.convert_job_spec import new_job, task_spec
 from hpcsched.services.convert_listing import conditions, projection, sort_keys
 from hpcsched.services.convert_time import seconds_of, seconds_since_epoch
@@ -229,7 +234,7 @@ class JobService(
         )
         ids = numbers(request.job_ids, "job_ids")
         views = await self._front.cancel_jobs(caller(), ids, stop, request_of(request))
-        return pb.CancelJobsResponse(jobs=map(job_message, views))
+        return pb.CancelJobsResponse(jobs=job_messages(views))
 
     async def FinishJobs(
         self, request: pb.FinishJobsRequest, context: Any

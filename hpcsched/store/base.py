@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcsched.core.listing.conditions import Condition
     from hpcsched.core.listing.ordering import Position, SortKey
     from hpcsched.core.listing.properties import Value
+    from hpcsched.store.alike import Alike
     from hpcsched.store.backups import Backup
     from hpcsched.store.history import (
         AllocationRow,
@@ -171,6 +172,7 @@ class Delta:
         usage: Use, added to what is kept of the same day, owner and project.
         purge_job: Delete every trace of this job, events included; its accounting
             stays.
+        alike: Further jobs for which the same is meant.
     """
 
     events: Sequence[EventRow] = ()
@@ -194,6 +196,7 @@ class Delta:
     allocations: Sequence[AllocationRow] = ()
     usage: Sequence[UsageRow] = ()
     purge_job: int | None = None
+    alike: Alike | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from hpcsched.store.alike import one_by_one
 from hpcsched.store.base import StoredEvent, StoredJob
 from hpcsched.store.errors import DuplicateRequestError, StaleRevisionError
 from hpcsched.store.memory_books import MemoryBooks
@@ -87,8 +89,13 @@ class MemoryState:
         Raises:
             StoreError: a delta does not fit; nothing has changed.
         """
-        self._check(deltas)
-        return [self._apply(delta) for delta in deltas]
+        each = [list(one_by_one(delta)) for delta in deltas]
+        self._check(list(chain.from_iterable(each)))
+        numbers = []
+        for some in each:
+            first, *_ = [self._apply(one) for one in some]
+            numbers.append(first)
+        return numbers
 
     def events_after(self, after: int, limit: int, job_id: int) -> list[StoredEvent]:
         """Return events above a number, of one job or (0) of all."""

@@ -7,10 +7,9 @@ versions can add fields. Nothing executable is ever stored.
 from __future__ import annotations
 
 from array import array
-from dataclasses import MISSING, fields
 from enum import Enum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.books import NO_BOOKS, Books
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
@@ -21,39 +20,26 @@ from hpcsched.core.job.packing import pack_with
 from hpcsched.core.job.packing import unpack as unpack  # noqa: PLC0414
 from hpcsched.core.job.show import required_nodes
 from hpcsched.core.job.spec import DEFAULT_POOL, JobSpec
+from hpcsched.core.job.speccodec import decode_spec as decode_spec  # noqa: PLC0414
+from hpcsched.core.job.speccodec import encode_spec as encode_spec  # noqa: PLC0414
 from hpcsched.core.job.states import (
     CancelRequest,
     FailureReason,
     JobState,
-    JobType,
-    NodeGroupOp,
-    NodeLoss,
     PendingReason,
-    UnitType,
 )
 from hpcsched.core.job.taskrecord import PER_NODE
 from hpcsched.core.job.uses import unpacked
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.spec import TaskSpec
-from hpcsched.core.task.states import TaskState, TaskType
+from hpcsched.core.task.states import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    Shape = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any], ...]]
-
-T = TypeVar("T", JobSpec, TaskSpec)
+    from collections.abc import Iterable, Mapping
 
 _INT: Final = 1
 _FLOAT: Final = 2
-_ENUMS: Final[Mapping[str, type[Enum]]] = {
-    "type": TaskType,
-    "node_loss": NodeLoss,
-    "job_type": JobType,
-    "unit_type": UnitType,
-    "node_group_op": NodeGroupOp,
-}
 PLAIN: Final = (
     *(
         "revision",
@@ -102,49 +88,6 @@ BLANK: Final[Mapping[str, Any]] = dict(_NEW)
 NOTHING_TOLD: Final = (0, None, False, None, "", "Default", ())
 """Of a job that says nothing of itself; and of one stored by an earlier version."""
 _RECORD: Final = attrgetter(*RECORD)
-
-
-def encode_spec(spec: JobSpec | TaskSpec) -> bytes:
-    """Return a specification without what is default.
-
-    Many jobs of one call often share theirs, so the last one of each kind is kept.
-    """
-    kept = _ENCODED.get(type(spec))
-    if kept is not None and kept[0] is spec:
-        return kept[1]
-    values, defaults = _SHAPES[type(spec)]
-    body = pack(
-        {
-            name: value
-            for (name, default), value in zip(defaults, values(spec), strict=True)
-            if value is not default and value != default
-        }
-    )
-    _ENCODED[type(spec)] = (spec, body)
-    return body
-
-
-def _shape(kind: type[Any]) -> Shape:
-    """Return what reads all fields of a kind at once, and their names and defaults."""
-    defaults = tuple(
-        (one.name, one.default if one.default_factory is MISSING else {})
-        for one in fields(kind)
-    )
-    return attrgetter(*(name for name, _ in defaults)), defaults
-
-
-_ENCODED: Final[dict[type[Any], tuple[JobSpec | TaskSpec, bytes]]] = {}
-_SHAPES: Final = {kind: _shape(kind) for kind in (JobSpec, TaskSpec)}
-
-
-def decode_spec(kind: type[T], body: bytes) -> T:
-    """Return the specification of such bytes."""
-    known = {one.name for one in fields(kind)}
-    values: dict[str, Any] = {}
-    for name, value in unpack(body).items():
-        if name in known:
-            values[name] = _ENUMS[name](value) if name in _ENUMS else value
-    return kind(**values)
 
 
 def encode_job(job: Job) -> bytes:

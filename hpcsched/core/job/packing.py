@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -31,3 +32,23 @@ def pack_with(body: Mapping[str, Any], packed: Mapping[str, bytes]) -> bytes:
 def unpack(body: bytes) -> Any:
     """Return the value of such bytes; maps may have number keys."""
     return msgpack.unpackb(body, strict_map_key=False, use_list=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Bytes in which a number is left out.
+
+    Attributes:
+        before, after: What stands around it.
+        has_number: False: there is none, and ``before`` is all of it.
+    """
+
+    before: bytes
+    after: bytes = b""
+    has_number: bool = True
+
+    def filled(self, number: int) -> bytes:
+        """Return the bytes with a number."""
+        if not self.has_number:
+            return self.before
+        return self.before + pack(number) + self.after

@@ -8,37 +8,24 @@ builds on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hpcsched.store.errors import StaleRevisionError
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.books import Books
+from hpcsched.store.sql.many import Many
+from hpcsched.store.sql.rows import columns_of, terms_row, write_exactly
 from hpcsched.store.step import Step, begins, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpcsched.store.base import Delta, EventRow, JobRow, Terms
-    from hpcsched.store.sql.query import Query
+    from hpcsched.store.base import Delta, EventRow, JobRow
+    from hpcsched.store.sql.rows import Session
     from hpcsched.store.sql.statements import BulkStatement, Cursor, Row, Statements
 
 
 _Key = TypeVar("_Key", bound="tuple[int, ...]")
-_TERM_NAMES = tuple(c.name for c in schema.job_terms.c if c.name != "job_id")
-
-
-class Session(Protocol):
-    """The writer's connection, as a batch needs it."""
-
-    @property
-    def cursor(self) -> Cursor:
-        """Where statements are run."""
-
-    def changed(self) -> int:
-        """Return a count that grows by one with each row that was changed."""
-
-    def ask(self, query: Query, **values: object) -> int:
-        """Return a single number, 0 for none."""
 
 
 class _Job:
@@ -75,6 +62,7 @@ class Batch:
         self._tokens: dict[str, Row | None] = {}
         self._counters: dict[str, int] = {}
         self._books = Books()
+        self._many = Many()
         self._purged: list[int] = []
 
     @property
@@ -89,6 +77,7 @@ class Batch:
             + len(self._outputs)
             + len(self._requests)
             + self._books.rows
+            + self._many.rows
         )
 
     @property
@@ -105,11 +94,14 @@ class Batch:
         """
         step = step_of(delta)
         first = self.last_seq + 1 if delta.events else 0
-        if delta.events:
-            self._add_events(delta)
-        if step.job_id:
-            self._add_job(step, delta)
-            self._add_parts(step.job_id, delta)
+        if delta.alike is not None:
+            self.last_seq = self._many.add(delta, step, self.last_seq)
+        else:
+            if delta.events:
+                self._add_events(delta)
+            if step.job_id:
+                self._add_job(step, delta)
+                self._add_parts(step.job_id, delta)
         for r in delta.requests:
             self._requests.append(
                 (r.principal, r.request_id, r.digest, r.answer, r.time)
@@ -208,6 +200,7 @@ class Batch:
             Exception: whatever the driver raises.
         """
         run, s = session.cursor, statements
+        self._many.write(session, s)
         if self._events:
             s.add_events.run(run, self._events)
         if self._jobs:
@@ -272,11 +265,8 @@ class Batch:
         self, session: Session, statement: BulkStatement, rows: list[Row]
     ) -> None:
         """Write jobs of which each has to be at its base."""
-        before = session.changed()
-        statement.run(session.cursor, rows)
-        if session.changed() - before != len(rows):
-            job_id = rows[0][0]
-            raise StaleRevisionError(job_id, self._jobs[job_id].base or 0)
+        job_id = rows[0][0]
+        write_exactly(session, statement, rows, self._jobs[job_id].base or 0)
 
     def _write_cluster(self, run: Cursor, s: Statements) -> None:
         if self._nodes:
@@ -310,31 +300,3 @@ class Batch:
 def _drop_rows_of(job_id: int, rows: dict[_Key, Row]) -> None:
     for key in [key for key in rows if key[0] == job_id]:
         del rows[key]
-
-
-def columns_of(row: JobRow, revision: int) -> Row:
-    """Return a job's row as the table has it."""
-    return (
-        row.job_id,
-        row.owner,
-        row.name,
-        row.project,
-        row.state,
-        row.priority,
-        row.create_time,
-        row.submit_time,
-        row.end_time,
-        row.active,
-        row.blob,
-        revision,
-        row.previous_state,
-        row.start_time,
-        row.change_time,
-        row.requeue_count,
-        *row.counts,
-    )
-
-
-def terms_row(job_id: int, terms: Terms) -> Row:
-    """Return what lists choose a job by as the table has it."""
-    return (job_id, *(terms.get(name) for name in _TERM_NAMES))

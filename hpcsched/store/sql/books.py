@@ -28,7 +28,7 @@ class Books:
 
     def add(self, delta: Delta) -> None:
         """Take what a delta says."""
-        for h in delta.history:
+        for h in delta.history if delta.alike is None else ():
             who = (h.job_id, h.requeue_id, h.owner, h.project)
             self._history.append((*who, h.state, h.event_time, h.body))
         for a in delta.allocations:

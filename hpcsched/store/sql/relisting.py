@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from hpcsched.core.job.terms import terms_of
 from hpcsched.store.rows import decode_stored, job_row
 from hpcsched.store.sql import sqlite
-from hpcsched.store.sql.batch import columns_of, terms_row
 from hpcsched.store.sql.loading import JobLoader
+from hpcsched.store.sql.rows import columns_of, terms_row
 from hpcsched.store.sql.statements import Statements
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from hpcsched.store.alike import jobs_of
 from hpcsched.store.sql.units import Unit, WriterStats, deliver
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 #: What waits for the thread: units to write, work to do, or (None) the end.
 _Item: TypeAlias = "Sequence[Unit] | Callable[[], None] | None"
 
-#: Deltas in one transaction, about.
+#: Jobs, or other deltas, in one transaction, about.
 LARGEST_TRANSACTION: Final = 4096
 
 
@@ -119,7 +120,7 @@ class Writer:
                 item()
             else:
                 units += item
-                size += sum(len(unit.deltas) for unit in item)
+                size += sum(jobs_of(delta) for unit in item for delta in unit.deltas)
         return units
 
     def _has_broken(self, error: StoreBrokenError) -> None:

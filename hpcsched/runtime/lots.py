@@ -1,0 +1,96 @@
+"""Queued jobs to which nothing has happened yet, kept without a job in memory each.
+
+What is stored of such a job follows from its kind and its number, so its place in the
+queue is all that is kept of it: neighbours of one kind are one *lot*, whatever their
+number. A job leaves its lot when something is to happen to it: it is then made from its
+kind, as it would be from its rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hpcsched.core.job import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hpcsched.core.job.model import Job
+    from hpcsched.core.job.packing import Cut
+    from hpcsched.core.scheduling.snapshot import Demand
+
+    Key = tuple[int, int, int, int]
+
+
+@dataclass(slots=True, eq=False)
+class Kind:
+    """What jobs have in common that are alike.
+
+    Attributes:
+        like: One of them; nothing happens to it.
+        blob, specs, chunks: What is stored of each; it has no notes.
+        demand: What each of them wants, but for its number and place.
+    """
+
+    like: Job
+    blob: Cut
+    specs: Mapping[int, bytes]
+    chunks: Mapping[tuple[int, int], bytes]
+    demand: Demand
+
+    def job(self, job_id: int, order: int) -> Job:
+        """Return one of them, as if it had been loaded."""
+        blob = self.blob.filled(order)
+        return codec.decode_job(
+            job_id, self.like.owner, blob, self.specs, self.chunks, {}
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Lot:
+    """Jobs of one kind with numbers in a row, and places in the queue in a row.
+
+    Attributes:
+        first, last: Their numbers.
+        shift: What a job's place is more than its number.
+    """
+
+    kind: Kind
+    first: int
+    last: int
+    shift: int
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __contains__(self, job_id: int) -> bool:
+        return self.first <= job_id <= self.last
+
+    @property
+    def ids(self) -> range:
+        """The numbers of its jobs."""
+        return range(self.first, self.last + 1)
+
+    @property
+    def key(self) -> Key:
+        """The place of its first job, as the queue is sorted by it."""
+        return self.key_of(self.first)
+
+    def key_of(self, job_id: int) -> Key:
+        """Return the place of one of its jobs."""
+        urgency, again, _ = self.kind.demand.order
+        return urgency, again, job_id + self.shift, job_id
+
+    def demand(self, job_id: int) -> Demand:
+        """Return what one of its jobs wants."""
+        like = self.kind.demand
+        order = (*like.order[:2], job_id + self.shift)
+        return replace(like, job_id=job_id, order=order)
+
+    def without(self, first: int, last: int) -> Iterator[Lot]:
+        """Yield what is left of it without some of its jobs."""
+        if self.first < first:
+            yield Lot(self.kind, self.first, first - 1, self.shift)
+        if last < self.last:
+            yield Lot(self.kind, last + 1, self.last, self.shift)

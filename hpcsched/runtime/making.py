@@ -1,0 +1,106 @@
+"""New jobs between their decision and their life: one each, or many that are alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpcsched.core.job.lots import cut_event, cut_job, is_plain
+from hpcsched.core.job.ticking import next_tick
+from hpcsched.runtime.demand import demand_of
+from hpcsched.runtime.lots import Kind, Lot
+from hpcsched.runtime.turns import turns_views
+from hpcsched.store.alike import Alike
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hpcsched.core.job.model import Job
+    from hpcsched.core.scheduling.snapshot import Demand
+    from hpcsched.core.views import EventView
+    from hpcsched.runtime.front import NewJob
+    from hpcsched.runtime.turns import Decided
+    from hpcsched.runtime.world import World
+    from hpcsched.store.base import Delta
+
+
+@dataclass(slots=True)
+class Made:
+    """A job that was decided on, and what makes it durable.
+
+    Attributes:
+        lot: The jobs that are like it, itself included; None: it is by itself.
+    """
+
+    job: Job
+    decided: Decided
+    delta: Delta
+    lot: Lot | None = None
+
+
+def begin(world: World, made: Sequence[Made], seqs: Sequence[int]) -> None:
+    """New jobs have become durable: show them, and do what they ask for."""
+    views: list[EventView] = []
+    for one, seq in zip(made, seqs, strict=True):
+        own = turns_views(one.job, seq, one.decided)
+        world.tally.committed(one.delta.sums)
+        if one.lot is None:
+            views += own
+            continue
+        world.feed.publish(views)
+        world.feed.publish_alike(own, one.lot.ids)
+        views = []
+    world.feed.publish(views)
+    for one in made:
+        if one.lot is None:
+            world.jobs.adopt(one.job).act(one.decided)
+        else:
+            world.jobs.adopt_lot(one.lot)
+
+
+def runs_of(new: Sequence[NewJob]) -> Iterator[tuple[int, int]]:
+    """Yield position and number of jobs in a row that are one and the same value."""
+    at = 0
+    while at < len(new):
+        end, one = at + 1, new[at]
+        while end < len(new) and new[end] is one:
+            end += 1
+        yield at, end - at
+        at = end
+
+
+def join_alike(world: World, one: Made, count: int, now: float) -> bool:
+    """Let a job that was decided on stand for so many that are alike.
+
+    Returns:
+        Whether it can: not where something may happen to one of them that happens to no
+        other, or before anybody asks for it.
+    """
+    job, delta = one.job, one.delta
+    demand = sleeps(world, job, now)
+    if demand is None:
+        return False
+    blob, bodies = cut_job(job), []
+    for decision, _ in one.decided:
+        for event, changes in decision.turn.events:
+            body = cut_event(event, changes)
+            if body is not None:
+                bodies.append(body)
+    if blob is None or len(bodies) < len(delta.events):
+        return False
+    specs, chunks = delta.specs, delta.chunks
+    kind = Kind(like=job, blob=blob, specs=specs, chunks=chunks, demand=demand)
+    first, last = job.job_id, job.job_id + count - 1
+    one.lot = Lot(kind, first, last, job.submit_order - first)
+    delta.alike = Alike(
+        ids=one.lot.ids, shift=one.lot.shift, blob=blob, bodies=tuple(bodies)
+    )
+    return True
+
+
+def sleeps(world: World, job: Job, now: float) -> Demand | None:
+    """Return what a job wants that may sleep until somebody asks for it, else None."""
+    if not is_plain(job) or next_tick(job, world.settings, now) is not None:
+        return None
+    demand = demand_of(job, world.settings, world.scheduler.units)
+    return None if demand is None or demand.widest > 1 else demand

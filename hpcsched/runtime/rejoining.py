@@ -1,0 +1,126 @@
+"""Active jobs as a head finds them: those that are alike go on sleeping.
+
+They come in the order of their numbers, so that jobs which were queued together follow
+each other. One is read and looked at; of the others it is enough that their rows are
+those that it would have in their place.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hpcsched.core.job.lots import cut_job
+from hpcsched.core.job.packing import unpack
+from hpcsched.runtime.lots import Kind, Lot
+from hpcsched.runtime.making import sleeps
+from hpcsched.store.rows import decode_stored
+
+if TYPE_CHECKING:
+    from hpcsched.core.job.model import Job
+    from hpcsched.runtime.world import World
+    from hpcsched.store.base import StoredJob
+
+log = logging.getLogger(__name__)
+
+
+class Rejoining:
+    """Takes jobs in, one after the other; at the end there is ``finish``.
+
+    Attributes:
+        count: How many could be read.
+        order: The last place in the queue that was given out.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._now = world.clock.wall()
+        self._kind: Kind | None = None
+        self._row: StoredJob | None = None
+        self._lot: Lot | None = None
+        self.count = 0
+        self.order = 0
+
+    def take(self, stored: StoredJob) -> None:
+        """Take in a job; one that makes no sense is left where it is."""
+        if self._joins(stored):
+            self.count += 1
+            return
+        try:
+            job = decode_stored(stored)
+        except Exception:
+            log.exception("job %d cannot be loaded", stored.row.job_id)
+            return
+        self.count += 1
+        self.order = max(self.order, job.submit_order)
+        if not self._begins(job, stored):
+            self._world.jobs.adopt(job).resume()
+
+    def finish(self) -> None:
+        """There are no more."""
+        lot, self._lot = self._lot, None
+        if lot is None:
+            return
+        self.order = max(self.order, lot.last + lot.shift)
+        if len(lot) > 1:
+            self._world.jobs.adopt_lot(lot)
+        else:
+            job = lot.kind.job(lot.first, lot.first + lot.shift)
+            self._world.jobs.adopt(job).resume()
+
+    def _joins(self, stored: StoredJob) -> bool:
+        """Is it what the last one that sleeps would be in its place?"""
+        kind, like, lot = self._kind, self._row, self._lot
+        if kind is None or like is None or not _same(stored, like):
+            return False
+        job_id, blob = stored.row.job_id, stored.row.blob
+        follows = lot is not None and job_id == lot.last + 1
+        if lot and follows and blob == kind.blob.filled(job_id + lot.shift):
+            lot.last = job_id
+            return True
+        place = _place(kind, blob)
+        if place is None:
+            return False
+        self.finish()
+        self._lot = Lot(kind, job_id, job_id, place - job_id)
+        return True
+
+    def _begins(self, job: Job, stored: StoredJob) -> bool:
+        """May others follow that are like it?"""
+        demand = sleeps(self._world, job, self._now)
+        blob = None if demand is None or stored.notes else cut_job(job)
+        if demand is None or blob is None:
+            return False
+        if blob.filled(job.submit_order) != stored.row.blob:
+            return False  # an earlier version has written it
+        self.finish()
+        specs, chunks, job_id = stored.specs, stored.chunks, job.job_id
+        self._kind = Kind(
+            like=job, blob=blob, specs=specs, chunks=chunks, demand=demand
+        )
+        self._row = stored
+        self._lot = Lot(self._kind, job_id, job_id, job.submit_order - job_id)
+        return True
+
+
+def _same(one: StoredJob, other: StoredJob) -> bool:
+    """Are two jobs alike, so far as their blobs are?"""
+    return (
+        one.specs == other.specs
+        and one.chunks == other.chunks
+        and not one.notes
+        and one.row.owner == other.row.owner
+    )
+
+
+def _place(kind: Kind, blob: bytes) -> int | None:
+    """Return the place in the queue of a job whose blob is of a kind, else None."""
+    cut = kind.blob
+    if not (blob.startswith(cut.before) and blob.endswith(cut.after)):
+        return None
+    middle = blob[len(cut.before) : len(blob) - len(cut.after)]
+    try:
+        place = unpack(middle)
+    except ValueError:
+        return None
+    return place if isinstance(place, int) and cut.filled(place) == blob else None
