@@ -39,7 +39,8 @@ class Room:
         self._open = list(nodes)
         self._at = {node.node_id: at for at, node in enumerate(self._open)}
         self._mine: dict[int, NodeFree] = {}
-        self._full = 0
+        self._first = 0  # those before it are full
+        self._full = 0  # of the others
         self.free = sum(len(node.free) for node in self._open)
         self.spare: dict[int, int] = {}
 
@@ -64,15 +65,16 @@ class Room:
         if wanted <= 0 or self.free <= 0:
             return {}
         own = [self._open[self._at[n]] for n in have if n in self._at]
-        size = len(self._open) if demand.order_by else _FIRST
+        first, there = self._first, len(self._open) - self._first
+        size = there if demand.order_by else _FIRST
         while True:
-            part = self._open[:size]
+            part = self._open[first : first + size]
             if own:
                 part = own + [node for node in part if node.node_id not in have]
             if late and self.spare:
                 part = [self._spared(node, demand) for node in part]
             grant = fit(demand, part, have)
-            if size >= len(self._open):
+            if size >= there:
                 return grant
             if grant and self._units(demand, grant, have) >= wanted:
                 return grant
@@ -116,10 +118,19 @@ class Room:
             if late and node_id in self.spare:
                 self.spare[node_id] -= before[node_id] - len(node.free)
             self._full += not node.free
-        if self._full > _FIRST and 2 * self._full > len(self._open):
+        self._make_way()
+
+    def _make_way(self) -> None:
+        """Let nobody look at full nodes again: a plan mostly fills them in order."""
+        nodes, first = self._open, self._first
+        while first < len(nodes) and not nodes[first].free:
+            first += 1
+        self._full -= first - self._first
+        self._first = first
+        if self._full > _FIRST and 2 * self._full > len(nodes) - first:
             self._open = self.nodes()
             self._at = {node.node_id: at for at, node in enumerate(self._open)}
-            self._full = 0
+            self._first = self._full = 0
 
     def reserve(self, spare: Mapping[int, int]) -> None:
         """From now on, late ones may use only so much of these nodes."""
