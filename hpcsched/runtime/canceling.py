@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hpcsched.core.job.commands import Command
     from hpcsched.core.job.model import Job
+    from hpcsched.core.job.packing import Cut
     from hpcsched.runtime.lots import Lot
     from hpcsched.runtime.mail import Ledger
     from hpcsched.runtime.turns import Decided
@@ -73,25 +74,72 @@ def cancel_alike(
     some = _in_order(lot, ids, at)
     if len(some) < FEWEST:
         return None
-    first, now = some[0], world.clock.wall()
-    like = lot.kind.job(first, first + lot.shift)
-    began = like.revision
+    now = world.clock.wall()
     try:
-        decision = decide(like, command, now, world.settings, world.nodes)
+        one = _decide(world, lot, some[0], command, now)
+        # A text that named its job would be another one in the last of them.
+        last = _decide(world, lot, some[-1], command, now)
     except HpcError:
         return None  # it is told as for any other
-    mail = Mail(None, command=command)
-    decided = [(decision, mail)]
-    if not like.state.terminal or list(orders_after(world, like, decision, mail)):
+    if one is None or last is None or not _alike(one, last):
         return None
-    delta = turns_delta(like, began, decided, now)
-    if not _for_all(delta, like, decided, some, lot.shift):
-        return None
+    delta, many = one.delta, len(some)
+    delta.alike = Alike(ids=some, shift=lot.shift, blob=one.blob, bodies=one.bodies)
+    delta.sums = {name: count * many for name, count in delta.sums.items()}
+    delta.usage = [
+        replace(row, **{name: getattr(row, name) * many for name in SUMS})
+        for row in delta.usage
+    ]
     if ledger is not None:
-        delta.requests = [request_row(ledger, len(some), now)]
-    canceled = Canceled(some, like, world.loop.create_future())
-    _commit(world, lot, canceled, delta, decided)
+        delta.requests = [request_row(ledger, many, now)]
+    canceled = Canceled(some, one.job, world.loop.create_future())
+    _commit(world, lot, canceled, delta, one.decided)
     return canceled
+
+
+@dataclass(slots=True)
+class _Decided:
+    """One of them, decided on, and what is written of it."""
+
+    job: Job
+    decided: Decided
+    delta: Delta
+    blob: Cut
+    bodies: tuple[Cut, ...]
+
+
+def _decide(
+    world: World, lot: Lot, job_id: int, command: Command, now: float
+) -> _Decided | None:
+    """Decide on one of them; None: more follows from it than can be done for many.
+
+    Raises:
+        HpcError: it is refused.
+    """
+    job = lot.kind.job(job_id, job_id + lot.shift)
+    began, mail = job.revision, Mail(None, command=command)
+    decision = decide(job, command, now, world.settings, world.nodes)
+    if not job.state.terminal or list(orders_after(world, job, decision, mail)):
+        return None
+    delta = turns_delta(job, began, [(decision, mail)], now)
+    found = [cut_event(event, changes) for event, changes in decision.turn.events]
+    blob, bodies = cut_job(job), tuple(body for body in found if body is not None)
+    if blob is None or len(bodies) < len(found):
+        return None
+    return _Decided(job, [(decision, mail)], delta, blob, bodies)
+
+
+def _alike(one: _Decided, other: _Decided) -> bool:
+    """Is the same written of both, but for their numbers?"""
+    left, right = one.delta, other.delta
+    return (
+        one.blob == other.blob
+        and one.bodies == other.bodies
+        and left.chunks == right.chunks
+        and left.notes == right.notes
+        and left.sums == right.sums
+        and [row.body for row in left.history] == [row.body for row in right.history]
+    )
 
 
 def _tells(lot: Lot) -> bool:
@@ -110,28 +158,6 @@ def _in_order(lot: Lot, ids: Sequence[int], at: int) -> Sequence[int]:
     if count and last - some[0] == count - 1:
         return range(some[0], last + 1)
     return some
-
-
-def _for_all(
-    delta: Delta, like: Job, decided: Decided, ids: Sequence[int], shift: int
-) -> bool:
-    """Let a delta of one of them stand for all; False: it cannot."""
-    blob, bodies = cut_job(like), []
-    for decision, _ in decided:
-        for event, changes in decision.turn.events:
-            body = cut_event(event, changes)
-            if body is not None:
-                bodies.append(body)
-    if blob is None or len(bodies) < len(delta.events):
-        return False
-    many = len(ids)
-    delta.alike = Alike(ids=ids, shift=shift, blob=blob, bodies=tuple(bodies))
-    delta.sums = {name: count * many for name, count in delta.sums.items()}
-    delta.usage = [
-        replace(row, **{name: getattr(row, name) * many for name in SUMS})
-        for row in delta.usage
-    ]
-    return True
 
 
 def _commit(

@@ -154,7 +154,10 @@ class Waiting:
 
     def first(self) -> Demand | None:
         """Return who is first, be it that it is left out now."""
-        return next(self.in_order(), None)
+        if not self._all:
+            return None
+        entry: Entry = self._all.peekitem(0)[1]
+        return self._of_lot(entry, entry.first) if isinstance(entry, Lot) else entry
 
     def before(self, job_id: int) -> Iterator[Demand]:
         """Yield what jobs want that come before one, the first one first."""
@@ -192,9 +195,15 @@ class Waiting:
         return self._keys.get(job_id) if lot is None else lot.key_of(job_id)
 
     def _sound(self, own: SortedDict[Any, Entry]) -> Iterator[Demand]:
-        for demand in self._each(own.values()):
-            if not self._passed_over(demand.job_id):
-                yield demand
+        passed_over = self._passed_over
+        for entry in own.values():
+            if not isinstance(entry, Lot):
+                if not passed_over(entry.job_id):
+                    yield entry
+                continue
+            for job_id in entry.ids:
+                if not passed_over(job_id):
+                    yield self._of_lot(entry, job_id)
 
 
 class _Line:
