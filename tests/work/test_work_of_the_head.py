@@ -171,7 +171,7 @@ BUDGETS: dict[Callable[[Counting], Awaitable[None]], dict[str, float]] = {
         "bytes stored": 2309,
         "frames": 1.25,
         "bytes sent": 592,
-        "calls": 1414,
+        "calls": 1233,
     },
     jobs_one_after_the_other: {
         "commits": 3.0,
@@ -195,7 +195,7 @@ BUDGETS: dict[Callable[[Counting], Awaitable[None]], dict[str, float]] = {
         "bytes stored": 758,
         "frames": 0.0,
         "bytes sent": 0.0,
-        "calls": 25,
+        "calls": 26,
     },
     a_running_task_canceled: {
         "commits": 2.0,
