@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hpcsched.cli.arguments import COUNT, DURATION, NODES, joined
+from hpcsched.cli.arguments import AGE, COUNT, NODES, joined
 from hpcsched.cli.verbs import Verb, pass_app
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ DAY_S: Final = 86400
 
 @click.command("history", cls=Verb)
 @click.option("--owner", default="", metavar="U", help="Only jobs of U.")
-@click.option("--since", type=DURATION, metavar="DURATION", help="Not older (1d).")
+@click.option("--since", type=AGE, metavar="DURATION", help="Not older (1d).")
 @click.option("--limit", type=COUNT, metavar="N", help="At most N.")
 @click.option("--page-token", default="", metavar="T", help="Where to go on.")
 @pass_app
@@ -102,7 +102,7 @@ async def allocations_of(client: AsyncClient, job_id: int) -> Page[pb.Allocation
 
 @click.command("history", cls=Verb)
 @click.argument("nodes", type=NODES, nargs=-1, metavar="[NODES…]")
-@click.option("--since", type=DURATION, metavar="DURATION", help="Not older (1d).")
+@click.option("--since", type=AGE, metavar="DURATION", help="Not older (1d).")
 @pass_app
 def node_history(
     app: App, nodes: tuple[tuple[str, ...], ...], *, since: float | None

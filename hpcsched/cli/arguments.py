@@ -64,6 +64,9 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _PRIORITY: Final = re.compile(r"([a-z]+) *([+-] *[0-9]{1,9})?", re.ASCII)
 _LARGEST: Final = (1 << 31) - 1
 """What a field of 32 bits holds; smaller limits are the head's."""
+_LONGEST_S: Final = 315_576_000_000
+"""What a duration of the API holds."""
+OLDEST_S: Final = 31_557_600_000.0
 _DIGITS: Final = 40
 """Longer numbers fit no field, and are not shown in full."""
 
@@ -103,9 +106,23 @@ class DurationType(click.ParamType[float]):
         if isinstance(value, float):
             return value
         try:
-            return parse_duration(value)
+            seconds = parse_duration(value)
         except UnitError as error:
             self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
+        if seconds > _LONGEST_S:
+            self.fail(f"{value[:_DIGITS]!r} is more than 10,000 years", param, ctx)
+        return seconds
+
+
+class AgeType(DurationType):
+    """How long ago, in seconds; what is older than everything is a thousand years."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        return min(super().convert(value, param, ctx), OLDEST_S)
 
 
 class MemoryType(click.ParamType[int]):
@@ -341,6 +358,7 @@ class NodesType(click.ParamType[tuple[str, ...]]):
 
 
 DURATION: Final = DurationType()
+AGE: Final = AgeType()
 MEMORY: Final = MemoryType()
 CORES: Final = CoresType()
 ARRAY: Final = ArrayType()

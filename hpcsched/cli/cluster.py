@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hpcsched.cli.arguments import DURATION, LIST, PAIR
+from hpcsched.cli.arguments import AGE, LIST, PAIR
 from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 @click.command("usage", cls=Verb)
-@click.option("--since", type=DURATION, metavar="DURATION", help="What was used (30d).")
+@click.option("--since", type=AGE, metavar="DURATION", help="What was used (30d).")
 @click.option("--by", type=LIST, metavar="LIST", help="Of day,owner,project (owner).")
 @click.option("--owner", default="", metavar="U", help="Only jobs of U.")
 @click.option("--project", default="", metavar="P", help="Only jobs of project P.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hpcsched.cli.arguments import COUNT, DURATION, JOB_STATE, JOB_STATES
+from hpcsched.cli.arguments import AGE, COUNT, JOB_STATE, JOB_STATES
 from hpcsched.cli.choosing import as_job_states, job_id_of
 from hpcsched.cli.lines import one_line
 from hpcsched.cli.listing import choice_of, listing_options, print_columns
@@ -39,9 +39,7 @@ ACTIVE: Final = tuple(
     help="Only in these states: queued,running.",
 )
 @click.option("--owner", metavar="U|all", help="Another's, or everybody's.")
-@click.option(
-    "--since", type=DURATION, metavar="DURATION", help="Submitted not longer ago."
-)
+@click.option("--since", type=AGE, metavar="DURATION", help="Submitted not longer ago.")
 @click.option(
     "--label",
     "labels",

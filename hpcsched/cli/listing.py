@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from hpcsched.cli.arguments import OLDEST_S
 from hpcsched.common.clock import SystemClock
 from hpcsched.common.units import UnitError, parse_duration
 
@@ -120,7 +121,7 @@ def _filters_of(text: str) -> list[listing_pb2.Filter]:
 def _as_time(text: str) -> str:
     """Return an age as the time that was so long ago; other texts are for the head."""
     try:
-        age = parse_duration(text)
+        age = min(parse_duration(text), OLDEST_S)
     except UnitError:
         return text
     moment = datetime.fromtimestamp(SystemClock().wall() - age, UTC)

@@ -14,6 +14,8 @@ from hpcsched.common.units import UnitError, parse_duration
 _CLOCK: Final = re.compile(
     r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII
 )
+_LATEST: Final = 253_402_214_400
+"""The last day of the year 9999: what the API's times hold."""
 _EXAMPLES: Final = "2026-01-31T18:00:00Z, '2026-01-31 18:00' (local), 18:00 or +2h"
 
 
@@ -47,10 +49,13 @@ def parse_moment(text: str, now: float) -> float:
     text = text.strip()
     if text.startswith("+"):
         try:
-            return now + parse_duration(text[1:])
+            moment = now + parse_duration(text[1:])
         except UnitError as error:
             problem = f"{text!r} {error.problem}: {error.hint}"
             raise ValueError(problem) from None
+        if moment > _LATEST:
+            raise ValueError(f"{text[:40]!r} is after the year 9999")
+        return moment
     match = _CLOCK.fullmatch(text)
     if match is not None:
         hour, minute, second = (int(part or 0) for part in match.groups())

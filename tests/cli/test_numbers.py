@@ -53,3 +53,32 @@ def test_a_number_that_fits_no_field_is_named_with_the_limit(
     hpc: CommandLine, arguments: tuple[str, str], problem: str
 ) -> None:
     assert problem in hpc("submit", *arguments, "--", "x", status=2).err
+
+
+def test_an_age_may_be_longer_ago_than_there_were_years(
+    hpc: CommandLine, api: FakeApi
+) -> None:
+    for verb in ("job list", "cluster history", "node history", "cluster usage"):
+        hpc(*verb.split(), "--since", "3000000d")
+    hpc("job", "list", "--filter", "submit_time>99999999999999999d")
+
+    first, second = api.asked("ListJobs")
+    (condition,) = second.filters
+    assert condition.values[0].startswith("10"), "a thousand years ago"
+    assert first.since.ToJsonString().startswith("10")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("job", "list", "--since", "9" * 20 + "d"), "more than 10,000 years"),
+        (("job", "wait", "1", "--timeout", "9" * 20 + "d"), "more than 10,000 years"),
+        (("submit", "--runtime", "9" * 20 + "d", "--", "x"), "more than 10,000 years"),
+        (("job", "hold", "1", "--until", "+99999999d"), "after the year 9999"),
+        (("submit", "--hold-until", "+9999999d", "--", "x"), "after the year 9999"),
+    ],
+)
+def test_a_duration_that_the_api_cannot_say_is_a_usage_error(
+    hpc: CommandLine, arguments: tuple[str, ...], problem: str
+) -> None:
+    assert problem in hpc(*arguments, status=2).err
