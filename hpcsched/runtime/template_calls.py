@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.template.checking import check_defaults
 from hpcsched.core.template.codec import decode_template, encode_template
 from hpcsched.core.template.template import DEFAULT, Template, check_template
 from hpcsched.runtime.durable import written
@@ -66,10 +67,11 @@ class TemplateCalls:
 
         Raises:
             HpcError: PERMISSION_DENIED, TEMPLATE_EXISTS, TEMPLATE_CHANGED, or what
-                ``check_template`` refuses.
+                ``check_template`` and ``check_defaults`` refuse.
         """
         caller.require_administrator("change job templates")
         wanted = check_template(template)
+        check_defaults(wanted, self._world.settings)
 
         async def act(ledger: Ledger | None) -> Any:
             templates = self._world.settings.templates
