@@ -18,7 +18,7 @@ from node_agent.acquaintance import Acquaintance
 from node_agent.config import site_variables
 from node_agent.core import orders as o
 from node_agent.core.attempts import Attempts, Ended
-from node_agent.core.definitions import Definitions
+from node_agent.core.definitions import Definitions, DefinitionsFullError
 from node_agent.core.frames import Load, NodeFacts
 from node_agent.core.messages import start_messages, stop_messages
 from node_agent.core.news import (
@@ -29,7 +29,7 @@ from node_agent.core.news import (
     refused_of,
     started_of,
 )
-from node_agent.core.session import StaleHeadError
+from node_agent.core.session import StaleHeadError, check_term
 from node_agent.core.spool import Spool
 from node_agent.core.usage import Usages, usage_of
 from node_agent.shelf import Shelf
@@ -141,10 +141,7 @@ class Agent:
             if any(True for _ in self.inventory()):
                 raise StaleHeadError("work of another cluster lives here")
             await asyncio.to_thread(self._term.forget)  # the node moves there
-        if welcome.term < self._term.value:
-            raise StaleHeadError(
-                f"the head's term is {welcome.term}; {self._term.value} was seen"
-            )
+        check_term(welcome.term, self._term.value)
         if welcome.term > self._term.value:
             await asyncio.to_thread(self._term.raise_to, welcome.term)
         if welcome.cluster:
@@ -196,8 +193,7 @@ class Agent:
                 for message in stop_messages(order):
                     send(message)
             case o.DefineTask():
-                if (definition := self._definitions.define(order)) is not None:
-                    send(definition)
+                self._define(order)
             case o.SetGrant():
                 send(self._definitions.grant(order.job_id, list(order.cores)))
             case o.EndJob():
@@ -207,6 +203,16 @@ class Agent:
                 send(["purge", order.job_id])
             case o.ReadOutput() | o.StopReading():
                 log.error("an order to read came the wrong way")
+
+    def _define(self, order: o.DefineTask) -> None:
+        try:
+            definition = self._definitions.define(order)
+        except DefinitionsFullError as error:
+            # What is started by it is refused by the supervisor: tried elsewhere.
+            log.error("a definition was left out", extra={"problem": str(error)})  # noqa: TRY400
+            return
+        if definition is not None:
+            self.supervisor.send(definition)
 
     def _start(self, order: o.StartTasks) -> None:
         definition = self._definitions.find(

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from hpcsched.client import AsyncClient
 
 _HERE: Final = "hpcsched.cli.cluster"
+
+#: A head whose loop was later than this in the last minute has too much to do.
+LATE_MS: Final = 1000
+
 _VERBS: Final = {
     "info": (_HERE, "info", "What the cluster is, and who I am."),
     "usage": (_HERE, "usage", "Who uses how much."),
@@ -86,6 +90,12 @@ def info(app: App) -> None:
                     if (aside := found.jobs_set_aside)
                     else []
                 ),
+                *(
+                    [("Head is late", f"by up to {lag / 1000:.1f} s in a minute")]
+                    if (lag := found.loop_lag_ms) >= LATE_MS
+                    else []
+                ),
+                *(("Alarm", text) for text in found.alarms),
                 *([("Disk", found.disk_problem)] if found.disk_problem else []),
                 *([("Safe mode", found.safe_mode)] if found.safe_mode else []),
             )

@@ -327,7 +327,10 @@ REASONS: Final[Mapping[str, Reason]] = {
     # Agents
     "STALE_SESSION": Reason("ABORTED", 0, "another agent of node {node} has connected"),
     "NODE_CONFLICT": Reason(
-        "ALREADY_EXISTS", 0, "node {node} is connected from another machine"
+        "ALREADY_EXISTS",
+        0,
+        "node {node} is connected already, and not from here: {problem}",
+        "each machine needs a name, token, state directories and machine-id of its own",
     ),
     "PROTOCOL_MISMATCH": Reason(
         _STATE, 0, "the agent speaks protocols {low} to {high}, the head {ours}"

@@ -34,4 +34,12 @@ STORE_REASONS: Final[Mapping[str, Reason]] = {
         "was the head started on a wrong or empty state directory? A node moves to "
         "another cluster when nothing runs on it any more",
     ),
+    "NODE_KNOWS_MORE": Reason(
+        "FAILED_PRECONDITION",
+        0,
+        "node {node} claims what this store never had, and other nodes do not: "
+        "{problem}",
+        "its agent's directory is damaged, or of another cluster: look at the node; "
+        "then stop its agent, remove term and head.json there, and start it",
+    ),
 }

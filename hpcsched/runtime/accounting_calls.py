@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.common.ranges import format_ranges, from_sorted_iterable
-from hpcsched.core.views import AllocationView, NodeHistoryView
+from hpcsched.core.past_views import AllocationView, NodeHistoryView
 from hpcsched.runtime.accounting import by_day
 from hpcsched.runtime.feed import stored_event_view
 from hpcsched.store.history import GROUPS, SUMS, UsageRow

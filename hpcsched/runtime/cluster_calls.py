@@ -58,4 +58,6 @@ class ClusterCalls:
             safe_mode=self._world.unsafe,
             disk_problem=self._world.full,
             jobs_set_aside=len(self._world.apart),
+            alarms=self._world.alarms.texts(),
+            loop_lag_ms=int(self._world.lag.worst_s * 1000),
         )

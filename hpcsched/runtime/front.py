@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.listing.conditions import Condition
     from hpcsched.core.listing.ordering import Position, SortKey
+    from hpcsched.core.past_views import AllocationView, NodeHistoryView
     from hpcsched.core.task.spec import TaskSpec
     from hpcsched.core.template.template import Template
     from hpcsched.core.views import (
-        AllocationView,
         ClusterView,
         EventView,
         JobView,
-        NodeHistoryView,
         OutputPiece,
         PoolView,
         TaskView,

@@ -223,6 +223,7 @@ class Head(
             before = self._world.clock.mono()
             await self._world.clock.sleep(CHECK_S)
             late = self._world.clock.mono() - before - CHECK_S
+            self._world.lag.note(late)
             if late > CHECK_S:
                 # The head itself slept (stopped, suspended): nobody else is to blame.
                 self._world.nodes.forgive(late)

@@ -178,6 +178,11 @@ class NodeActor:
             position = self._world.feed.last
             session.link.send(HeadFrame(heartbeat=True, position=position))
 
+    @property
+    def heard_at(self) -> float:
+        """When it was last heard of, monotonic seconds."""
+        return self._heard
+
     def _touch(self) -> None:
         clock = self._world.clock
         self._heard = clock.mono()

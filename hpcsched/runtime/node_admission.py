@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PROTOCOL: Final = 1
 CORE_LIMIT: Final = 65535
 GROUPS_DECLARED: Final = 64
+
+#: A node that was heard of within so many heartbeats lives, whoever has its name too.
+LATELY: Final = 1.5
 _NODE_NAME: Final = re.compile(r"[\w.-]{1,80}")
 
 
@@ -57,16 +60,43 @@ def declared_groups(hello: Hello) -> tuple[str, ...]:
     return tuple(names[:GROUPS_DECLARED])
 
 
+def _conflict(world: World, actor: NodeActor, hello: Hello) -> str:
+    """Return why a node cannot be the one that is connected; empty: it can.
+
+    Another machine is refused for as long as the first one's stream lasts. One with its
+    machine id may be the same after a reboot, unless the first was heard of lately: a
+    cloned image has the id as well. Without this each would end the other's stream and
+    lose its tasks, in turns (RELIABILITY F47).
+    """
+    session = actor.session
+    if session is None:
+        return ""
+    first = session.hello
+    silent = world.clock.mono() - actor.heard_at
+    machines = first.machine_id, hello.machine_id
+    if first.boot_id != hello.boot_id and all(machines) and len(set(machines)) > 1:
+        return "machine id {} there, {} here".format(*machines)
+    if silent >= LATELY * session.beat_s:
+        return ""
+    if first.boot_id != hello.boot_id:
+        return f"boot {first.boot_id} there, {hello.boot_id} here"
+    if first.instance != hello.instance:
+        return f"supervisor {first.instance} there, {hello.instance} here"
+    return ""
+
+
 def admission(world: World, actor: NodeActor, hello: Hello, *, new: bool) -> Change:
     """Return what a Hello changes; the node may be a new one.
 
     Raises:
         HpcError: NODE_CONFLICT.
     """
-    before, session = actor.record, actor.session
-    alive = session is not None and session.hello.boot_id != hello.boot_id
-    if alive and before.machine_id and before.machine_id != hello.machine_id:
-        raise HpcError("NODE_CONFLICT", node=hello.node)
+    before = actor.record
+    problem = _conflict(world, actor, hello)
+    if problem:
+        refusal = HpcError("NODE_CONFLICT", node=hello.node, problem=problem)
+        world.alarms.sound(hello.node, f"{refusal}. {refusal.hint}")
+        raise refusal
     groups = declared_groups(hello)
     record = replace(before.learned(hello), declared=groups)
     if not record.guid:

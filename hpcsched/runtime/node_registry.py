@@ -179,6 +179,7 @@ class NodeRegistry:
             run=identity.run,
         )
         link.send(HeadFrame(welcome=welcome))
+        self._world.safety.welcomed(hello.node)
         return session
 
     async def _admit(self, hello: Hello) -> NodeActor:

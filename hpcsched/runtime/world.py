@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.settings import Settings
+from hpcsched.runtime.alarms import Alarms
+from hpcsched.runtime.loop_lag import LoopLag
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +46,8 @@ class World:
             is not.
         full: Why the store's disk should take no new work; empty: it has room.
         identity: Which history of which cluster this is.
+        alarms: What an administrator should look at.
+        lag: How late the loop is.
     """
 
     store: Store
@@ -70,6 +74,12 @@ class World:
     full: str = ""
     identity: Identity = field(init=False)
     safety: Safety = field(init=False)
+    alarms: Alarms = field(init=False)
+    lag: LoopLag = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.alarms = Alarms(self.clock)
+        self.lag = LoopLag(self.clock)
 
     @property
     def resting(self) -> bool:

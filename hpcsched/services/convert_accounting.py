@@ -12,7 +12,7 @@ from hpcsched.core.job.accounting import decode_end
 from hpcsched.services.convert_time import timestamp
 
 if TYPE_CHECKING:
-    from hpcsched.core.views import AllocationView, NodeHistoryView
+    from hpcsched.core.past_views import AllocationView, NodeHistoryView
     from hpcsched.store.history import JobHistoryRow, UsageQuery, UsageRow
 
 _EPOCH: Final = date(1970, 1, 1)

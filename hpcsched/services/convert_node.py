@@ -147,6 +147,8 @@ def cluster_message(
         safe_mode=view.safe_mode,
         disk_problem=view.disk_problem,
         jobs_set_aside=view.jobs_set_aside,
+        alarms=view.alarms,
+        loop_lag_ms=view.loop_lag_ms,
         head=view.head,
     )
 

@@ -32,6 +32,16 @@ CORES: Final = "CCP_NUMCPUS"
 STREAM_VARIABLES: Final = ("CCP_STDIN", "CCP_STDOUT", "CCP_STDERR")
 
 
+#: What all definitions together may hold, and how many there may be: a head that never
+#: ends a job must not cost a node its memory.
+MOST_CHARACTERS: Final = 256 * 1024 * 1024
+MOST_DEFINITIONS: Final = 100_000
+
+
+class DefinitionsFullError(Exception):
+    """The head has defined more than any node needs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """One definition, ready for use.
@@ -44,6 +54,7 @@ class Definition:
         stdout: The user's file; None: the node keeps the stream.
         stderr: The same for standard error.
         directory: Where relative paths begin; empty: the account's home.
+        size: About how many characters it keeps.
     """
 
     message: Message
@@ -53,6 +64,7 @@ class Definition:
     stdout: Template | None
     stderr: Template | None
     directory: str
+    size: int
 
     def variables_for(
         self, cores: int, nodes: Sequence[tuple[str, int]] = ()
@@ -99,14 +111,28 @@ class Definitions:
         self._site = site or {}
         self._jobs: dict[int, dict[tuple[int, int], Definition]] = {}
         self._grants: dict[int, Message] = {}
+        self._count = self._characters = 0
 
     def define(self, order: DefineTask) -> Message | None:
-        """Return the message for an order; None if the supervisor knows all of it."""
-        definition = self._compile(order)
-        known = self._jobs.setdefault(order.job_id, {})
+        """Return the message for an order; None if the supervisor knows all of it.
+
+        Raises:
+            DefinitionsFullError: there are too many already.
+        """
         name = (order.task_id, order.definition)
-        before = known.get(name)
-        known[name] = definition
+        before = self.find(order.job_id, *name)
+        size = _size(order)
+        count = self._count + (before is None)
+        characters = self._characters + size - (0 if before is None else before.size)
+        if count > MOST_DEFINITIONS or characters > MOST_CHARACTERS:
+            raise DefinitionsFullError(
+                f"task {order.job_id}.{order.task_id}: {self._count} definitions with "
+                f"{self._characters} characters are here, no more than "
+                f"{MOST_DEFINITIONS} with {MOST_CHARACTERS} are taken"
+            )
+        definition = self._compile(order, size)
+        self._jobs.setdefault(order.job_id, {})[name] = definition
+        self._count, self._characters = count, characters
         if before is not None and before.message == definition.message:
             return None
         return definition.message
@@ -126,7 +152,9 @@ class Definitions:
 
     def forget(self, job_id: int) -> None:
         """Drop all of a job that has ended here."""
-        self._jobs.pop(job_id, None)
+        gone = self._jobs.pop(job_id, {})
+        self._count -= len(gone)
+        self._characters -= sum(one.size for one in gone.values())
         self._grants.pop(job_id, None)
 
     def replay(self) -> Iterator[Message]:
@@ -136,7 +164,7 @@ class Definitions:
                 yield definition.message
         yield from self._grants.values()
 
-    def _compile(self, order: DefineTask) -> Definition:
+    def _compile(self, order: DefineTask, size: int) -> Definition:
         def template(text: str) -> Template:
             return compile_template(text) if order.substitute else (text,)
 
@@ -183,7 +211,14 @@ class Definitions:
             stdout=stdout,
             stderr=stderr,
             directory=order.work_directory,
+            size=size,
         )
+
+
+def _size(order: DefineTask) -> int:
+    """Return about how many characters a definition has to keep."""
+    texts = (order.command_line, *order.arguments, *order.environment)
+    return sum(map(len, texts)) + sum(map(len, order.environment.values()))
 
 
 def cores_of(environment: Mapping[str, str]) -> int:

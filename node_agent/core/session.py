@@ -7,6 +7,8 @@ the reports are durable; ours is that the supervisor has the orders.
 
 from __future__ import annotations
 
+from typing import Final
+
 
 class SequenceError(Exception):
     """The head broke the order of frames: the stream cannot be trusted any more."""
@@ -14,6 +16,34 @@ class SequenceError(Exception):
 
 class StaleHeadError(Exception):
     """The head's term is lower than one that was seen: another has taken over."""
+
+
+#: As the head counts: how often the cluster went back to an older store is above these
+#: bits of a term (``hpcsched/store/progress.py``).
+GENERATION_BITS: Final = 20
+
+#: No head was started, and no store restored, so many times since it was heard last. A
+#: head that says so is broken, or not what it seems: its term, once kept, would shut
+#: out every right one.
+MOST_STARTS: Final = 1 << 16
+MOST_GENERATIONS: Final = 64
+
+
+def check_term(term: int, seen: int) -> None:
+    """Refuse the term of a head that does not follow from the highest that was seen.
+
+    Raises:
+        StaleHeadError: it is lower, or higher than can be.
+    """
+    if term < seen:
+        raise StaleHeadError(f"the head's term is {term}; {seen} was seen")
+    generations = (term >> GENERATION_BITS) - (seen >> GENERATION_BITS)
+    is_far = term - seen > MOST_STARTS if not generations else False
+    if is_far or generations > MOST_GENERATIONS:
+        raise StaleHeadError(
+            f"the head's term is {term}, which cannot follow {seen}: it is not obeyed. "
+            "If it is right, remove the file term of the agent's directory"
+        )
 
 
 class Session:

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from hypothesis import strategies as st
 
 from hpcsched.agent.v1 import agent_service_pb2 as pb
+from node_agent.core.session import GENERATION_BITS, MOST_GENERATIONS
 from node_agent.link import heads
 from node_agent.link.convert import MOST_PROBLEMS, MOST_STARTS, head_frame
 from tests.support.agents import agent_config, running_agent
@@ -120,6 +121,7 @@ class Scene:
         head, heard = self.head, self.supervisor.heard
         heard.clear()
         head.welcome = self.welcome(running) if sane else None
+        term = running.agent.term
         stream = await self.next_stream()
         for frame in sent:
             stream.outbox.put_nowait(frame)
@@ -130,6 +132,8 @@ class Scene:
         for message in self.supervisor.of_kind("start"):
             job, task, definition, entries = message[1:]
             assert {(job, task, definition, one[0]) for one in entries} <= may
+        highest = term + (len(sent) + 1) * ((MOST_GENERATIONS + 1) << GENERATION_BITS)
+        assert running.agent.term <= highest
 
     def welcome(self, running: RunningAgent) -> dict[str, Any]:
         return {

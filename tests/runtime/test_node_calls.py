@@ -72,6 +72,7 @@ async def test_a_node_keeps_its_guid_and_the_time_it_joined(bench: Bench) -> Non
     (before,) = await bench.nodes("n1")
     await bench.clock.advance(5)
 
+    agent.cut()
     agent.boots += 1
     await agent.connect()
     await bench.crash()

@@ -121,6 +121,7 @@ async def test_a_deleted_group_does_not_come_back_because_a_node_declares_it(
     agent = await bench.node("n1", groups=("fast",))
     await bench.head.delete_group(ROOT, "fast", NO_ID)
 
+    agent.cut()
     agent.boots += 1
     await agent.connect()
 

@@ -93,6 +93,7 @@ async def test_safe_mode_outlives_a_restart_and_knows_how_far_the_cluster_had_co
     position = agent.known["position"]
     await replaced(bench, older)
     await refusal(agent)
+    await refusal(bench.agents["n2"])
     await settle()
     await replaced(bench, bench.store._state)
 
@@ -114,6 +115,73 @@ async def test_nodes_that_are_connected_are_let_go_when_safe_mode_begins(
 
     assert fresh.refusals == ["SAFE_MODE"]
     assert not (await bench.nodes("n3"))[0].cores_in_use
+
+
+CLAIM = {"term": 900, "position": 10**6}
+
+
+async def test_a_single_node_that_claims_a_newer_past_is_refused_and_the_others_go_on(
+    bench: Bench,
+) -> None:
+    """T4: who takes over one node cannot stop the cluster."""
+    for name in ("n1", "n2", "n3"):
+        (await bench.node(name, cores=1)).plan = lambda _: (1.0, 0)
+    liar = bench.agents["n3"]
+    liar.cut()
+    with pytest.raises(HpcError) as refused:
+        await liar.connect(**CLAIM, run="then")
+    job_id = await bench.submit(a_sweep(4))
+    await bench.until_state(job_id, "Finished")
+    view = await bench.head.cluster(ANN)
+
+    assert refused.value.reason == "NODE_KNOWS_MORE"
+    assert not view.safe_mode
+    assert len(view.alarms) == 1
+    assert "n3" in view.alarms[0]
+    assert "term 900" in view.alarms[0]
+    await bench.clock.advance(1000)
+    assert not (await bench.head.cluster(ANN)).alarms
+
+
+async def test_a_claim_that_comes_first_holds_the_head_until_another_node_speaks(
+    bench: Bench,
+) -> None:
+    for name in ("n1", "n2", "n3"):
+        (await bench.node(name, cores=1)).retry = None
+    await replaced(bench, bench.store._state)
+    liar = bench.agents["n3"]
+    with pytest.raises(HpcError) as refused:
+        await liar.connect(**CLAIM, run="then")
+    first = refused.value.reason
+    held = (await bench.head.cluster(ANN)).safe_mode
+    await bench.agents["n1"].connect()
+    with pytest.raises(HpcError) as again:
+        await liar.connect(**CLAIM, run="then")
+
+    assert first == "SAFE_MODE"
+    assert "n3" in held
+    assert not (await bench.head.cluster(ANN)).safe_mode
+    assert again.value.reason == "NODE_KNOWS_MORE"
+    assert (CLUSTER, UNSAFE) not in bench.store._state.entries
+
+
+async def test_a_claim_that_nobody_speaks_against_is_believed_after_90_s(
+    bench: Bench,
+) -> None:
+    for name in ("n1", "n2"):
+        (await bench.node(name, cores=1)).retry = None
+    await replaced(bench, bench.store._state)
+    claimer = bench.agents["n1"]
+    for _ in range(2):
+        with pytest.raises(HpcError):
+            await claimer.connect(**CLAIM, run="then")
+        await bench.clock.advance(91)
+    await settle()
+    with pytest.raises(HpcError) as refused:
+        await bench.agents["n2"].connect()
+
+    assert refused.value.reason == "SAFE_MODE"
+    assert (CLUSTER, UNSAFE) in bench.store._state.entries
 
 
 async def test_in_restore_mode_unknown_work_runs_on_and_ends_with_it(

@@ -9,6 +9,7 @@ import pytest
 from hpcsched.common.errors import HpcError
 from hpcsched.core.reports import Ended
 from hpcsched.runtime.frames import AgentFrame, Heartbeat, Resources
+from tests.support.head_bench import ANN
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
@@ -135,6 +136,43 @@ async def test_another_machine_of_the_same_name_is_refused_while_the_first_lives
     assert refusal.value.reason == "NODE_CONFLICT"
     agent.exit(the_key(agent), 0)
     await bench.until_state(job_id, "Finished")
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [{"boot_id": "b9"}, {"instance": "another directory"}],
+    ids=["a cloned image", "a second supervisor"],
+)
+async def test_a_twin_is_refused_while_the_first_lives_and_taken_when_it_is_silent(
+    bench: Bench, twin: dict[str, str]
+) -> None:
+    """F47: it has the machine id too. The two would end each other's streams."""
+    agent, job_id = await running(bench)
+    for _ in range(4):
+        with pytest.raises(HpcError) as refusal:
+            await bench.head.connect(
+                agent.hello(live=(), **twin),
+                agent.links[-1],
+                token_node="*",  # noqa: S106  a name
+            )
+        await bench.clock.advance(10)
+    alarms = (await bench.head.cluster(ANN)).alarms
+
+    assert refusal.value.reason == "NODE_CONFLICT"
+    assert "machine-id" in refusal.value.hint
+    assert next(iter(twin.values())) in str(refusal.value)
+    assert len(alarms) == 1
+    assert len(agent.links) == 1
+    agent.exit(the_key(agent), 0)
+    await bench.until_state(job_id, "Finished")
+
+    agent.mute = True  # as after a power cut: no end of its stream ever comes
+    await bench.clock.advance(16)
+    await bench.head.connect(
+        agent.hello(live=(), **twin),
+        agent.links[-1],
+        token_node="*",  # noqa: S106  a name
+    )
 
 
 async def test_another_machine_may_take_a_name_that_nobody_uses(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from hpcsched.api.v1 import accounting_service_pb2 as pb
 from hpcsched.api.v1 import accounting_service_pb2_grpc, job_pb2
 from hpcsched.core.job.accounting import JobEnd, encode_end
 from hpcsched.core.job.states import JobState
-from hpcsched.core.views import AllocationView, NodeHistoryView
+from hpcsched.core.past_views import AllocationView, NodeHistoryView
 from hpcsched.store.history import JobHistoryRow, UsageRow
 from tests.support.served import refusal
 
