@@ -181,6 +181,10 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         *("InactivityCount", "inactivity", 3, 1, 1000),
         "Missed heartbeats before a node is unreachable.",
     ),
+    _int(
+        *("InactivityCountAzure", "inactivity_remote", 10, 1, 1000),
+        "The same for remote nodes: those of the node group AzureNodes.",
+    ),
     _choice(
         *("JobCleanUpDayOfWeek", "cleanup_day", ("", *DAYS), ""),
         "Day of the week of the purge of ended jobs; empty: every day.",

@@ -44,6 +44,7 @@ class Settings:
     grow_by_preemption: bool = False
     heartbeat_s: int = 30
     inactivity: int = 3
+    inactivity_remote: int = 10
     cleanup_day: str = ""
     cleanup_hour: int = 2
     job_retries: int = 3

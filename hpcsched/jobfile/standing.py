@@ -36,6 +36,13 @@ _OF_JOB: Final = {
     "can_shrink": "CanShrink",
     "child_job_ids": "ChildJobIds",
     "progress_message": "ProgressMessage",
+    "planned_core_count": "PlannedCoreCount",
+    "peak_core_count": "AllocatedCores",
+    "peak_socket_count": "AllocatedSockets",
+    "node_prep_task_id": "NodePrepareTask",
+    "node_release_task_id": "NodeReleaseTask",
+    "process_ids": "ProcessIds",
+    "min_max_update_time": "MinMaxUpdateTime",
 }
 _OF_TASK: Final = {
     "user_cpu_ms": "TotalUserTime",

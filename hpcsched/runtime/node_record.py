@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.frames import Hello
 
 COMPUTE_NODES: Final = "ComputeNodes"
+REMOTE_NODES: Final = "AzureNodes"
 """The built-in group that every node is in."""
 
 
@@ -96,6 +97,12 @@ class NodeRecord:
         """Its groups, sorted. An administrator's word on one counts, then its own."""
         found = {*self.declared, COMPUTE_NODES}.difference(self.left)
         return tuple(sorted(found.union(self.joined)))
+
+    @property
+    def is_remote(self) -> bool:
+        """Is it one of those that are given longer to be heard of?"""
+        own = REMOTE_NODES in self.declared and REMOTE_NODES not in self.left
+        return own or REMOTE_NODES in self.joined
 
     def row(self) -> NodeRow:
         """Return what the store keeps."""

@@ -342,8 +342,9 @@ class NodeRegistry:
             return
         settings = self._world.settings
         limit = float(settings.heartbeat_s * settings.inactivity)
+        remote = float(settings.heartbeat_s * settings.inactivity_remote)
         for actor in self._by_id.values():
-            actor.check(limit)
+            actor.check(remote if actor.record.is_remote else limit)
 
     def forgive(self, seconds: float) -> None:
         """The head was not listening for so long: no node is silent because of that."""

@@ -105,6 +105,9 @@ def job_message(view: JobView) -> job_pb2.Job:
         peak_core_count=view.peak_cores,
         peak_socket_count=view.peak_sockets,
         error_params=view.error_params,
+        min_max_update_time=timestamp(
+            view.change_time if view.auto_min or view.auto_max else None
+        ),
         node_prep_task_id=view.prep_task,
         node_release_task_id=view.release_task,
         set_aside=view.set_aside,

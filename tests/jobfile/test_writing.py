@@ -30,6 +30,9 @@ def test_a_live_job_is_written_with_all_that_the_scheduler_knows_of_it() -> None
         previous_state=job_pb2.Job.STATE_FINISHING,
         error_code=-2147218980,
         error_message="a <b>",
+        error_params={"total": "4", "failed": "1"},
+        min_max_update_time=Timestamp(seconds=1_800_000_000),
+        node_prep_task_id=1,
         start_time=Timestamp(seconds=1_800_000_000),
         min_cores=2,
         max_cores=4,
@@ -56,6 +59,9 @@ def test_a_live_job_is_written_with_all_that_the_scheduler_knows_of_it() -> None
         "Finishing",
     )
     assert root.attrib["ErrorMessage"] == "a <b>"
+    assert root.attrib["ErrorParams"] == "failed=1;total=4"
+    assert root.attrib["MinMaxUpdateTime"] == "2027-01-15T08:00:00Z"
+    assert root.attrib["NodePrepareTask"] == "1"
     assert root.attrib["StartTime"] == "2027-01-15T08:00:00Z"
     assert root.attrib["FailedTaskCount"] == "1"
     assert root.attrib["AllocatedNodes"] == "n1;n2"

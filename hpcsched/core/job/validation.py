@@ -77,7 +77,11 @@ def validate_job(spec: JobSpec, settings: Settings) -> None:
             limit=settings.excluded_limit,
         )
     if spec.node_loss is NodeLoss.FENCE:
-        problem = "FENCE is not supported by this version; use HOLD"
+        problem = (
+            "fence, by which nodes end tasks themselves, is not known to this version; "
+            "with hold nothing runs twice either: what was on a lost node is run again "
+            "when the node is back, or its owner asks for it"
+        )
         raise HpcError("INVALID_FIELD", field="spec.node_loss", problem=problem)
     check_target(spec, spec.target_resource_count)
     check_details(spec)
