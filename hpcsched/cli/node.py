@@ -29,6 +29,7 @@ _VERBS: Final = {
     "resume": (_HERE, "resume", "The same."),
     "offline": (_HERE, "offline", "Take nodes out at once."),
     "drain": (_HERE, "drain", "Take nodes out after what runs there has ended."),
+    "fence": (_HERE, "fence", "Say that nothing runs on lost nodes any more."),
     "label": ("hpcsched.cli.node_change", "label", "Note something about nodes."),
     "set": ("hpcsched.cli.node_change", "set_nodes", "Which jobs nodes take, and how."),
     "forget": ("hpcsched.cli.node_change", "forget", "Forget nodes that are gone."),
@@ -249,6 +250,25 @@ def offline(app: App, nodes: Names, *, reason: str) -> None:
     """
     change_nodes(
         app, nodes, lambda client, names: client.nodes.offline(names, reason=reason)
+    )
+
+
+@click.command("fence", cls=Verb)
+@nodes_argument
+@_reason
+@pass_app
+def fence(app: App, nodes: Names, *, reason: str) -> None:
+    """Say that nothing runs on lost nodes any more (administrators).
+
+    They are switched off, say, and will not be back soon. What jobs hold there
+    (node_loss=hold) is run again on other nodes; where it is not true it runs
+    twice. The nodes are Offline until they are back and brought online. Only for
+    nodes that are unreachable.
+    """
+    change_nodes(
+        app,
+        nodes,
+        lambda client, names: client.nodes.offline(names, fenced=True, reason=reason),
     )
 
 

@@ -84,13 +84,18 @@ class Nodes:
         *,
         drain: bool = False,
         reason: str = "",
+        fenced: bool = False,
         request_id: str = "",
     ) -> Sequence[node_pb2.Node]:
-        """Take nodes out at once, or with ``drain`` after what runs there has ended."""
+        """Take nodes out at once, or with ``drain`` after what runs there has ended.
+
+        ``fenced``: they are lost, and nothing runs there any more.
+        """
         request = node_service_pb2.OfflineNodesRequest(
             names=names,
             drain=drain,
             reason=reason,
+            fenced=fenced,
             request_id=request_id or self._connection.ids.uuid(),
         )
         answer = await self._connection.call(lambda s: s.nodes.OfflineNodes, request)

@@ -1,4 +1,4 @@
-"""Refusals of edits, holds and parents: a part of the catalogue."""
+"""Refusals of edits, holds, parents and fences: a part of the catalogue."""
 
 from __future__ import annotations
 
@@ -63,6 +63,12 @@ EDITING: Final[Mapping[str, Reason]] = {
     "INVALID_PARENT": Reason(_INVALID, -2147220567, "{field}: {problem}"),
     "PROGRESS_OUT_OF_RANGE": Reason(
         _INVALID, -2147220917, "{field} is {value}; it must be 0 to 100"
+    ),
+    "NODE_NOT_LOST": Reason(
+        _STATE,
+        0,
+        "node {node} is not lost: only one that is unreachable can be fenced",
+        "hpc node offline stops what runs there",
     ),
     "TEMPLATE_NOT_FOUND": Reason(
         _INVALID, -2147220965, "{field}: no job template is called {name}"

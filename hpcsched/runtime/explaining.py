@@ -101,6 +101,20 @@ def why_not_these_nodes(world: World, job_id: int) -> list[str]:
     return [text] if text else []
 
 
+def why_it_is_held(world: World, job: Job) -> list[str]:
+    """Return a sentence on each lost node that a running job waits for (node_loss)."""
+    lost = [use for use in job.uses.values() if use.phase.lost and use.live]
+    lines = [
+        f"what runs on {world.name_of(use.node_id)}, which is lost, is not run again "
+        f"before it is back, its owner requeues it (hpc task requeue), or an "
+        f"administrator says that nothing runs there (hpc node fence)"
+        for use in lost[:_SHOWN]
+    ]
+    if len(lost) > _SHOWN:
+        lines.append(f"so it is with {len(lost) - _SHOWN} more nodes")
+    return lines
+
+
 def _why_not_ready(actor: NodeActor) -> str:
     if actor.ready:
         return ""

@@ -21,6 +21,7 @@ from hpcsched.core.task.states import TaskState
 from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.explaining import (
     why_held_back,
+    why_it_is_held,
     why_it_waits,
     why_not_these_nodes,
 )
@@ -250,6 +251,7 @@ class JobReads:
         waiting = job.counts[TaskState.QUEUED]
         running = job.counts[TaskState.RUNNING]
         lines = [f"it runs: {running} tasks run, {waiting} wait"]
+        lines += why_it_is_held(self._world, job)
         for record in job.ordinary():
             if len(lines) >= SHOWN_TASKS:
                 break

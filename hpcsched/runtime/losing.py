@@ -18,7 +18,8 @@ UNWRITTEN: Final = ("DISK_FULL", "OUTCOME_UNKNOWN", "QUEUE_FULL")
 
 def tell_of_loss(world: World, node: NodeActor, job_id: int) -> None:
     """Tell a job; again where that cannot be written, unless the node is back."""
-    command = LoseNode(node_id=node.record.node_id, node=node.record.name)
+    record = node.record
+    command = LoseNode(node_id=record.node_id, node=record.name, fenced=record.fenced)
 
     def again() -> None:
         if node.known_lost and job_id in node.jobs:

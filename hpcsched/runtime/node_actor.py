@@ -374,6 +374,9 @@ class NodeActor:
             for job_id, evictable in sorted(self.jobs.items()):
                 if evictable:
                     self.evict(job_id)
+        if self.record.fenced and self.known_lost:
+            for job_id in sorted(self.jobs):
+                self._lose(job_id)
 
     def _lose(self, job_id: int) -> None:
         tell_of_loss(self._world, self, job_id)

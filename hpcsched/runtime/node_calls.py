@@ -78,15 +78,27 @@ class NodeCalls:
         *,
         drain: bool,
         reason: str,
+        fenced: bool = False,
     ) -> Sequence[NodeView]:
-        """Take nodes out, at once or after what runs there."""
+        """Take nodes out, at once or after what runs there.
+
+        ``fenced``: they are lost, and nothing runs there any more: what is held there
+        (node_loss) is run again elsewhere.
+        """
+        if fenced and drain:
+            problem = "not together with drain"
+            raise HpcError("INVALID_FIELD", field="fenced", problem=problem)
+        if fenced:
+            reason = f"fenced: {reason}" if reason else "fenced"
         if len(reason) > REASON_LIMIT:
             length = len(reason)
             raise HpcError(
                 "TEXT_TOO_LONG", field="reason", length=length, limit=REASON_LIMIT
             )
         state = NodeState.DRAINING if drain else NodeState.OFFLINE
-        return await self._set_nodes(caller, names, request, state, reason)
+        return await self._set_nodes(
+            caller, names, request, state, reason, fenced=fenced
+        )
 
     async def _set_nodes(
         self,
@@ -95,6 +107,8 @@ class NodeCalls:
         request: Request,
         state: NodeState,
         reason: str,
+        *,
+        fenced: bool = False,
     ) -> Sequence[NodeView]:
         caller.require_administrator(f"take nodes {state.name.lower()}")
         actors = self._some_nodes(names, "names")
@@ -102,7 +116,9 @@ class NodeCalls:
         for part, actor in enumerate(actors):
 
             async def act(row: RequestRow | None, actor: NodeActor = actor) -> None:
-                await nodes.set_state(actor, state, reason, caller.user, row)
+                await nodes.set_state(
+                    actor, state, reason, caller.user, row, fenced=fenced
+                )
 
             await self._node_once(caller, request, act, part=part)
         return [nodes.view(actor) for actor in actors]

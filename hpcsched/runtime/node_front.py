@@ -62,6 +62,7 @@ class NodeFront(Protocol):
         *,
         drain: bool,
         reason: str,
+        fenced: bool = False,
     ) -> Sequence[NodeView]: ...
     async def update_nodes(
         self, caller: Caller, names: Sequence[str], update: NodeUpdate, request: Request

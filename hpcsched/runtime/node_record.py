@@ -62,6 +62,8 @@ class NodeRecord:
         joined, left: Groups that administrators put it in, or took it out of.
         labels: Set by administrators.
         forced_offline: It did not go Offline by draining.
+        fenced: An administrator has said, while it was lost, that nothing runs there
+            any more; until it is anything but Offline.
     """
 
     node_id: int
@@ -90,6 +92,7 @@ class NodeRecord:
     online_time: float | None = None
     offline_time: float | None = None
     forced_offline: bool = False
+    fenced: bool = False
     reason: str = ""
 
     @property
@@ -155,7 +158,13 @@ class NodeRecord:
         )
 
     def in_state(
-        self, state: NodeState, reason: str, now: float, *, forced: bool = False
+        self,
+        state: NodeState,
+        reason: str,
+        now: float,
+        *,
+        forced: bool = False,
+        fenced: bool = False,
     ) -> NodeRecord:
         """Return the record in another state."""
         return replace(
@@ -166,6 +175,7 @@ class NodeRecord:
             online_time=now if state is NodeState.ONLINE else self.online_time,
             offline_time=now if state is NodeState.OFFLINE else self.offline_time,
             forced_offline=forced and state is NodeState.OFFLINE,
+            fenced=(fenced or self.fenced) and state is NodeState.OFFLINE,
         )
 
     def with_group(self, group: str) -> NodeRecord:

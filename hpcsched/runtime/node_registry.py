@@ -266,6 +266,8 @@ class NodeRegistry:
         reason: str,
         by: str,
         request: RequestRow | None = None,
+        *,
+        fenced: bool = False,
     ) -> None:
         """Change a node's state, durably; then what it means.
 
@@ -273,25 +275,29 @@ class NodeRegistry:
         no transition, no time of one. Another reason is noted.
 
         Raises:
-            HpcError: DISK_FULL, OUTCOME_UNKNOWN; then it is as it was.
+            HpcError: DISK_FULL, OUTCOME_UNKNOWN; NODE_NOT_LOST: it cannot be fenced;
+                then it is as it was.
         """
 
         def decide() -> Change:
             before = actor.record
+            if fenced and not actor.known_lost:
+                raise HpcError("NODE_NOT_LOST", node=before.name)
             to = state
             if to is NodeState.DRAINING and not actor.busy:
                 to = NodeState.OFFLINE
             if to is NodeState.DRAINING and before.state is NodeState.OFFLINE:
                 to = NodeState.OFFLINE
             now = self._world.clock.wall()
-            if to is before.state and reason in {"", before.reason}:
+            known = reason in {"", before.reason} and fenced <= before.fenced
+            if to is before.state and known:
                 return Change()
             # Nobody waited for what ran there: that is forced (IsForcedOffline).
             forced = state is NodeState.OFFLINE and by != SYSTEM and actor.busy
-            record = before.in_state(to, reason, now, forced=forced)
+            record = before.in_state(to, reason, now, forced=forced, fenced=fenced)
             name = f"Node{to.name.capitalize()}"
             if to is before.state:
-                record = replace(before, reason=reason)
+                record = replace(before, reason=reason, fenced=record.fenced)
                 name = "NodeChanged"
             event = NodeEvent(
                 name=name,

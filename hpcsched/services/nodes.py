@@ -82,6 +82,7 @@ class NodeService(node_service_pb2_grpc.NodeServiceServicer):
             request_of(request),
             drain=request.drain,
             reason=request.reason,
+            fenced=request.fenced,
         )
         return pb.OfflineNodesResponse(nodes=map(node_message, views))
 

@@ -42,6 +42,14 @@ def test_groups_are_made_changed_and_deleted(hpc: CommandLine, nodes: FakeApi) -
     )
 
 
+def test_a_fence_is_a_word_on_lost_nodes(hpc: CommandLine, nodes: FakeApi) -> None:
+    hpc("node", "fence", "n[1-2]", "--reason", "no power")
+
+    (request,) = nodes.asked("OfflineNodes")
+    assert list(request.names) == ["n1", "n2"]
+    assert (request.fenced, request.drain, request.reason) == (True, False, "no power")
+
+
 def test_a_group_stands_for_its_nodes(hpc: CommandLine, nodes: FakeApi) -> None:
     hpc("group", "create", "gpu", "n1", "n3")
 

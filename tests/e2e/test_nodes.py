@@ -132,6 +132,37 @@ def test_an_offline_node_runs_commands_and_groups_stand_for_nodes(
     nodes.hpc("group", "delete", "these")
 
 
+def test_what_is_held_on_a_lost_node_goes_on_when_an_administrator_fences_it(
+    nodes: Cluster,
+) -> None:
+    nodes.hpc("cluster", "set", "HeartbeatInterval=1", "InactivityCount=3")
+    try:
+        file = nodes.cwd / "held.toml"
+        line = "echo attempt $HPC_ATTEMPT; until [ -e go ]; do sleep 0.05; done"
+        file.write_text(
+            f'node_loss = "NODE_LOSS_HOLD"\n[[tasks]]\ncommand_line = "{line}"\n'
+        )
+        job_id = int(nodes.hpc("job", "submit", "--file", file).out)
+        nodes.until_task(job_id, "RUNNING")
+        lost = nodes.task(job_id).nodes[0]
+        assert nodes.refused("node", "fence", lost)["reason"] == "NODE_NOT_LOST"
+
+        nodes.kill(f"{lost}.agent")
+        why = f"what runs on {lost}, which is lost"
+        wait_for(lambda: why in nodes.hpc("job", "why", job_id).out, what="the loss")
+        assert state_of(nodes.task(job_id)) == "RUNNING"
+        nodes.hpc("node", "fence", lost, "--reason", "no power")
+
+        wait_for(lambda: nodes.task(job_id).attempt == 2, what="the second attempt")
+        assert nodes.task(job_id).nodes[0] != lost
+        (nodes.cwd / "go").touch()
+        assert state_of(nodes.ended(job_id)) == "FINISHED"
+        assert nodes.output(job_id) == "attempt 2\n"
+    finally:
+        nodes.up()
+        nodes.hpc("cluster", "set", "HeartbeatInterval=30", "InactivityCount=3")
+
+
 def test_unknown_nodes_are_refused_and_none_is_changed(nodes: Cluster) -> None:
     error = nodes.refused("node", "offline", "n1", "n77")
 

@@ -238,10 +238,15 @@ class TakeReports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoseNode:
-    """A node has been unreachable for too long (T22, T23)."""
+    """A node has been unreachable for too long (T22, T23).
+
+    Attributes:
+        fenced: An administrator has said that nothing runs there any more.
+    """
 
     node_id: int
     node: str
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

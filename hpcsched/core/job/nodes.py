@@ -36,8 +36,8 @@ _Uses = dict[int, tuple[Any, ...] | None]
 def lose_node(turn: Turn, command: LoseNode) -> None:
     """T22, T23 and 5.5: old attempts are fenced by number; no release runs there.
 
-    A job that must never overlap keeps what ran there until the node is back, and gives
-    up only what is being stopped.
+    A job that must never overlap keeps what ran there until the node is back or fenced,
+    and gives up only what is being stopped.
     """
     job = turn.job
     if job.ahead:
@@ -46,7 +46,7 @@ def lose_node(turn: Turn, command: LoseNode) -> None:
     rows = list(rows_on(job, command.node_id))
     beside = list(held_rows(job, command.node_id))
     lost, cut = rows, beside
-    if job.spec.node_loss is not NodeLoss.RERUN:
+    if job.spec.node_loss is not NodeLoss.RERUN and not command.fenced:
         lost = [one for one in rows if _given_up(job, *one)]
         cut = [one for one in beside if _given_up(job, *one)]
     moves = lost_moves(turn, lost, EndReason.NODE_LOST)

@@ -80,7 +80,7 @@ def validate_job(spec: JobSpec, settings: Settings) -> None:
         problem = (
             "fence, by which nodes end tasks themselves, is not known to this version; "
             "with hold nothing runs twice either: what was on a lost node is run again "
-            "when the node is back, or its owner asks for it"
+            "when the node is back, or an administrator fences it (hpc node fence)"
         )
         raise HpcError("INVALID_FIELD", field="spec.node_loss", problem=problem)
     check_target(spec, spec.target_resource_count)
