@@ -37,7 +37,7 @@ from hpcsched.runtime.node_session import Session
 from hpcsched.runtime.reading import Readings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hpcsched.core.orders import Order
     from hpcsched.core.reports import LiveAttempt
@@ -139,7 +139,7 @@ class NodeActor:
         """
         self.jobs[job_id] = evictable
         if self.known_lost:
-            self._lose(job_id)
+            self._lose((job_id,))
         elif evictable and self.record.state is not NodeState.ONLINE:
             self.evict(job_id)
 
@@ -354,8 +354,7 @@ class NodeActor:
         if self.session is not None:
             lost = HpcError("NODE_UNREACHABLE", node=self.record.name)
             self.break_off(self.session, lost)
-        for job_id in sorted(self.jobs):
-            self._lose(job_id)
+        self._lose(self.jobs)
 
     def forgive(self, seconds: float) -> None:
         """Do not count a silence in which the head was not listening."""
@@ -375,11 +374,11 @@ class NodeActor:
                 if evictable:
                     self.evict(job_id)
         if self.record.fenced and self.known_lost:
-            for job_id in sorted(self.jobs):
-                self._lose(job_id)
+            self._lose(self.jobs)
 
-    def _lose(self, job_id: int) -> None:
-        tell_of_loss(self._world, self, job_id)
+    def _lose(self, jobs: Iterable[int]) -> None:
+        for job_id in sorted(jobs):
+            tell_of_loss(self._world, self, job_id)
 
     def compare_again(self, job_id: int) -> None:
         """Let a job hear what it has missed: the agent connects again, and is compared.
