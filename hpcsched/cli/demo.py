@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -43,6 +44,8 @@ def demo(app: App, *, out: Path | None) -> int:
     One job: each node is prepared, a sweep renders the picture in tiles, a task
     that depends on it joins them, and each node is cleaned up.
     """
+    if out is not None and not os.access(out.absolute().parent, os.W_OK | os.X_OK):
+        raise click.UsageError(f"--out: no file can be made in {out.absolute().parent}")
     work = Path(tempfile.mkdtemp(prefix="hpc-demo-"))
     picture = (out or work / "mandelbrot.png").absolute()
     try:

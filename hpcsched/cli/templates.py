@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hpcsched.cli.arguments import joined
+from hpcsched.cli.problems import ProblemError
 from hpcsched.cli.verbs import Verb, VerbGroup, pass_app
 from hpcsched.common.units import UnitError, parse_duration
 
@@ -158,7 +159,14 @@ def modify(app: App, /, name: str, remove: tuple[str, ...], **options: Any) -> N
 
     async def work(client: AsyncClient) -> JobTemplate:
         found = await client.templates.get(name)
-        gone = {_plain(one) for one in joined([_parts(text) for text in remove])}
+        named = joined([_parts(text) for text in remove])
+        gone = {_plain(one) for one in named}
+        there = {_plain(rule.property): rule.property for rule in found.rules}
+        for one in named:
+            if _plain(one) not in there:
+                rules = ", ".join(there.values()) or "none"
+                problem = f"the template {name} has no rule of {one}; it has {rules}"
+                raise ProblemError("RULE_NOT_FOUND", problem)
         kept = [rule for rule in found.rules if _plain(rule.property) not in gone]
         del found.rules[:]
         found.rules.extend(kept)

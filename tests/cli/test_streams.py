@@ -38,3 +38,15 @@ def test_a_verb_of_jobs_that_stands_alone_is_suggested(verb: str) -> None:
 
     assert done.returncode == 2
     assert f"job {verb}" in done.stderr
+
+
+def test_the_demo_says_at_once_that_its_picture_cannot_be_written() -> None:
+    done = subprocess.run(
+        [HPC, "demo", "--out", "/dev/null/x.png"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--out: no file can be made in /dev/null" in done.stderr

@@ -71,6 +71,18 @@ def test_modify_changes_what_is_named_and_leaves_the_rest(
     assert (first.revision, list(first.users), list(second.users)) == (3, ["ada"], [])
 
 
+def test_a_rule_that_is_not_there_is_not_silently_forgotten(
+    hpc: CommandLine, api: FakeApi
+) -> None:
+    rule = pb.TemplateRule(property="runtime", maximum="90")
+    api.templates["t"] = pb.JobTemplate(name="t", rules=[rule])
+
+    result = hpc("template", "modify", "t", "--remove", "runtimes", status=1)
+
+    assert "the template t has no rule of runtimes; it has runtime." in result.err
+    assert not api.asked("SetTemplate")
+
+
 def test_delete_says_what_it_did(hpc: CommandLine, api: FakeApi) -> None:
     api.templates.update({name: pb.JobTemplate(name=name) for name in "abc"})
 
