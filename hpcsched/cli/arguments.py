@@ -7,7 +7,6 @@ are the head's.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -57,17 +56,15 @@ TASK_STATES: Final = (
 #: Before the name of a node group, in place of the names of its nodes.
 GROUP_PREFIX: Final = "group:"
 
-_CORES: Final = re.compile(r"([0-9]+)(?:-([0-9]+))?", re.ASCII)
-_ARRAY: Final = re.compile(r"([0-9]+)-([0-9]+)(?::([0-9]+))?(?:%([0-9]+))?", re.ASCII)
-_COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_WHOLE: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
-_PRIORITY: Final = re.compile(r"([a-z]+) *([+-] *[0-9]{1,9})?", re.ASCII)
-_LARGEST: Final = (1 << 31) - 1
+_COUNT: Final = r"[0-9]{1,9}"
+_WHOLE: Final = r"[+-]?[0-9]+"
+_PRIORITY: Final = r"([a-z]+) *([+-] *[0-9]{1,9})?"
+LARGEST: Final = (1 << 31) - 1
 """What a field of 32 bits holds; smaller limits are the head's."""
 _LONGEST_S: Final = 315_576_000_000
 """What a duration of the API holds."""
 OLDEST_S: Final = 31_557_600_000.0
-_DIGITS: Final = 40
+DIGITS: Final = 40
 """Longer numbers fit no field, and are not shown in full."""
 
 
@@ -76,7 +73,7 @@ class WholeType(click.ParamType[int]):
 
     name = "number"
 
-    def __init__(self, low: int, high: int = _LARGEST) -> None:
+    def __init__(self, low: int, high: int = LARGEST) -> None:
         self._low = low
         self._high = high
 
@@ -85,12 +82,12 @@ class WholeType(click.ParamType[int]):
     ) -> int:
         if isinstance(value, int):
             return value
-        if _WHOLE.fullmatch(value) is None:
-            self.fail(f"{value[:_DIGITS]!r} is no whole number", param, ctx)
-        number = int(value[:_DIGITS])
+        if re.fullmatch(_WHOLE, value, re.ASCII) is None:
+            self.fail(f"{value[:DIGITS]!r} is no whole number", param, ctx)
+        number = int(value[:DIGITS])
         if not self._low <= number <= self._high:
             self.fail(
-                f"{value[:_DIGITS]} is not {self._low} to {self._high}", param, ctx
+                f"{value[:DIGITS]} is not {self._low} to {self._high}", param, ctx
             )
         return number
 
@@ -139,76 +136,9 @@ class MemoryType(click.ParamType[int]):
             size = -(-parse_size(value) // (1 << 20))
         except UnitError as error:
             self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
-        if size > _LARGEST:
+        if size > LARGEST:
             self.fail(f"{value!r} is more than 2047T", param, ctx)
         return size
-
-
-@dataclass(frozen=True, slots=True)
-class Cores:
-    """``MIN[-MAX]``."""
-
-    minimum: int
-    maximum: int | None
-
-
-class CoresType(click.ParamType[Cores]):
-    """``MIN[-MAX]`` cores."""
-
-    name = "cores"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Cores:
-        if isinstance(value, Cores):
-            return value
-        match = _CORES.fullmatch(value)
-        if match is None:
-            self.fail(f"{value!r} is not MIN or MIN-MAX, such as 4 or 2-8", param, ctx)
-        sizes = _fitting(self, match, param, ctx)
-        return Cores(sizes[0] or 0, sizes[1])
-
-
-def _fitting(
-    kind: click.ParamType[Any],
-    match: re.Match[str],
-    param: click.Parameter | None,
-    ctx: click.Context | None,
-) -> list[int | None]:
-    """Return the numbers of a text, each of which fits a field of 32 bits."""
-    for part in match.groups():
-        if part and (len(part) > _DIGITS or int(part) > _LARGEST):
-            kind.fail(f"{part[:_DIGITS]} is greater than {_LARGEST}", param, ctx)
-    return [int(part) if part else None for part in match.groups()]
-
-
-@dataclass(frozen=True, slots=True)
-class Array:
-    """``START-END[:STEP][%MAX]``; ``most`` is the largest number at once, 0 for any."""
-
-    start: int
-    end: int
-    step: int
-    most: int
-
-
-class ArrayType(click.ParamType[Array]):
-    """The range of a sweep."""
-
-    name = "array"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Array:
-        if isinstance(value, Array):
-            return value
-        match = _ARRAY.fullmatch(value)
-        if match is None:
-            self.fail(f"{value!r} is not START-END[:STEP][%MAX]", param, ctx)
-        start, end, step, most = _fitting(self, match, param, ctx)
-        if start == 0 or step == 0 or most == 0 or end == 0:
-            self.fail(f"{value!r}: values, step and %MAX are 1 or more", param, ctx)
-        return Array(start or 1, end or 1, step or 1, most or 0)
 
 
 class PriorityType(click.ParamType[int]):
@@ -221,7 +151,7 @@ class PriorityType(click.ParamType[int]):
     ) -> int:
         if isinstance(value, int):
             return value
-        named = _PRIORITY.fullmatch(value.strip().lower())
+        named = re.fullmatch(_PRIORITY, value.strip().lower(), re.ASCII)
         if named is not None and named[1] in BANDS:
             return BANDS[named[1]] + int((named[2] or "0").replace(" ", ""))
         if re.fullmatch(r"-?[0-9]{1,9}", value, re.ASCII) is None:
@@ -263,7 +193,7 @@ class CriticalType(click.ParamType[int]):
             return value
         if value == "yes":
             return 0
-        if _COUNT.fullmatch(value) is None or int(value) == 0:
+        if re.fullmatch(_COUNT, value, re.ASCII) is None or int(value) == 0:
             self.fail(f"{value!r} is no number of 1 or more", param, ctx)
         return int(value)
 
@@ -360,8 +290,6 @@ class NodesType(click.ParamType[tuple[str, ...]]):
 DURATION: Final = DurationType()
 AGE: Final = AgeType()
 MEMORY: Final = MemoryType()
-CORES: Final = CoresType()
-ARRAY: Final = ArrayType()
 PRIORITY: Final = PriorityType()
 PAIR: Final = PairType()
 CRITICAL: Final = CriticalType()
@@ -371,7 +299,7 @@ LIST: Final = ListType()
 NODES: Final = NodesType()
 NODES_OR_GROUP: Final = NodesType(groups=True)
 JOBS_LIST: Final = JobsListType()
-WHOLE: Final = WholeType(-_LARGEST - 1)
+WHOLE: Final = WholeType(-LARGEST - 1)
 COUNT: Final = WholeType(1)
 OFFSET: Final = WholeType(-(1 << 63), (1 << 63) - 1)
 

@@ -1,21 +1,19 @@
-"""``hpc job list``, ``show`` and ``why``: looking at jobs."""
+"""``hpc job list``: what there is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
 from hpcsched.cli.arguments import AGE, COUNT, JOB_STATE, JOB_STATES
-from hpcsched.cli.choosing import as_job_states, job_id_of
-from hpcsched.cli.lines import one_line
 from hpcsched.cli.listing import choice_of, listing_options, print_columns
-from hpcsched.cli.selectors import JOB
 from hpcsched.cli.verbs import Verb, pass_app
-from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
-    from hpcsched.api.v1 import job_pb2, job_service_pb2
+    from collections.abc import Sequence
+
+    from hpcsched.api.v1 import job_pb2
     from hpcsched.cli.app import App
     from hpcsched.client import AsyncClient
     from hpcsched.client.pages import Page
@@ -88,7 +86,7 @@ def list_jobs(
         if since is not None:
             after = client.connection.clock.wall() - since
         return await client.jobs.list(
-            states=as_job_states(wanted),
+            states=cast("Sequence[job_pb2.Job.State.ValueType]", wanted),
             owner=whose,
             since=after,
             labels=wanted_labels,
@@ -123,58 +121,3 @@ def _label(text: str) -> tuple[str, str]:
     if not (name and sign):
         raise click.UsageError(f"{text!r} is not NAME=VALUE (--label)")
     return name, value
-
-
-@click.command("show", cls=Verb)
-@click.argument("job", type=JOB, metavar="JOB")
-@click.option("--xml", "as_xml", is_flag=True, help="As a job file, in XML.")
-@pass_app
-def show(app: App, job: int, *, as_xml: bool) -> None:
-    """Show one job, with what was asked for."""
-    if as_xml:
-        from hpcsched.cli.job_export import exported
-
-        app.print(exported(app, job, "xml").removesuffix("\n"))
-        return
-
-    async def work(client: AsyncClient) -> job_pb2.Job:
-        job_id = await job_id_of(client, job)
-        try:
-            return await client.jobs.get(job_id, full=True)
-        except HpcError as refusal:
-            if refusal.reason != "PERMISSION_DENIED":
-                raise
-        return await client.jobs.get(job_id)  # another's: what everybody may see
-
-    found = app.call(work)
-    if app.as_json:
-        app.print_message(found)
-    elif app.quiet:
-        app.print(found.id)
-    else:
-        from hpcsched.cli.job_tables import job_facts
-
-        app.print(job_facts(found))
-
-
-@click.command("why", cls=Verb)
-@click.argument("job", type=JOB, metavar="JOB")
-@pass_app
-def why(app: App, job: int) -> None:
-    """Say why a job waits, or ended as it did."""
-
-    async def work(client: AsyncClient) -> job_service_pb2.ExplainJobResponse:
-        return await client.tasks.explain(await job_id_of(client, job))
-
-    print_reasons(app, app.call(work))
-
-
-def print_reasons(app: App, answer: job_service_pb2.ExplainJobResponse) -> None:
-    """Print the reasons of a job or task, the most important first."""
-    if app.as_json:
-        app.print_message(answer)
-        return
-    for line in answer.reasons:
-        app.print(one_line(line))
-    if not answer.reasons:
-        app.print(answer.pending_reason or "None")

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.api.v1 import task_pb2
-from hpcsched.cli.progress import ended_count
-from hpcsched.cli.shapes import job_state, short, task_state
+from hpcsched.cli.shapes import ended_count, job_state, short, task_state
 from hpcsched.cli.tables import Table, facts
 from hpcsched.cli.times import shown, span
 from hpcsched.common.clock import SystemClock
-from hpcsched.common.nodelist import fold
 from hpcsched.common.units import format_duration, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from hpcsched.api.v1 import job_pb2
 
@@ -53,6 +51,15 @@ TASK_COLUMNS: Final = (
 )
 
 
+def fold(names: Sequence[str]) -> str:
+    """Return names of nodes, written short; empty for none."""
+    if not names:
+        return ""
+    from hpcsched.common import nodelist
+
+    return nodelist.fold(names)
+
+
 def job_table(jobs: Iterable[job_pb2.Job]) -> Table:
     """Return a line per job."""
     table = Table(
@@ -72,7 +79,7 @@ def job_table(jobs: Iterable[job_pb2.Job]) -> Table:
             job.allocated_cores or "",
             job.priority,
             span(job, "start_time", "end_time", now=now),
-            fold(job.allocated_nodes) if job.allocated_nodes else "",
+            fold(job.allocated_nodes),
             job_reason(job),
         )
     return table
@@ -111,7 +118,7 @@ def task_table(tasks: Iterable[task_pb2.Task]) -> Table:
             task.exit_code if task.HasField("exit_code") else "",
             task.attempt or "",
             span(task, "start_time", "end_time", now=now),
-            fold(task.nodes) if task.nodes else "",
+            fold(task.nodes),
             elements,
             task.error_message or task.pending_reason,
         )
@@ -139,7 +146,7 @@ def job_facts(job: job_pb2.Job) -> str:
             ("Progress", f"{job.progress}% {job.progress_message}".rstrip()),
             ("Priority", job.priority),
             ("Cores", _size(job)),
-            ("Nodes", fold(job.allocated_nodes) if job.allocated_nodes else ""),
+            ("Nodes", fold(job.allocated_nodes)),
             ("Pool", "" if job.pool == "Default" else job.pool),
             ("Backfill", "runs ahead of one that waits" if job.is_backfill else ""),
             ("Groups", ", ".join(job.spec.node_groups)),
@@ -213,7 +220,7 @@ def task_facts(task: task_pb2.Task) -> str:
             ("Exit code", task.exit_code if task.HasField("exit_code") else None),
             ("End", "" if reason == "UNSPECIFIED" else reason),
             ("Attempt", task.attempt or ""),
-            ("Nodes", fold(task.nodes) if task.nodes else ""),
+            ("Nodes", fold(task.nodes)),
             ("Cores", ",".join(str(core) for core in task.cores)),
             ("Submitted", shown(task, "submit_time")),
             ("Started", shown(task, "start_time")),

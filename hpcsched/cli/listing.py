@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from hpcsched.cli.arguments import OLDEST_S
-from hpcsched.common.clock import SystemClock
-from hpcsched.common.units import UnitError, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from google.protobuf.message import Message
 
@@ -26,7 +23,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 NOTHING: Final = "null"
 """In a filter: it has no value."""
 
-_FILTER: Final = re.compile(r"\s*([\w.]+)\s*(!=|<=|>=|\^=|=|<|>)(.*)", re.DOTALL)
+_FILTER: Final = r"\s*([\w.]+)\s*(!=|<=|>=|\^=|=|<|>)(.*)"
 _OPERATORS: Final = {
     "=": "EQUAL",
     "!=": "NOT_EQUAL",
@@ -66,14 +63,17 @@ def listing_options(command: F) -> F:
     return command
 
 
-def choice_of(filters: Iterable[str], sort: str | None, columns: str | None) -> Choice:
+def choice_of(filters: Sequence[str], sort: str | None, columns: str | None) -> Choice:
     """Return what the options ask for.
 
     Raises:
         click.UsageError: a filter that is none.
     """
+    from hpcsched.client.listing import EVERYTHING, Choice
+
+    if not (filters or sort or columns):
+        return EVERYTHING
     from hpcsched.api.v1 import listing_pb2
-    from hpcsched.client.listing import Choice
 
     keys = [
         listing_pb2.SortKey(
@@ -95,7 +95,7 @@ def _names(text: str | None) -> list[str]:
 def _filters_of(text: str) -> list[listing_pb2.Filter]:
     from hpcsched.api.v1 import listing_pb2
 
-    match = _FILTER.fullmatch(text)
+    match = re.fullmatch(_FILTER, text, re.DOTALL)
     if match is None:
         raise click.UsageError(
             f"--filter {text!r} is not NAME=VALUE, such as state=queued,running, "
@@ -120,6 +120,11 @@ def _filters_of(text: str) -> list[listing_pb2.Filter]:
 
 def _as_time(text: str) -> str:
     """Return an age as the time that was so long ago; other texts are for the head."""
+    from datetime import UTC, datetime
+
+    from hpcsched.common.clock import SystemClock
+    from hpcsched.common.units import UnitError, parse_duration
+
     try:
         age = min(parse_duration(text), OLDEST_S)
     except UnitError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -37,6 +39,9 @@ reached; 4 not authenticated or not allowed; 5 wait --timeout ran out;
 10 a job waited for Failed, 11 was Canceled; 130 Ctrl-C. `hpc run` of one
 task that Failed ends with the task's own.
 """
+
+#: Objects between two looks for cycles: while programs start there are none to find.
+COLLECT_AFTER: Final = 50_000
 
 #: The variable through which a shell's script asks for words.
 COMPLETION_VARIABLE: Final = "_HPC_COMPLETE"
@@ -95,6 +100,7 @@ def root() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command line and end the process with its exit status."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    gc.set_threshold(COLLECT_AFTER, 10, 10)
     # Before gRPC is loaded: what breaks is told by us, once, and not by its core.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     _take_closed_streams()
@@ -109,7 +115,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with contextlib.suppress(OSError):
             click.echo(f"hpc: OUTPUT_FAILED: {error.strerror}.", err=True)
         _close_pipe()
+    if arguments is None:
+        _leave(status)
     raise SystemExit(status)
+
+
+def _leave(status: int) -> None:
+    """End the process now: nothing is open, and taking gRPC apart takes 30 ms."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    main_thread = threading.main_thread()
+    if all(one is main_thread or one.daemon for one in threading.enumerate()):
+        os._exit(status)
 
 
 def run(argv: Sequence[str]) -> int:

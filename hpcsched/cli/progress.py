@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from hpcsched.cli.problems import note
-from hpcsched.cli.shapes import job_state, short
+from hpcsched.cli.shapes import ended_count, job_state, short
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,11 +34,6 @@ class Progress(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-def ended_count(counts: task_pb2.TaskCounts) -> int:
-    """Return how many elements have ended."""
-    return counts.finished + counts.failed + counts.canceled
 
 
 def percent(counts: task_pb2.TaskCounts) -> int:

@@ -19,10 +19,8 @@ from hpcsched.common.taskid import LARGEST_ID, TaskRefError, parse_task_ref
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_RANGE: Final = re.compile(r"([1-9][0-9]{0,9})-([1-9][0-9]{0,9})", re.ASCII)
-_TASK: Final = re.compile(
-    r"(last|[1-9][0-9]{0,9})\.([1-9][0-9]{0,9})(?:\.([1-9][0-9]{0,9}))?", re.ASCII
-)
+_RANGE: Final = r"([1-9][0-9]{0,9})-([1-9][0-9]{0,9})"
+_TASK: Final = r"(last|[1-9][0-9]{0,9})\.([1-9][0-9]{0,9})(?:\.([1-9][0-9]{0,9}))?"
 
 #: The id of the caller's newest job is looked up later.
 LAST: Final = 0
@@ -96,7 +94,7 @@ def _parse_part(text: str) -> Selector:
         return Named(LAST)
     if text == "all":
         return Chosen()
-    if match := _RANGE.fullmatch(text):
+    if match := re.fullmatch(_RANGE, text, re.ASCII):
         first, last = int(match[1]), int(match[2])
         if last < first:
             raise ValueError(f"{text!r} ends before it starts")
@@ -129,7 +127,7 @@ def parse_task(text: str) -> TaskName:
     Raises:
         ValueError: it names none.
     """
-    match = _TASK.fullmatch(text)
+    match = re.fullmatch(_TASK, text, re.ASCII)
     if match is None:
         raise ValueError(f"{text!r} is no task such as 42.3 or 42.3.17")
     job = LAST if match[1] == "last" else int(match[1])

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hpcsched.cli.local.layout import Layout
+from hpcsched.cli.local.served import was_stopped
 from hpcsched.cli.problems import NOT_ALLOWED, UNREACHABLE, USAGE, ProblemError
-from hpcsched.common.toml import TomlError, parse_toml
-from hpcsched.common.units import UnitError, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,17 +26,26 @@ COLORS: Final = ("auto", "always", "never")
 _KEYS: Final = ("address", "token_file", "ca", "cert", "key", "rpc_timeout", "color")
 
 
-@dataclass(slots=True)
 class Options:
     """What was given on the command line; None is "not given"."""
 
-    address: str | None = None
-    token_file: str | None = None
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    rpc_timeout: float | None = None
-    color: str | None = None
+    __slots__ = _KEYS
+
+    def __init__(
+        self,
+        *,
+        address: str | None = None,
+        token_file: str | None = None,
+        rpc_timeout: float | None = None,
+        color: str | None = None,
+    ) -> None:
+        self.address = address
+        self.token_file = token_file
+        self.ca: str | None = None
+        self.cert: str | None = None
+        self.key: str | None = None
+        self.rpc_timeout = rpc_timeout
+        self.color = color
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +119,7 @@ def resolve(given: Options, environ: Mapping[str, str]) -> Settings:
             f"the cluster in {stopped} is not running",
             status=UNREACHABLE,
             code="UNAVAILABLE",
-            hint=f"hpc up --detach --dir {shlex.quote(str(stopped))}",
+            hint=f"hpc up --detach --dir {_quoted(stopped)}",
             path=stopped,
         )
     token = given.token_file or environ.get("HPC_TOKEN_FILE", "")
@@ -129,6 +135,12 @@ def resolve(given: Options, environ: Mapping[str, str]) -> Settings:
     )
 
 
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))
+
+
 def _timeout(
     given: Options, environ: Mapping[str, str], config: Mapping[str, str]
 ) -> float:
@@ -137,6 +149,8 @@ def _timeout(
     text = environ.get("HPC_RPC_TIMEOUT", "") or config.get("rpc_timeout", "")
     if not text:
         return RPC_TIMEOUT_S
+    from hpcsched.common.units import UnitError, parse_duration
+
     try:
         return parse_duration(text)
     except UnitError as error:
@@ -150,12 +164,18 @@ def read_config(path: Path) -> Mapping[str, str]:
         ProblemError: it is no TOML, or has keys that nobody knows.
     """
     try:
-        config = parse_toml(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise _malformed(f"{path}: {error.strerror}") from None
-    except (TomlError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise _malformed(f"{path}: {error}") from None
+    from hpcsched.common.toml import TomlError, parse_toml
+
+    try:
+        config = parse_toml(text)
+    except TomlError as error:
         raise _malformed(f"{path}: {error}") from None
     for name, value in config.items():
         if name not in _KEYS:
@@ -189,8 +209,8 @@ def _stopped(directory: str) -> Path | None:
     """Return the directory of the last ``hpc up`` if ``hpc down`` has stopped it."""
     if not directory:
         return None
-    layout = Layout(Path(directory))
-    return layout.root if layout.is_stopped else None
+    root = Path(directory)
+    return root if was_stopped(root) else None
 
 
 def open_client(settings: Settings) -> AsyncClient:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.json_format import MessageToDict
-
 from hpcsched.api.v1 import job_pb2, task_pb2
 
 if TYPE_CHECKING:
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
 
 def to_dict(message: Message) -> dict[str, Any]:
     """Return a message as what ``json`` prints."""
+    from google.protobuf.json_format import MessageToDict
+
     return MessageToDict(
         message,
         always_print_fields_with_no_presence=True,
@@ -56,6 +56,11 @@ def role_text(number: int) -> str:
 
     name = _name(cluster_service_pb2.Role, number)
     return name.removeprefix("ROLE_").replace("_", "").lower()
+
+
+def ended_count(counts: task_pb2.TaskCounts) -> int:
+    """Return how many elements have ended."""
+    return counts.finished + counts.failed + counts.canceled
 
 
 def short(name: str) -> str:

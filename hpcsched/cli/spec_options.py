@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from hpcsched.cli.amounts import ARRAY, CORES
 from hpcsched.cli.arguments import (
-    ARRAY,
-    CORES,
     CRITICAL,
     DURATION,
     JOBS_LIST,

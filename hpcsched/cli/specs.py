@@ -14,7 +14,7 @@ from hpcsched.cli.arguments import joined
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hpcsched.cli.arguments import Array, Cores
+    from hpcsched.cli.amounts import Array, Cores
 
 KINDS: Final = {
     "basic": task_pb2.TASK_TYPE_BASIC,

@@ -154,7 +154,7 @@ def show(app: App, name: TaskName) -> None:
 @pass_app
 def why(app: App, name: TaskName) -> None:
     """Say why a task waits, or ended as it did."""
-    from hpcsched.cli.job_list import print_reasons
+    from hpcsched.cli.job_show import print_reasons
 
     async def work(client: AsyncClient) -> job_service_pb2.ExplainJobResponse:
         from hpcsched.client.tasks import ref

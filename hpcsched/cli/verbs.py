@@ -6,8 +6,8 @@ verb; what stands last holds.
 
 from __future__ import annotations
 
-import difflib
 import importlib
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -26,8 +26,9 @@ GLOBAL_NOTE: Final = (
 )
 
 
-def global_options(*, hidden: bool) -> list[click.Parameter]:
-    """Return the options that each verb takes (cli.md section 1)."""
+@cache
+def global_options(*, hidden: bool) -> tuple[click.Parameter, ...]:
+    """Return the options that each verb takes (cli.md section 1): the same for all."""
     path = click.Path(exists=True, dir_okay=False)
     table: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         (
@@ -63,12 +64,12 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
             {"count": True, "help": "Tell more on stderr."},
         ),
     )
-    return [
+    return tuple(
         click.Option(
             list(names), expose_value=False, callback=_keep, hidden=hidden, **settings
         )
         for names, settings in table
-    ]
+    )
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -165,6 +166,8 @@ class VerbGroup(click.Group):
         if name.startswith("-"):
             raise click.NoSuchOption(name, ctx=ctx)
         known = [*self._lazy, *OFTEN_MEANT] if ctx.parent is None else [*self._lazy]
+        import difflib
+
         found = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
         similar = dict.fromkeys(OFTEN_MEANT.get(one, one) for one in found)
         sentence = f"no verb is called {name!r}"

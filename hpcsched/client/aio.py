@@ -6,8 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from hpcsched.client.connection import Connection, Target
-from hpcsched.client.output import read_output
-from hpcsched.client.watching import watch, watch_job
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -134,6 +132,8 @@ class AsyncClient:
         backlog_only: bool = False,
     ) -> AsyncGenerator[watch_service_pb2.WatchResponse, None]:
         """See ``hpcsched.client.watching.watch``."""
+        from hpcsched.client.watching import watch
+
         return watch(
             self.connection,
             after=after,
@@ -146,6 +146,8 @@ class AsyncClient:
         self, job_id: int, *, after: str = "", jobs_only: bool = False
     ) -> AsyncGenerator[watch_service_pb2.WatchJobResponse, None]:
         """See ``hpcsched.client.watching.watch_job``."""
+        from hpcsched.client.watching import watch_job
+
         return watch_job(self.connection, job_id, after=after, jobs_only=jobs_only)
 
     def follow_command(self, job_id: int) -> Follower:
@@ -165,6 +167,8 @@ class AsyncClient:
         attempt: int = 0,
     ) -> AsyncGenerator[job_service_pb2.ReadOutputResponse, None]:
         """See ``hpcsched.client.output.read_output``."""
+        from hpcsched.client.output import read_output
+
         return read_output(
             self.connection,
             job_id,

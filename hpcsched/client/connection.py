@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import grpc
 from grpc import aio
 
 from hpcsched.client.patience import Patience, Retries
+from hpcsched.client.stubs import Stubs
 from hpcsched.common.clock import SystemClock
 from hpcsched.common.errors import HpcError
 from hpcsched.common.rng import SystemIds
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
     from types import TracebackType
 
-    from hpcsched.api.v1 import (
-        accounting_service_pb2_grpc,
-        cluster_service_pb2_grpc,
-        job_service_pb2_grpc,
-        node_service_pb2_grpc,
-        pool_service_pb2_grpc,
-        template_service_pb2_grpc,
-        watch_service_pb2_grpc,
-    )
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
 
@@ -79,65 +71,6 @@ class Target:
         """
         addresses = tuple(parse_address(one, CLIENT_PORT) for one in text.split(","))
         return cls(addresses=addresses, token=token, tls=tls)
-
-
-class Stubs:
-    """The services of one head; each is imported when it is called first.
-
-    A cold command calls one of them, and an import takes longer than the call.
-    """
-
-    def __init__(self, channel: aio.Channel) -> None:
-        self._channel = channel
-
-    @cached_property
-    def jobs(self) -> job_service_pb2_grpc.JobServiceStub:
-        """JobService."""
-        from hpcsched.api.v1 import job_service_pb2_grpc as service
-
-        return service.JobServiceStub(self._channel)
-
-    @cached_property
-    def nodes(self) -> node_service_pb2_grpc.NodeServiceStub:
-        """NodeService."""
-        from hpcsched.api.v1 import node_service_pb2_grpc as service
-
-        return service.NodeServiceStub(self._channel)
-
-    @cached_property
-    def cluster(self) -> cluster_service_pb2_grpc.ClusterServiceStub:
-        """ClusterService."""
-        from hpcsched.api.v1 import cluster_service_pb2_grpc as service
-
-        return service.ClusterServiceStub(self._channel)
-
-    @cached_property
-    def accounting(self) -> accounting_service_pb2_grpc.AccountingServiceStub:
-        """AccountingService."""
-        from hpcsched.api.v1 import accounting_service_pb2_grpc as service
-
-        return service.AccountingServiceStub(self._channel)
-
-    @cached_property
-    def pools(self) -> pool_service_pb2_grpc.PoolServiceStub:
-        """PoolService."""
-        from hpcsched.api.v1 import pool_service_pb2_grpc as service
-
-        return service.PoolServiceStub(self._channel)
-
-    @cached_property
-    def templates(self) -> template_service_pb2_grpc.TemplateServiceStub:
-        """TemplateService."""
-        from hpcsched.api.v1 import template_service_pb2_grpc as service
-
-        return service.TemplateServiceStub(self._channel)
-
-    @cached_property
-    def watch(self) -> watch_service_pb2_grpc.WatchServiceStub:
-        """WatchService."""
-        from hpcsched.api.v1 import watch_service_pb2_grpc as service
-
-        return service.WatchServiceStub(self._channel)
 
 
 class _Link:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from google.protobuf import field_mask_pb2
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from google.protobuf import field_mask_pb2
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
     from hpcsched.api.v1 import listing_pb2
@@ -51,6 +50,8 @@ class Choice:
         request.filters.extend(self.filters)
         request.sort.extend(self.sort)
         if self.fields:
+            from google.protobuf import field_mask_pb2  # noqa: PLC0415 - on first use
+
             mask = field_mask_pb2.FieldMask(paths=self.fields)
             request.read_mask.CopyFrom(mask)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Protocol, final
-from uuid import UUID
 
 if TYPE_CHECKING:
     from hpcsched.common.clock import Clock
@@ -54,6 +53,8 @@ def uuid7(wall: float, chance: bytes) -> str:
 
     Source: RFC 9562, section 5.7.
     """
+    from uuid import UUID  # noqa: PLC0415 - it looks at the whole platform
+
     milliseconds = int(wall * 1000) & (1 << 48) - 1
     bits = int.from_bytes(chance)
     high = bits >> 62 & 0xFFF

@@ -9,9 +9,7 @@ from typing import Final
 #: Ids are positive 32-bit integers and never used again.
 LARGEST_ID: Final = (1 << 31) - 1
 
-_REF: Final = re.compile(
-    r"([1-9][0-9]{0,9})(?:\.([1-9][0-9]{0,9})(?:\.([1-9][0-9]{0,9}))?)?", re.ASCII
-)
+_REF: Final = r"([1-9][0-9]{0,9})(?:\.([1-9][0-9]{0,9})(?:\.([1-9][0-9]{0,9}))?)?"
 
 
 class TaskRefError(ValueError):
@@ -59,7 +57,7 @@ def parse_task_ref(text: str) -> TaskRef:
     Raises:
         TaskRefError: the text has another form, or a number is too large.
     """
-    match = _REF.fullmatch(text)
+    match = re.fullmatch(_REF, text, re.ASCII)
     if match is None:
         raise TaskRefError(f"{text[:40]!r} is no id such as 42, 42.3 or 42.3.17")
     job, task, instance = (int(number or 0) for number in match.groups())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import Final
+
+# Patterns are compiled, and modules imported, on their first use: a cold command line
+# needs few of them.
 
 #: Longer texts are refused unread.
 LONGEST_TEXT: Final = 64
@@ -30,10 +32,10 @@ BYTES: Final = {
 }
 
 _STEP: Final = 1024
-_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
-_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|[wdhms])\s*", re.ASCII)
-_COLONS: Final = re.compile(r"(?:([0-9]+)-)?([0-9]+):([0-9]+)(?::([0-9]+))?", re.ASCII)
-_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGTP])(?:I?B)?|B)", re.ASCII)
+_NUMBER: Final = r"[0-9]+(\.[0-9]+)?"
+_PART: Final = r"([0-9]+(?:\.[0-9]+)?)\s*(ms|[wdhms])\s*"
+_COLONS: Final = r"(?:([0-9]+)-)?([0-9]+):([0-9]+)(?::([0-9]+))?"
+_SIZE: Final = r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGTP])(?:I?B)?|B)"
 
 
 class UnitError(ValueError):
@@ -72,10 +74,10 @@ def parse_duration(text: str) -> float:
     lowered = text.strip().lower()
     if len(lowered) > LONGEST_TEXT:
         raise UnitError(text, "is too long for a duration", "write it as 1h30m")
-    if _NUMBER.fullmatch(lowered):
+    if re.fullmatch(_NUMBER, lowered, re.ASCII):
         problem = "is a number without a unit"
         raise UnitError(text, problem, f"write {lowered}s or {lowered}m")
-    if colons := _COLONS.fullmatch(lowered):
+    if colons := re.fullmatch(_COLONS, lowered, re.ASCII):
         return _parse_colons(text, *colons.groups())
     return _parse_parts(text, lowered)
 
@@ -99,11 +101,13 @@ def _parse_colons(
 
 
 def _parse_parts(text: str, lowered: str) -> float:
+    from fractions import Fraction  # noqa: PLC0415 - on first use
+
     total = Fraction(0)
     order = list(MS)
     position = 0
     while lowered:
-        part = _PART.match(lowered, position)
+        part = re.compile(_PART, re.ASCII).match(lowered, position)
         if part is None or part[2] not in order:
             break
         total += Fraction(part[1]) * MS[part[2]]
@@ -153,10 +157,12 @@ def parse_size(text: str) -> int:
     raised = text.strip().upper()
     if len(raised) > LONGEST_TEXT:
         raise UnitError(text, "is too long for a size", "write it as 512M")
-    if _NUMBER.fullmatch(raised):
+    if re.fullmatch(_NUMBER, raised, re.ASCII):
         problem = "is a number without a unit"
         raise UnitError(text, problem, f"write {raised}M or {raised}B")
-    size = _SIZE.fullmatch(raised)
+    from fractions import Fraction  # noqa: PLC0415 - on first use
+
+    size = re.fullmatch(_SIZE, raised, re.ASCII)
     if size is None:
         raise UnitError(text, "is no size", "write it as 512M, 4G or 1.5T")
     return int(Fraction(size[1]) * BYTES[size[2] or "B"])

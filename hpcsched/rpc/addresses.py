@@ -12,7 +12,7 @@ CLIENT_PORT: Final = 7470
 #: Where agents find a head.
 AGENT_PORT: Final = 7471
 
-_PORT: Final = re.compile("[0-9]{1,5}")
+_PORT: Final = "[0-9]{1,5}"
 _LARGEST_PORT: Final = 65535
 
 
@@ -78,7 +78,7 @@ def parse_address(text: str, default_port: int) -> Address:
         raise AddressError(f"{text!r}: {problem}")
     if port is None:
         return Address(host, default_port)
-    if not _PORT.fullmatch(port) or int(port) > _LARGEST_PORT:
+    if not re.fullmatch(_PORT, port) or int(port) > _LARGEST_PORT:
         raise AddressError(f"{text!r}: the port must be a number from 0 to 65535")
     return Address(host, int(port))
 

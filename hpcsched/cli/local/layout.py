@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.cli.local import served
 from hpcsched.cli.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Layout:
 
     @property
     def plan_file(self) -> Path:
-        return self.root / "cluster.json"
+        return self.root / served.PLAN
 
     @property
     def processes_file(self) -> Path:
@@ -63,20 +64,16 @@ class Layout:
 
     @property
     def ready_file(self) -> Path:
-        return self.root / "ready.json"
+        return self.root / served.READY
 
     @property
     def served_file(self) -> Path:
-        return self.root / "served.json"
+        return self.root / served.SERVED
 
     @property
     def is_stopped(self) -> bool:
-        """Was it started once, and stopped by ``hpc down``?
-
-        Not if its head has died, be it that ``hpc up`` is just starting another.
-        """
-        served = self.ready_file.exists() or self.served_file.exists()
-        return self.plan_file.exists() and not served
+        """Was it started once, and stopped by ``hpc down``?"""
+        return served.was_stopped(self.root)
 
     def head_is_gone(self) -> None:
         """Put the ready file of a head that has died aside: the next one writes it."""
