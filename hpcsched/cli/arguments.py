@@ -107,7 +107,7 @@ class DurationType(click.ParamType[float]):
         except UnitError as error:
             self.fail(f"{error.text!r} {error.problem}: {error.hint}", param, ctx)
         if seconds > _LONGEST_S:
-            self.fail(f"{value[:_DIGITS]!r} is more than 10,000 years", param, ctx)
+            self.fail(f"{value[:DIGITS]!r} is more than 10,000 years", param, ctx)
         return seconds
 
 

@@ -8,6 +8,7 @@ waits for a slow one.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.codec import decode_changes
@@ -29,7 +30,15 @@ PAGE: Final = 512
 FEW: Final = 16
 """Subscribers that are told of each event at once."""
 WAVE_S: Final = 0.001
-"""Between two waves for each further subscriber: one costs some 0.2 ms of the head."""
+"""Between two waves for each further subscriber, at least."""
+SHARE: Final = 0.15
+"""Of the time that waves may take: where one takes longer the next is later."""
+LONGEST: Final = 2.0
+"""Times that, at most: whoever watches should not wait for long on a busy machine."""
+MOST: Final = 0.9
+"""Of those that were told: as many have to be back for a wave to be over."""
+SLICE: Final = 32
+"""So many go on at once, so that a wave lets others go on as well."""
 ANY: Final = 0
 
 
@@ -50,8 +59,10 @@ class Feed:
         self._start = 0
         self._weight = 0
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
-        self._wave: asyncio.Future[None] | None = None
-        self._last_wave = 0.0
+        self._resting: list[asyncio.Future[None]] = []
+        self._rolls = False
+        self._rolled = self._back = 0.0
+        self._out = 0
         self.subscribers = 0
         self.last = last
         self.floor = floor
@@ -195,17 +206,36 @@ class Feed:
         many = self.subscribers - FEW
         if many <= 0:
             return
-        if self._wave is None:
-            now, wave = self._clock.mono(), asyncio.get_running_loop().create_future()
-            due = max(now, self._last_wave + many * WAVE_S)
-            self._wave = wave
-            self._clock.call_at(due, lambda: self._roll(wave))
-        await asyncio.shield(self._wave)
+        if self._out > 0:
+            self._out -= 1
+            self._back = self._clock.mono()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._resting.append(future)
+        if not self._rolls:
+            self._rolls = True
+            due = max(self._clock.mono(), self._rolled + many * WAVE_S)
+            self._clock.call_at(due, self._roll)
+        await future
 
-    def _roll(self, wave: asyncio.Future[None]) -> None:
-        self._wave = None
-        self._last_wave = self._clock.mono()
-        _resolve(wave)
+    def _roll(self) -> None:
+        """Let those go on that rest, unless the wave before was too dear for that."""
+        now, before = self._clock.mono(), self._rolled
+        usual = max(0, self.subscribers - FEW) * WAVE_S
+        due = before + min((self._back - before) / SHARE, LONGEST * usual)
+        if due > now:
+            self._clock.call_at(due, self._roll)
+            return
+        self._rolled = self._back = now
+        resting, self._resting = self._resting, []
+        self._out = int(MOST * len(resting))
+        self._rolls = False
+        self._let_go(deque(resting))
+
+    def _let_go(self, resting: deque[asyncio.Future[None]]) -> None:
+        for _ in range(min(SLICE, len(resting))):
+            _resolve(resting.popleft())
+        if resting:
+            asyncio.get_running_loop().call_soon(self._let_go, resting)
 
     def _has(self, after: int, job_id: int) -> bool:
         if self.last <= after or job_id == ANY:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from operator import is_
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from hpcsched.api.v1 import watch_service_pb2 as pb
 from hpcsched.services.convert_job import counts_message, job_message
 from hpcsched.services.convert_time import timestamp
 from hpcsched.services.cursors import encode_cursor
 from hpcsched.services.limits import MAX_EVENTS_PER_MESSAGE, MAX_JOBS_PER_MESSAGE
+from hpcsched.services.sending import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,33 +21,41 @@ if TYPE_CHECKING:
     from hpcsched.runtime.front import WatchItem
 
 T = TypeVar("T")
+_Key: TypeAlias = tuple[int, bool, bool, int, int]
 
 
 class Shared:
-    """The last message about events: most watchers of a moment are sent the same."""
+    """The last messages about events: most watchers of a moment are sent the same.
 
-    __slots__ = ("_events", "_marks", "_message")
+    A few, as some are still at the first part of a wave when others are at its second.
+    """
+
+    __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._events: Sequence[EventView] = ()
-        self._marks: tuple[int, bool, bool] = (0, False, False)
-        self._message = pb.WatchResponse()
+        self._kept: OrderedDict[_Key, tuple[Sequence[EventView], pb.WatchResponse]] = (
+            OrderedDict()
+        )
 
     def message(
         self, events: Sequence[EventView], seq: int, *, caught_up: bool, bookmark: bool
     ) -> pb.WatchResponse:
         """Return the message that holds events; nobody may change it."""
-        marks = (seq, caught_up, bookmark)
-        same = marks == self._marks and len(events) == len(self._events)
-        if not (events and same and all(map(is_, events, self._events))):
-            self._events, self._marks = events, marks
-            self._message = pb.WatchResponse(
-                events=map(event_message, events),
-                cursor=encode_cursor(seq),
-                caught_up=caught_up,
-                bookmark=bookmark,
-            )
-        return self._message
+        key = (seq, caught_up, bookmark, len(events), events[0].seq if events else 0)
+        known = self._kept.get(key)
+        if known is not None and all(map(is_, events, known[0])):
+            return known[1]
+        message = pb.WatchResponse(
+            events=map(event_message, events),
+            cursor=encode_cursor(seq),
+            caught_up=caught_up,
+            bookmark=bookmark,
+        )
+        if events:
+            self._kept[key] = (events, message)
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return message
 
 
 _shared = Shared()

@@ -27,6 +27,7 @@ from hpcsched.services.limits import (
     REAUTHENTICATE_S,
     WRITE_DEADLINE_S,
 )
+from hpcsched.services.sending import Once
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -40,6 +41,8 @@ _log = logging.getLogger(__name__)
 AGENT_SERVICE: Final = "/hpcsched.agent.v1.AgentService/"
 _WAITS: Final = "/WaitJob"
 """The unary call that stays open like a stream."""
+_WATCH: Final = "/Watch"
+"""The stream that many may have open, and are sent the same."""
 _OPEN: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 _token: ContextVar[TokenRow] = ContextVar("token")
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -102,6 +105,7 @@ class Gate(aio.ServerInterceptor):
         self._is_serving = is_serving
         self._denials = DenialLog(clock)
         self.admission = Admission(limits)
+        self._once: Once | None = None
         self._turns = FairTurns(lambda: asyncio.get_running_loop().create_future())
 
     async def intercept_service(
@@ -120,10 +124,10 @@ class Gate(aio.ServerInterceptor):
     def _wrap(self, handler: Any, method: str, metadata: Any) -> Any:
         # Requests are read behind the gate: who may not call costs no parsing (P14),
         # and what cannot be read is refused like everything else.
-        kinds = {
-            "request_deserializer": None,
-            "response_serializer": handler.response_serializer,
-        }
+        serializer = handler.response_serializer
+        if method.endswith(_WATCH):
+            serializer = self._once = self._once or Once(serializer)
+        kinds = {"request_deserializer": None, "response_serializer": serializer}
         call = _Call(self, handler, method, metadata)
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(call.unary, **kinds)
