@@ -17,7 +17,7 @@ NEVER = (
     *("hpcsched.cli.selectors", "hpcsched.common.nodelist", "hpcsched.common.taskid"),
     *("hpcsched.api.v1.job_service_pb2_grpc", "hpcsched.runtime", "hpcsched.core"),
 )
-OWN = 52
+OWN = 54
 """Modules of ours; each takes a third of a millisecond, and each dataclass one."""
 
 
