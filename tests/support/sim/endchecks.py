@@ -86,6 +86,9 @@ class EndChecks:
             if job_id not in state.jobs or state.jobs[job_id].row.name != name:
                 self._fail(f"I1: job {job_id} ({name}) was acknowledged and is gone")
             by_name[name] = job_id
+        for ids in sim.workload.lots.values():
+            for job_id in set(ids) - sim.workload.forgotten - set(state.jobs):
+                self._fail(f"I1: job {job_id} was acknowledged and is gone")
         for kind, job_id in sim.workload.acked:
             row = state.jobs.get(job_id)
             if kind == "cancel" and row is not None and row.row.active:
@@ -126,7 +129,7 @@ class EndChecks:
             if name in self._sim.workload.refused:
                 self._fail(f"I1: {name} was refused and is there")
         for name, count in names.items():
-            if count > 1:
+            if count > self._sim.workload.asked.get(name, 1):
                 self._fail(f"I11: {count} jobs have the name {name}")
 
     def _watchers(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
@@ -23,6 +24,8 @@ class Workload:
         acked: What the head has confirmed: kind, and what it was about.
         names: Of every job that was asked for, acknowledged or not.
         numbers: Name of a job to the numbers that its submission was answered with.
+        asked: How many equal jobs were asked for by a name, in one call; mostly one.
+        lots: Numbers of several equal jobs of one call, by the first of them.
     """
 
     def __init__(self, sim: Simulation) -> None:
@@ -56,6 +59,12 @@ class Workload:
             if self._rng.random() < 0.6
         ]
         self._count = 0
+        self.asked: dict[str, int] = {}
+        self.lots: dict[int, list[int]] = {}
+        # Numbers of its own: what seeds did that have no equal jobs, they still do.
+        self._lots = random.Random(f"lots of {sim.seed}") if sim.seed % 3 == 0 else None
+        if self._lots is not None:
+            self.actions.append(self._cancel_lot)
 
     async def run(self, seconds: float) -> None:
         """Act for so long."""
@@ -92,13 +101,17 @@ class Workload:
         self.names.append(name)
         request = self._sim.clients.request(f"submit {name}")
         two_steps = self._rng.random() < 0.2
+        count = 1
+        if self._lots is not None and not two_steps and self._lots.random() < 0.4:
+            count = self.asked[name] = self._lots.randint(2, 5)
+        ids: list[int] = []
 
         async def submit(head: Any) -> int:
             if not two_steps:
-                (job_id,) = await head.submit_jobs(
-                    ANN, [new], request, validate_only=False
+                ids[:] = await head.submit_jobs(
+                    ANN, [new] * count, request, validate_only=False
                 )
-                return int(job_id)
+                return int(ids[0])
             view = await head.create_job(ANN, new, request, validate_only=False)
             return int(view.job_id)
 
@@ -110,6 +123,8 @@ class Workload:
             self.refused.add(name)
             return
         self.numbers[name] = job_id
+        if count > 1:
+            self.lots[job_id] = ids
         self._sim.story.tell(f"client: {name} is job {job_id}")
         if two_steps:
             second = self._sim.clients.request(f"submit draft {name}")
@@ -159,6 +174,20 @@ class Workload:
         ):
             self.acked.append(("cancel", job_id))
             self._sim.checks.canceled(job_id)
+
+    async def _cancel_lot(self, job_id: int) -> None:
+        """Cancel equal jobs in one call; what was done before a refusal stays."""
+        ids = self.lots.get(job_id) or next(iter(self.lots.values()), [])
+        if not ids:
+            return
+        request = self._request("cancel lot")
+        stop = Stop(message="enough of these")
+        if await self._try(
+            f"cancel {ids}", lambda head: head.cancel_jobs(ANN, ids, stop, request)
+        ):
+            for one in ids:
+                self.acked.append(("cancel", one))
+                self._sim.checks.canceled(one)
 
     async def _requeue(self, job_id: int) -> None:
         request = self._request("requeue")
