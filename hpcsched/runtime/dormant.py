@@ -43,6 +43,7 @@ class Dormant:
         lot.kind.demand = self._pooled(lot.kind.demand)
         self._world.tally.note_alike(lot.kind.like, len(lot))
         self._waiting.put_lot(lot)
+        self._world.scheduler.ahead.make_way(lot.demand(lot.first))
         self._world.scheduler.wake()
 
     def wake(self, job_id: int) -> Job | None:

@@ -276,3 +276,32 @@ async def test_orders_are_sent_once(bench: Bench) -> None:
 
     assert sorted(n for n in sent if n in others) == others
     assert not recalled
+
+
+async def test_equal_jobs_of_higher_priority_are_the_next_ones_to_start(
+    bench: Bench,
+) -> None:
+    running, others = await waiting_there(bench)
+    urgent = await many(bench, 2, priority=4000)
+    await settle()
+
+    assert not there(bench) & set(others)
+    for job_id in running:
+        exit_of(bench, job_id)
+    await settle()
+    assert {await bench.state(n) for n in urgent} == {"Running"}
+
+
+async def test_jobs_that_wait_on_a_node_are_awake_after_a_crash_of_the_head(
+    bench: Bench,
+) -> None:
+    _, others = await waiting_there(bench)
+    await many(bench, 30)
+    await settle()
+    sent = dict(bench.world.scheduler.ahead.sent)
+    assert set(sent) >= set(others)
+    await bench.crash()
+
+    ahead = bench.world.scheduler.ahead.sent
+    assert {job_id: ahead.get(job_id) for job_id in sent} == sent
+    assert all(bench.world.jobs.get(job_id) is not None for job_id in sent)

@@ -39,6 +39,7 @@ def is_plain(job: Job) -> bool:
         and not spec.estimated_process_memory
         and not job.held_by
         and not job.uses
+        and not job.ahead
         and not job.requeue_count
     )
 
