@@ -108,8 +108,8 @@ class InlineWriter:
     def stats(self) -> Any:
         return self._transactions.stats
 
-    def put(self, unit: Unit) -> None:
-        self._queue.append(unit)
+    def put_all(self, units: Sequence[Unit]) -> None:
+        self._queue.extend(units)
         self._wake()
 
     def break_down(self, error: BaseException) -> None:
