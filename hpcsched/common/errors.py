@@ -106,7 +106,7 @@ REASONS: Final[Mapping[str, Reason]] = {
     "TASK_TYPE_ADDED_LATE": Reason(
         _STATE,
         -2147220910,
-        "a {type} task can only be added while job {job_id} is Configuring",
+        "a {type} task can only be added and submitted with job {job_id} itself",
     ),
     "NOT_A_SERVICE_TASK": Reason(
         _STATE,

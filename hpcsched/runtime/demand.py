@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.core.job.model import UNBOUNDED
 from hpcsched.core.job.needs import needs_of
 from hpcsched.core.job.readiness import ready_tasks
+from hpcsched.core.job.resources import goes_back
 from hpcsched.core.job.states import JobState, JobType, UnitType
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.job.wishes import MIB, wishes
@@ -44,12 +45,14 @@ def demand_of(
         most = max(wanted_units(job, max(there, least)), least)
         return _demand(job, least, most, running=False)
     grows = settings.grow or settings.mode == "Balanced"
-    if job.state is not JobState.RUNNING or not grows or job.yields_all:
+    if job.state is not JobState.RUNNING or not grows:
         return None
-    if job.service is not None:
-        if job.service.strikes:
-            return None  # what it starts ends at once
-    elif not job.counts[TaskState.QUEUED]:
+    if job.yields_all or goes_back(job):
+        return None
+    service = job.service
+    # What a service in trouble starts ends at once.
+    wants = not service.strikes if service else job.counts[TaskState.QUEUED]
+    if not wants:
         return None
     held = job.held_units()
     enough = max(there, held + 1)

@@ -11,6 +11,7 @@ from hpcsched.core.job.model import UNBOUNDED
 from hpcsched.core.job.searching import TaskSearch, search_tasks
 from hpcsched.core.job.show import job_view, master_view, task_view, waiting_for
 from hpcsched.core.job.spec import DEFAULT_POOL
+from hpcsched.core.job.stages import why_it_runs, why_it_stops
 from hpcsched.core.job.states import JobState, PendingReason
 from hpcsched.core.job.waiting import held_back
 from hpcsched.core.orders import PurgeJob
@@ -189,9 +190,7 @@ class JobReads:
             case JobState.RUNNING:
                 lines.extend(self._why_running(job))
             case JobState.CANCELING | JobState.FINISHING:
-                lines.append(
-                    f"it is being stopped: {job.on_nodes()} tasks have not ended yet"
-                )
+                lines.extend(why_it_stops(job))
             case _:
                 lines.append(f"it is {job.state.label}")
                 failed = job.counts[TaskState.FAILED]
@@ -248,9 +247,7 @@ class JobReads:
         return reason.label, lines
 
     def _why_running(self, job: Job) -> list[str]:
-        waiting = job.counts[TaskState.QUEUED]
-        running = job.counts[TaskState.RUNNING]
-        lines = [f"it runs: {running} tasks run, {waiting} wait"]
+        lines = why_it_runs(job)
         lines += why_it_is_held(self._world, job)
         for record in job.ordinary():
             if len(lines) >= SHOWN_TASKS:

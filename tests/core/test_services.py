@@ -28,6 +28,8 @@ from tests.support.job_bench import (
 from tests.support.job_services import running
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpcsched.core.task.spec import TaskSpec
 
 J, T = JobState, TaskState
@@ -227,6 +229,17 @@ def test_a_service_is_added_only_to_a_draft() -> None:
     draft.add(service(), submit=False)
     draft.submit()
     assert draft.stands(J.QUEUED)
+
+
+@pytest.mark.parametrize("make", [service, prep, release])
+def test_t3_only_plain_tasks_and_sweeps_are_submitted_by_themselves(
+    make: Callable[[], TaskSpec],
+) -> None:
+    bench = Bench(make())
+
+    refusal = bench.refused(c.SubmitTasks(caller=ANN, task_ids=[1]))
+
+    assert refusal.hresult == -2147220910
 
 
 def test_neither_a_service_nor_its_instances_can_be_requeued() -> None:

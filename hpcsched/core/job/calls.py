@@ -9,6 +9,7 @@ from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.excluding import barred_nodes
 from hpcsched.core.job.model import Job, UsePhase
+from hpcsched.core.job.resources import goes_back
 from hpcsched.core.job.starting import started_patch
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -270,7 +271,7 @@ def grant_cores(turn: Turn, command: GrantCores) -> None:
             uses[node_id] = (cores, int(phase), ready, *shape)
         elif use.phase not in _GIVEN_BACK and node_id not in job.owing:
             uses[node_id] = (cores, int(use.phase), use.prepared)
-    if not uses or job.yields_all or exceeds_target(job, uses):
+    if not uses or job.yields_all or goes_back(job) or exceeds_target(job, uses):
         return
     sites = _known_sites(job, command)
     if job.state is JobState.QUEUED:

@@ -154,7 +154,8 @@ def evict_node(turn: Turn, command: EvictNode) -> None:
     moves, encoded = leaving(turn, use, text, drain=command.drain)
     if moves or encoded is not None:
         uses: _Uses = {} if encoded is None else {use.node_id: encoded}
-        turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses)
+        patch = {} if turn.job.eased else {"eased": True}
+        turn.emit(EventName.NODE_RELEASING, moves=moves, uses=uses, patch=patch)
 
 
 def leaving(

@@ -40,7 +40,8 @@ class NodeUse:
         sockets: What the node's core ids are spread over, in order and evenly.
         phase: Tasks start in READY; LEAVING waits for what runs and takes nothing new;
             the LOST are unreachable, their attempts held until they are back (HOLD).
-        prepared: The node preparation ran here with success (or there is none).
+        prepared: The node preparation ran here with success (or there is none), or the
+            job has stopped it: the node is released when the job leaves it.
         since: When it got these cores, seconds since 1970.
         busy: Cores of attempts that are on the node now; derived, not stored.
         live: Number of those attempts, per-node tasks included; derived, not stored.

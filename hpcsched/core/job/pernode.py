@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.states import CancelRequest, JobState
 from hpcsched.core.job.uses import Shelf
 from hpcsched.core.task.elements import SENT
-from hpcsched.core.task.states import TaskState, TaskType
+from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
 
 if TYPE_CHECKING:
     from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.job.turn import Turn
+    from hpcsched.core.task.elements import ElementTable
 
 
 def prepare(turn: Turn) -> None:
@@ -47,6 +49,18 @@ def _per_node(record: TaskRecord, nodes: list[int]) -> list[TaskMove]:
             flags=SENT,
         )
     ]
+
+
+def blames_node(table: ElementTable, row: int) -> bool:
+    """Did a preparation that has ended fail (5.3), or was it stopped, or its node gone?
+
+    One that was canceled by name counts as failed.
+    """
+    origin = table.get("origin", row)
+    if origin:
+        return bool(origin == CancelOrigin.USER_TASK)
+    reason = table.get("reason", row)
+    return reason == EndReason.NOT_STARTED or reason not in codes.SYSTEM_ERRORS
 
 
 def release(turn: Turn) -> None:

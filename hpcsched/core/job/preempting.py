@@ -16,6 +16,7 @@ from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.holding import cores_of, held_rows, taken_on
 from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.model import NodeUse, UsePhase
+from hpcsched.core.job.resources import goes_back
 from hpcsched.core.job.shrinking import kept_cores
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState, JobType
 from hpcsched.core.job.stopping import StopOf, stop_elements, told
@@ -41,6 +42,8 @@ def preempt_cores(turn: Turn, command: PreemptCores) -> None:
     job = turn.job
     if job.state is not JobState.RUNNING or job.spec.job_type is JobType.ADMIN:
         return
+    if goes_back(job):
+        return  # it gives up everything as it is
     if command.whole and command.immediate:
         _stop_job(turn, command)
         return

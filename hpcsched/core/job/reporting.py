@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hpcsched.core.job import codes
 from hpcsched.core.job.ahead import hear_of_it
 from hpcsched.core.job.ending import TIME_LIMIT, Ending
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import queued_front
 from hpcsched.core.job.locating import current_row, to_ranges
 from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.pernode import blames_node
 from hpcsched.core.job.service import pace
-from hpcsched.core.job.states import JobState
+from hpcsched.core.job.states import CancelRequest, JobState
 from hpcsched.core.job.told import sane_core, told_cores
 from hpcsched.core.reports import Ended, Started
 from hpcsched.core.task.elements import STARTED, WHOLE
-from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
+from hpcsched.core.task.states import TaskState, TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hpcsched.core.job.commands import TakeReports
     from hpcsched.core.job.model import NodeUse
     from hpcsched.core.job.turn import Turn
+    from hpcsched.core.task.elements import ElementTable
 
 S = TaskState
 _Attempt = tuple[int, int, int]
@@ -152,7 +153,7 @@ def _preparations(turn: Turn, moves: list[TaskMove], command: TakeReports) -> No
                 phase = UsePhase.READY
             node = {use.node_id: (use.cores, int(phase), True)}
             turn.emit(EventName.NODE_PREPARED, uses=node)
-        elif job.state is JobState.RUNNING and _blames_node(turn, one):
+        elif job.state is JobState.RUNNING and blames_node(*_ended_row(turn, one)):
             turn.emit(
                 EventName.NODE_PREP_FAILED,
                 patch={"excluded": (*job.excluded, command.node)},
@@ -160,22 +161,27 @@ def _preparations(turn: Turn, moves: list[TaskMove], command: TakeReports) -> No
                 message=f"node preparation failed on {command.node}",
             )
         else:
-            _leave(turn, use)
+            _leave(turn, use, released=_was_stopped(turn, one))
 
 
-def _leave(turn: Turn, use: NodeUse) -> None:
+def _leave(turn: Turn, use: NodeUse, *, released: bool) -> None:
     leaving: dict[int, tuple[Any, ...]] = {
-        use.node_id: (use.cores, int(UsePhase.LEAVING), False)
+        use.node_id: (use.cores, int(UsePhase.LEAVING), released)
     }
     turn.emit(EventName.NODE_RELEASING, uses=leaving)
 
 
-def _blames_node(turn: Turn, one: TaskMove) -> bool:
-    """Did the preparation fail (5.3), or was it stopped, or the node gone?"""
+def _was_stopped(turn: Turn, one: TaskMove) -> bool:
+    """Did the job stop its preparation? The node is released all the same (S3 13).
+
+    What it has half done there is the release's to undo. At an immediate preemption
+    nothing is released.
+    """
+    table, row = _ended_row(turn, one)
+    request = table.get("request", row)
+    return one.was == S.CANCELING and request != CancelRequest.PREEMPTION
+
+
+def _ended_row(turn: Turn, one: TaskMove) -> tuple[ElementTable, int]:
     prep = turn.job.tasks[one.task_id - 1]
-    table = turn.job.table_of(prep)
-    row = prep.row(one.ranges[-1][1])
-    if one.was == S.CANCELING:
-        return bool(table.get("origin", row) == CancelOrigin.USER_TASK)
-    reason = table.get("reason", row)
-    return reason == EndReason.NOT_STARTED or reason not in codes.SYSTEM_ERRORS
+    return turn.job.table_of(prep), prep.row(one.ranges[-1][1])

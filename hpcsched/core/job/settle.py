@@ -31,6 +31,7 @@ from hpcsched.core.job.stopping import (
     begin_stop,
     cancel_unsubmitted,
     stop_elements,
+    told,
 )
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.job.uses import READY, Shelf
@@ -185,7 +186,7 @@ def _close(turn: Turn) -> bool:
         how,
         state=JobState.FINISHING,
         end=JobState.FINISHING,
-        error=None,
+        error=(0, "") if job.error_message else None,
     )
     return True
 
@@ -268,8 +269,12 @@ def end_job(turn: Turn, state: JobState, *before: JobState) -> None:
     }
     if before:
         patch["request_cancel"] = CancelRequest.NONE
+    known = bool(job.error_message)
+    if known and job.state is JobState.QUEUED:
+        known = False  # why an earlier run was broken off is not how the job ends
+        patch |= told((0, ""))
     failed = job.counts[TaskState.FAILED]
-    if state is JobState.FAILED and not job.error_message:
+    if state is JobState.FAILED and not known:
         patch["error_code"] = codes.TASK_FAILURE
         patch["error_message"] = (
             "1 task failed" if failed == 1 else f"{failed} tasks failed"

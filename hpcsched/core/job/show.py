@@ -8,7 +8,7 @@ from hpcsched.common.substitution import compile_template, render
 from hpcsched.core.job.allocation import allocation_of, sockets_of
 from hpcsched.core.job.errorparams import error_params
 from hpcsched.core.job.lifetime import created
-from hpcsched.core.job.model import Job
+from hpcsched.core.job.model import Job, UsePhase
 from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import (
     CancelRequest,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hpcsched.core.settings import Settings
 
 
+_READY: Final = (UsePhase.READY,)
 _HELD: Final = {
     PendingReason.HELD_BY_USER: "its job is held by its owner",
     PendingReason.HELD_BY_ADMIN: "its job is held by an administrator",
@@ -317,6 +318,9 @@ def waiting_for(job: Job, record: TaskRecord) -> str:
     if job.state is not JobState.RUNNING:
         held = held_back(job)
         return _HELD.get(held, "its job waits for resources")
+    prep = job.typed(TaskType.NODE_PREP)
+    if prep is not None and prep.open and not job.uses.any_in(_READY):
+        return "waits for the preparation of its job's nodes"
     if record.spec.max_concurrent:
         most = record.spec.max_concurrent
         return f"waits for a core; at most {most} elements run at once"

@@ -12,11 +12,11 @@ from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
 from hpcsched.core.job.turn import move, runs_of
-from hpcsched.core.task.elements import FORCED
+from hpcsched.core.task.elements import FORCED, STARTED
 from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from hpcsched.core.job.events import Ranges
@@ -123,24 +123,41 @@ def _restop(
 ) -> list[TaskMove]:
     """Stop what is being stopped: a pending Queued is replaced, others stay (5.5)."""
     moves = []
+    for pending, spans_of in _pending_ends(turn, record, spans):
+        columns: dict[str, Any] = {}
+        if pending in AGAIN and how.end not in AGAIN:
+            columns = {
+                "origin": int(how.origin),
+                "request": int(how.request),
+                "pending": int(how.end),
+                "note": turn.note(*how.live),
+            }
+        if columns or how.force:
+            again = move(record, spans_of, TaskState.CANCELING, **columns)
+            again.flags = FORCED if how.force else 0
+            moves.append(again)
+    return moves
+
+
+def _pending_ends(
+    turn: Turn, record: TaskRecord, spans: Ranges
+) -> Iterator[tuple[int, Ranges]]:
+    """Yield (pending end, range) of what is being stopped.
+
+    What was preempted before it started goes back to the queue, whatever would become
+    of it otherwise (``stopped_state``).
+    """
     table = turn.job.table_of(record)
     for first, last in spans:
-        rows = table.runs(record.row(first), record.row(last), "pending")
-        for pending, a, b in rows:
-            columns: dict[str, Any] = {}
-            if pending in AGAIN and how.end not in AGAIN:
-                columns = {
-                    "origin": int(how.origin),
-                    "request": int(how.request),
-                    "pending": int(how.end),
-                    "note": turn.note(*how.live),
-                }
-            if columns or how.force:
-                span = ((record.instance(a), record.instance(b)),)
-                again = move(record, span, TaskState.CANCELING, **columns)
-                again.flags = FORCED if how.force else 0
-                moves.append(again)
-    return moves
+        low, high = record.row(first), record.row(last)
+        for pending, a, b in table.runs(low, high, "pending"):
+            for origin, c, d in table.runs(a, b, "origin"):
+                if origin != CancelOrigin.PREEMPTION or pending in AGAIN:
+                    yield pending, ((record.instance(c), record.instance(d)),)
+                    continue
+                for flags, e, f in table.runs(c, d, "flags"):
+                    end = pending if flags & STARTED else int(TaskState.QUEUED)
+                    yield end, ((record.instance(e), record.instance(f)),)
 
 
 def stop_all(turn: Turn, how: StopOf) -> list[TaskMove]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.accounts import check_run_as
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from hpcsched.core.job.turn import Turn
 
 S = TaskState
+_BY_ITSELF: Final = (TaskType.BASIC, TaskType.PARAMETRIC_SWEEP)
+"""Types of tasks that can be submitted apart from their job (T3)."""
 
 
 def create(turn: Turn, tasks: tuple[Any, ...]) -> None:
@@ -131,7 +133,7 @@ def add_tasks(turn: Turn, command: AddTasks) -> list[int]:
     refuse_command(job, "add tasks to")
     late = job.state is not JobState.CONFIGURING
     for spec in command.tasks:
-        if late and spec.type not in (TaskType.BASIC, TaskType.PARAMETRIC_SWEEP):
+        if late and spec.type not in _BY_ITSELF:
             kind = spec.type.label
             raise HpcError("TASK_TYPE_ADDED_LATE", type=kind, job_id=job.job_id)
     before = [record.spec for record in job.tasks]
@@ -166,7 +168,7 @@ def submit_tasks(turn: Turn, command: SubmitTasks) -> None:
             raise HpcError("TASK_NOT_FOUND", job_id=job.job_id, task=name)
         if record.state is not S.CONFIGURING:
             raise HpcError("TASK_NOT_CONFIGURING", task=name, state=record.state.label)
-        if record.spec.type in PER_NODE:
+        if record.spec.type not in _BY_ITSELF:
             kind = record.spec.type.label
             raise HpcError("TASK_TYPE_ADDED_LATE", type=kind, job_id=job.job_id)
     specs = [record.spec for record in job.tasks]
