@@ -30,18 +30,34 @@ def event_lines(event: watch_service_pb2.Event) -> Iterator[str]:
         what = event.name.removeprefix("NodeGroup").lower()
         yield f"{time}  group {event.node_group}  {what}{told}{who}"
         return
-    for change in event.changes:
+    said_at = _place_of_message(event)
+    for place, change in enumerate(event.changes):
         name = task_state if change.task_id else job_state
         state = short(name(change.state))
         before = short(name(change.previous_state)) if change.previous_state else ""
         arrow = f"{before} -> {state}" if before else state
+        says = told if place == said_at else ""
         if change.reason not in {"", why, event.message}:
             why = change.reason
-            told += f" ({why})"
-        yield f"{time}  {_what(event.job_id, change)}  {arrow}{told}{who}"
-        told = who = ""
+            says += f" ({why})"
+        yield f"{time}  {_what(event.job_id, change)}  {arrow}{says}{who}"
+        who = ""
     if not event.changes:
         yield f"{time}  job {event.job_id}  {event.name}{told}{who}"
+
+
+def _place_of_message(event: watch_service_pb2.Event) -> int:
+    """Return the change that an event's message is printed with: the first.
+
+    Of a job that passes a state on its way to its end, the end.
+    """
+    place = 0
+    for at, change in enumerate(event.changes):
+        if change.task_id:
+            break
+        if change.reason == event.message:
+            place = at
+    return place
 
 
 def _is_ours(actor: str) -> bool:

@@ -33,6 +33,16 @@ def test_a_line_says_why_and_which_person_it_was() -> None:
     ]
 
 
+def test_a_job_that_passes_a_state_on_its_way_says_why_with_its_end() -> None:
+    passed = {"state": 7, "previous_state": RUNNING}
+    ended = {"state": FAILED, "previous_state": 7, "reason": "1 task failed"}
+
+    assert lines(passed, ended, actor="system", message="1 task failed") == [
+        "job 7  Running -> Finishing",
+        "job 7  Finishing -> Failed (1 task failed)",
+    ]
+
+
 def test_each_reason_is_told_once() -> None:
     def failed(task: int, why: str) -> dict[str, Any]:
         state = {"state": FAILED, "previous_state": 7}
