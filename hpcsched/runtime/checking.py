@@ -87,38 +87,51 @@ def check_store(address: str | Path) -> Report:
         report.findings = problems
         if inspection is not None:
             report.version = inspection.version
-            report.findings += rows_findings(inspection.connection)
-            _look_inside(inspection, report)
+            rows = rows_findings(inspection.connection)
+            report.findings += _safely(rows, "the rows")
+            report.findings += _safely(_look_inside(inspection, report), "the store")
     return report
 
 
-def _look_inside(inspection: Inspection, report: Report) -> None:
+def _safely(findings: Iterator[Finding], what: str) -> Iterator[Finding]:
+    """Yield findings; looking at damage may raise anything, which is one more."""
+    try:
+        yield from findings
+    except sqlite3.Error:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        text = f"{what} cannot be looked at: {type(error).__name__}: {error}"
+        yield Finding("decode", text)
+
+
+def _look_inside(inspection: Inspection, report: Report) -> Iterator[Finding]:
     report.counts = inspection.counts()
     try:
         state = inspection.cluster()
     except (ValueError, TypeError) as error:
-        report.findings.append(Finding("decode", f"the cluster: {error!r}"))
+        yield Finding("decode", f"the cluster: {error!r}")
         return
     report.last_seq = state.last_seq
     report.term = state.counters.get("term", 0)
-    report.findings += _cluster_findings(state)
+    yield from _cluster_findings(state)
     for event in inspection.events_of(0):
         if (problem := _broken(stored_node_event, event)) is not None:
             text = f"event {event.seq}, of a node, does not decode: {problem}"
-            report.findings.append(Finding("decode", text))
+            yield Finding("decode", text)
     for principal, request_id, answer in inspection.answers():
         if _broken(_answer, answer) is not None:
             text = f"the answer to request {request_id} of {principal} does not decode"
-            report.findings.append(Finding("requests", text))
+            yield Finding("requests", text)
     ended: Counter[str] = Counter()
     highest = 0
     for stored in inspection.jobs():
         if report.full:
             break
         highest = stored.row.job_id
-        report.findings += _job_findings(inspection, stored, ended)
+        found = _job_findings(inspection, stored, ended)
+        yield from _safely(found, f"job {highest}")
     else:
-        report.findings += _counter_findings(state, ended, highest)
+        yield from _counter_findings(state, ended, highest)
 
 
 def _broken(decode: Any, value: Any) -> str | None:

@@ -143,6 +143,8 @@ def open_files(
             case Fault.BUSY:
                 raise StoreBusyError(f"{path}: {error}") from error
         raise StoreBrokenError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:  # in SQLite's words about a damaged file
+        raise StoreBrokenError(f"{path} is damaged: {error}") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise StoreFullError(f"{path}: {error.strerror}") from error

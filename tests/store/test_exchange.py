@@ -151,7 +151,8 @@ async def test_what_nodes_have_seen_counts_when_a_rollback_is_accepted(
     entry = ("cluster", "unsafe")
     with closing(sqlite3.connect(state / "hpcsched.db")) as connection:
         body = encode_unsafe("older than n1", seen)
-        connection.execute("INSERT INTO entry VALUES (?, ?, ?)", (*entry, body))
+        put = "INSERT INTO entry (kind, name, body) VALUES (?, ?, ?)"
+        connection.execute(put, (*entry, body))
         connection.commit()
     done = exchange.accept(state, check, NOW)
 

@@ -15,6 +15,7 @@ import pytest
 
 from hpcsched.store import space
 from hpcsched.store.sql.check import check
+from tests.support.polling import wait_for_async
 from tests.support.store_kit import SqliteKit, a_delta
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ async def written(folder: Path) -> tuple[dict[int, int], bytes]:
     The first ones may be in the database already.
     """
     kit = SqliteKit(folder / "s.db")
+    # What an idle writer does first, on a busy machine perhaps after some commits.
+    await wait_for_async(lambda: kit.store.stats.checkpoints > 0)
     for job_id in range(1, JOBS + 1):
         await kit.commit(a_delta(job_id))
     log = (folder / "s.db-wal").read_bytes()

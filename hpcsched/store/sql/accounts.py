@@ -54,7 +54,10 @@ class Accounts:
     ) -> list[dict[str, Any]]:
         names = [column.name for column in table.c]
         found = connection.execute(*compile_query(wanted, self._dialect))
-        return [dict(zip(names, row, strict=True)) for row in found]
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+        for row in rows:
+            del row["crc"]
+        return rows
 
     def usage(
         self, connection: sqlite3.Connection, query: UsageQuery

@@ -9,12 +9,14 @@ builds on.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
+from zlib import crc32
 
 from hpcsched.store.errors import StaleRevisionError
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.books import Books
 from hpcsched.store.sql.many import Many
 from hpcsched.store.sql.rows import columns_of, terms_row, write_exactly
+from hpcsched.store.sql.seals import seal, sealed
 from hpcsched.store.step import Step, begins, step_of
 
 if TYPE_CHECKING:
@@ -103,9 +105,8 @@ class Batch:
                 self._add_job(step, delta)
                 self._add_parts(step.job_id, delta)
         for r in delta.requests:
-            self._requests.append(
-                (r.principal, r.request_id, r.digest, r.answer, r.time)
-            )
+            answer = (r.principal, r.request_id, r.digest, r.answer, r.time)
+            self._requests.append(sealed(answer))
         self._add_cluster(delta)
         if delta.history or delta.allocations or delta.usage or delta.sums:
             self._books.add(delta)
@@ -118,7 +119,8 @@ class Batch:
         e: EventRow
         for e in delta.events:
             seq += 1
-            events.append((seq, e.job_id, e.revision, e.time, e.owner, e.body))
+            told = (e.time, e.owner, e.body)
+            events.append((seq, e.job_id, e.revision, *told, seal(told)))
         self.last_seq = seq
 
     def _add_job(self, step: Step, delta: Delta) -> None:
@@ -145,16 +147,17 @@ class Batch:
         if delta.parents is not None:
             self._parents[job_id] = delta.parents
         for task_id, body in delta.specs.items():
-            self._specs[job_id, task_id] = (job_id, task_id, body)
+            self._specs[job_id, task_id] = (job_id, task_id, body, crc32(body))
         if delta.drop_tables:
             self._drop_tables(job_id, delta)
         for (tbl, chunk), body in delta.chunks.items():
-            self._chunks[job_id, tbl, chunk] = (job_id, tbl, chunk, body)
+            row = (job_id, tbl, chunk, body, crc32(body))
+            self._chunks[job_id, tbl, chunk] = row
         for note_id, body in delta.notes.items():
-            self._notes[job_id, note_id] = (job_id, note_id, body)
+            self._notes[job_id, note_id] = (job_id, note_id, body, crc32(body))
         for o in delta.outputs:
             key = (job_id, o.task_id, o.instance_id)
-            self._outputs[key] = (*key, o.attempt, o.text)
+            self._outputs[key] = sealed((*key, o.attempt, o.text))
 
     def _drop_tables(self, job_id: int, delta: Delta) -> None:
         gone = {(job_id, tbl) for tbl in delta.drop_tables}
@@ -164,18 +167,12 @@ class Batch:
 
     def _add_cluster(self, delta: Delta) -> None:
         for n in delta.nodes:
-            self._nodes[n.node_id] = (n.node_id, n.name, n.blob)
+            self._nodes[n.node_id] = sealed((n.node_id, n.name, n.blob))
         self._entries.update(delta.entries)
         self._parameters.update(delta.parameters)
         for t in delta.tokens:
-            self._tokens[t.token_id] = (
-                t.token_id,
-                t.digest,
-                t.user,
-                t.role,
-                t.create_time,
-                t.expire_time,
-            )
+            who = (t.token_id, t.digest, t.user, t.role)
+            self._tokens[t.token_id] = sealed((*who, t.create_time, t.expire_time))
         for token_id in delta.revoked_tokens:
             self._tokens[token_id] = None
         self._counters.update(delta.counters)
@@ -273,7 +270,7 @@ class Batch:
             s.put_nodes.run(run, list(self._nodes.values()))
         if self._entries:
             bodies = {k: v for k, v in self._entries.items() if v is not None}
-            s.put_entries.run(run, [(*k, v) for k, v in bodies.items()])
+            s.put_entries.run(run, [sealed((*k, v)) for k, v in bodies.items()])
             s.delete_entries.run(run, [k for k in self._entries if k not in bodies])
         if self._parameters:
             kept = {k: v for k, v in self._parameters.items() if v is not None}

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from hpcsched.store.history import SUMS
+from hpcsched.store.sql.seals import mixed, sealed
 
 if TYPE_CHECKING:
     from hpcsched.store.base import Delta
@@ -29,11 +30,12 @@ class Books:
     def add(self, delta: Delta) -> None:
         """Take what a delta says."""
         for h in delta.history if delta.alike is None else ():
-            who = (h.job_id, h.requeue_id, h.owner, h.project)
-            self._history.append((*who, h.state, h.event_time, h.body))
+            who = (h.requeue_id, h.owner, h.project)
+            *told, crc = sealed((*who, h.state, h.event_time, h.body))
+            self._history.append((h.job_id, *told, crc ^ mixed(h.job_id)))
         for a in delta.allocations:
             what = (a.job_id, a.requeue_id, a.node_id, a.cores)
-            self._allocations.append((*what, a.start_time, a.end_time))
+            self._allocations.append(sealed((*what, a.start_time, a.end_time)))
         for u in delta.usage:
             sums = self._usage.setdefault((u.day, u.owner, u.project), [0] * len(SUMS))
             for at, name in enumerate(SUMS):

@@ -11,6 +11,7 @@ from hpcsched.store.findings import Finding
 from hpcsched.store.opener import path_of
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.inspection import inspecting
+from hpcsched.store.sql.seals import seal_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 #: Findings of one rule that are told one by one.
 MOST_TOLD: Final = 20
 
+
+#: SQLite's own words about a damaged file may be damaged too.
+UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
 
 _GAPS_IN_SEQUENCE: Final = """
 SELECT seq, before FROM (
@@ -89,11 +93,11 @@ def looking(path: Path) -> Iterator[tuple[Inspection | None, list[Finding]]]:
             inspection = stack.enter_context(inspecting(path))
         except StoreFormatError as error:
             problems.append(Finding("schema", f"{path}: {error}"))
-        except (sqlite3.Error, StoreError) as error:
+        except (*UNREADABLE, StoreError) as error:
             problems.append(Finding("readable", f"{path}: {error}"))
         try:
             yield inspection, problems
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             problems.append(Finding("readable", f"{path}: {error}"))
 
 
@@ -103,6 +107,7 @@ def rows_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
         if row[0] != "ok":
             yield Finding("sound", str(row[0]))
     yield from _gaps(connection)
+    yield from seal_findings(connection, MOST_TOLD)
     for table in _TABLES_OF_JOBS:
         query = _ORPHANS.format(table=table.name)
         for (job_id,) in connection.execute(query, {"most": MOST_TOLD}):

@@ -38,8 +38,8 @@ class Inspection:
         self.connection = connection
         self.version = version
         dialect = sqlite.dialect()
-        self._loader = JobLoader(dialect)
-        self._reads = Reads(dialect)
+        self._loader = JobLoader(dialect, believing=True)
+        self._reads = Reads(dialect, believing=True)
 
     def cluster(self) -> ClusterState:
         """Return what is not a job."""

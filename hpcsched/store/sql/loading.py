@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 import sqlalchemy as sa
 
 from hpcsched.store.base import JobRow, StoredJob
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.query import Query
+from hpcsched.store.sql.seals import DamagedRowError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +25,14 @@ _LAST_ID: Final = 2**31 - 1
 class JobLoader:
     """Reads jobs by ranges of ids."""
 
-    def __init__(self, dialect: sa.Dialect) -> None:
+    def __init__(self, dialect: sa.Dialect, *, believing: bool = False) -> None:
+        """Compile the statements.
+
+        Args:
+            dialect: Of the database.
+            believing: Return damaged rows too, for who looks for damage.
+        """
+        self._believing = believing
         first = sa.bindparam("first", type_=sa.Integer)
         last = sa.bindparam("last", type_=sa.Integer)
         room = sa.bindparam("room", type_=sa.Integer)
@@ -64,6 +73,10 @@ class JobLoader:
         """Return the next jobs with greater ids, ended ones too."""
         return self._range(connection, after + 1, _LAST_ID, BATCH_JOBS, active=False)
 
+    def _look(self, body: bytes, crc: int | None, job_id: int) -> None:
+        if crc is not None and crc32(body) != crc and not self._believing:
+            raise DamagedRowError(f"job {job_id} is damaged: a checksum is another")
+
     def _range(
         self,
         connection: sqlite3.Connection,
@@ -77,6 +90,8 @@ class JobLoader:
         rows = connection.execute(*query).fetchall()
         if not rows:
             return []
+        for row in rows:
+            self._look(row[10], row[-1], row[0])
         bounds = {"first": rows[0][0], "last": rows[-1][0]}
         specs: dict[int, dict[int, bytes]] = {}
         chunks: dict[int, dict[tuple[int, int], bytes]] = {}
@@ -86,11 +101,14 @@ class JobLoader:
             for part in self._parts[active]
         )
         labels = labels_of(of_label)
-        for job_id, task_id, body in of_spec:
+        for job_id, task_id, body, crc in of_spec:
+            self._look(body, crc, job_id)
             specs.setdefault(job_id, {})[task_id] = body
-        for job_id, tbl, chunk, body in of_chunk:
+        for job_id, tbl, chunk, body, crc in of_chunk:
+            self._look(body, crc, job_id)
             chunks.setdefault(job_id, {})[tbl, chunk] = body
-        for job_id, note_id, body in of_note:
+        for job_id, note_id, body, crc in of_note:
+            self._look(body, crc, job_id)
             notes.setdefault(job_id, {})[note_id] = body
         return [
             StoredJob(
@@ -123,7 +141,7 @@ def job_row(row: Sequence[Any], labels: Mapping[str, str]) -> JobRow:
         start_time=row[13],
         change_time=row[14],
         requeue_count=row[15],
-        counts=tuple(row[16:]),
+        counts=tuple(row[16:-1]),
     )
 
 

@@ -7,9 +7,11 @@ few tuples for each.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.rows import columns_of, terms_row, write_exactly
+from hpcsched.store.sql.seals import mixed, seal, sealed, seals
 from hpcsched.store.step import begins
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ class _One:
             time, owner, revision = event.time, event.owner, base + number + 1
             fill, shift = body.filled, alike.shift
             if body.has_number:
+                filled = [fill(i + shift) for i in ids]
+                rest = (time, owner)
                 rows[number::count] = [
                     (
                         first + number + n * count,
@@ -94,15 +98,18 @@ class _One:
                         revision,
                         time,
                         owner,
-                        fill(i + shift),
+                        filled[n],
+                        crc,
                     )
-                    for n, i in enumerate(ids)
+                    for n, (i, crc) in enumerate(
+                        zip(ids, seals(rest, filled), strict=True)
+                    )
                 ]
             else:
-                whole = body.before
+                what = (time, owner, body.before)
+                told = (revision, *what, seal(what))
                 rows[number::count] = [
-                    (first + number + n * count, i, revision, time, owner, whole)
-                    for n, i in enumerate(ids)
+                    (first + number + n * count, i, *told) for n, i in enumerate(ids)
                 ]
         s.add_events.run(run, rows)
 
@@ -110,10 +117,12 @@ class _One:
         base, shift = self.step.base or 0, self.alike.shift
         fill = self.alike.blob.filled
         columns = columns_of(self.row, self.step.revision)
-        left, right = columns[1:_BLOB], columns[_BLOB + 1 :]
-        if base:
-            right = (*right, base)
-        rows = [(i, *left, fill(i + shift), *right) for i in ids]
+        left, right = columns[1:_BLOB], columns[_BLOB + 1 : -1]
+        last = (base,) if base else ()
+        rows = [
+            (i, *left, blob, *right, crc32(blob), *last)
+            for i, blob in ((i, fill(i + shift)) for i in ids)
+        ]
         statement = s.advance_jobs if base else s.create_jobs
         write_exactly(session, statement, rows, base)
 
@@ -125,14 +134,19 @@ class _One:
         if delta.terms is not None:
             rest = terms_row(0, delta.terms)[1:]
             s.put_terms.run(run, [(i, *rest) for i in ids])
-        specs = sorted(delta.specs.items())
+        specs = [(*one, crc32(one[1])) for one in sorted(delta.specs.items())]
         s.put_specs.run(run, [(i, *one) for i in ids for one in specs])
-        chunks = [(*key, body) for key, body in sorted(delta.chunks.items())]
+        chunks = [
+            (*key, body, crc32(body)) for key, body in sorted(delta.chunks.items())
+        ]
         s.put_chunks.run(run, [(i, *one) for i in ids for one in chunks])
-        notes = sorted(delta.notes.items())
+        notes = [(*one, crc32(one[1])) for one in sorted(delta.notes.items())]
         s.put_notes.run(run, [(i, *one) for i in ids for one in notes])
         history = [
-            (h.requeue_id, h.owner, h.project, h.state, h.event_time, h.body)
+            sealed((h.requeue_id, h.owner, h.project, h.state, h.event_time, h.body))
             for h in delta.history
         ]
-        s.add_history.run(run, [(i, *one) for i in ids for one in history])
+        s.add_history.run(
+            run,
+            [(i, *one, crc ^ mixed(i)) for i in ids for *one, crc in history],
+        )

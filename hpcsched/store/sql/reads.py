@@ -17,6 +17,7 @@ from hpcsched.store.base import (
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.accounts import Accounts
 from hpcsched.store.sql.query import Query
+from hpcsched.store.sql.seals import require_whole
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,9 +25,19 @@ if TYPE_CHECKING:
 
 
 class Reads:
-    """Statements compiled once; each method is a read over a connection."""
+    """Statements compiled once; each method is a read over a connection.
 
-    def __init__(self, dialect: sa.Dialect) -> None:
+    Rows are looked at: one that is not what was written raises DamagedRowError.
+    """
+
+    def __init__(self, dialect: sa.Dialect, *, believing: bool = False) -> None:
+        """Compile the statements.
+
+        Args:
+            dialect: Of the database.
+            believing: Return damaged rows too, for who looks for damage.
+        """
+        self._require_whole = _believe if believing else require_whole
         event, job = schema.event, schema.job
         after = sa.bindparam("after", type_=schema.BIG)
         job_id = sa.bindparam("job_id", type_=sa.Integer)
@@ -106,7 +117,7 @@ class Reads:
             parameters={row[0]: row[1] for row in parameters},
             nodes=[
                 NodeRow(node_id=row[0], name=row[1], blob=row[2])
-                for row in _all(connection, self._nodes)
+                for row in self._whole(connection, self._nodes)
             ],
             tokens=[
                 TokenRow(
@@ -117,11 +128,11 @@ class Reads:
                     create_time=row[4],
                     expire_time=row[5],
                 )
-                for row in _all(connection, self._tokens)
+                for row in self._whole(connection, self._tokens)
             ],
             last_seq=self.last_seq(connection),
             floor_seq=self.floor(connection),
-            entries={row[:2]: row[2] for row in _all(connection, self._entries)},
+            entries={row[:2]: row[2] for row in self._whole(connection, self._entries)},
         )
 
     def last_seq(self, connection: sqlite3.Connection) -> int:
@@ -140,14 +151,14 @@ class Reads:
         """Return events above a number, of one job or (0) of all."""
         query = self._events_of_job if job_id else self._events
         values = query.with_values(after=after, room=room, job_id=job_id)
-        return [_event(row) for row in connection.execute(*values)]
+        return [self._event(row) for row in connection.execute(*values)]
 
     def node_events(
         self, connection: sqlite3.Connection, after: int, room: int
     ) -> Sequence[StoredEvent]:
         """Return events of nodes above a number."""
         values = self._node_events.with_values(after=after, room=room)
-        return [_event(row) for row in connection.execute(*values)]
+        return [self._event(row) for row in connection.execute(*values)]
 
     def output(
         self,
@@ -166,7 +177,10 @@ class Reads:
         )
         if not rows:
             return None
-        _, task, instance, attempt, text = rows[0]
+        _, task, instance, attempt, text, _ = rows[0]
+        self._require_whole(
+            rows[0][:-1], rows[0][-1], f"the output of {job_id}.{task_id}"
+        )
         return TaskOutput(
             task_id=task, instance_id=instance, attempt=attempt, text=text
         )
@@ -180,7 +194,10 @@ class Reads:
         )
         if not rows:
             return None
-        who, which, digest, answer, time = rows[0]
+        who, which, digest, answer, time, _ = rows[0]
+        self._require_whole(
+            rows[0][:-1], rows[0][-1], f"the answer to request {which} of {who}"
+        )
         return RequestRow(
             principal=who, request_id=which, digest=digest, answer=answer, time=time
         )
@@ -208,16 +225,29 @@ class Reads:
         """Return the number of jobs by state."""
         return {row[0]: row[1] for row in _all(connection, self._counts)}
 
+    def _event(self, row: tuple[Any, ...]) -> StoredEvent:
+        self._require_whole(row[3:6], row[6], f"event {row[0]}")
+        return StoredEvent(
+            seq=row[0],
+            job_id=row[1],
+            revision=row[2],
+            time=row[3],
+            owner=row[4],
+            body=row[5],
+        )
 
-def _event(row: tuple[Any, ...]) -> StoredEvent:
-    return StoredEvent(
-        seq=row[0],
-        job_id=row[1],
-        revision=row[2],
-        time=row[3],
-        owner=row[4],
-        body=row[5],
-    )
+    def _whole(
+        self, connection: sqlite3.Connection, query: Query
+    ) -> list[tuple[Any, ...]]:
+        """Return rows of the cluster's, each as it was written."""
+        rows = _all(connection, query)
+        for row in rows:
+            self._require_whole(row[:-1], row[-1], f"what is kept of {row[0]!r}")
+        return rows
+
+
+def _believe(row: Sequence[Any], crc: int | None, what: str) -> None:
+    pass
 
 
 def _all(

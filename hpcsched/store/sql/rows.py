@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
+from zlib import crc32
 
 from hpcsched.store.errors import StaleRevisionError
 from hpcsched.store.sql import schema
@@ -49,6 +50,7 @@ def columns_of(row: JobRow, revision: int) -> Row:
         row.change_time,
         row.requeue_count,
         *row.counts,
+        crc32(row.blob),
     )
 
 

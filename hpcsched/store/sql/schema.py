@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from hpcsched.core.listing.properties import TASK_COUNTS
 
 #: The newest migration (migrations/versions); a new file is made at it directly.
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 
 #: "HPCS": the application id in the header of our SQLite files.
 APPLICATION_ID: Final = 0x48504353
@@ -41,6 +41,7 @@ event: Final = sa.Table(
     sa.Column("time", sa.Float(53), nullable=False),
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sa.Index("event_by_job", "job_id", "seq"),
 )
 
@@ -67,6 +68,7 @@ job: Final = sa.Table(
         sa.Column(name, sa.Integer, nullable=False, server_default="0")
         for name in COUNT_COLUMNS.values()
     ),
+    sa.Column("crc", sa.BigInteger),
 )
 
 IS_ACTIVE: Final = job.c.active.is_(sa.true())
@@ -130,6 +132,7 @@ job_spec: Final = sa.Table(
     sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("task_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -140,6 +143,7 @@ chunk: Final = sa.Table(
     sa.Column("tbl", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("chunk", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -149,6 +153,7 @@ note: Final = sa.Table(
     sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("note_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -160,6 +165,7 @@ output: Final = sa.Table(
     sa.Column("instance_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -171,6 +177,7 @@ request: Final = sa.Table(
     sa.Column("digest", sa.LargeBinary, nullable=False),
     sa.Column("answer", sa.LargeBinary, nullable=False),
     sa.Column("time", sa.Float(53), nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sa.Index("request_by_time", "time"),
     sqlite_with_rowid=False,
 )
@@ -181,6 +188,7 @@ node: Final = sa.Table(
     sa.Column("node_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("blob", sa.LargeBinary, nullable=False),
+    sa.Column("crc", sa.BigInteger),
 )
 
 #: What administrators have defined, such as node groups, by kind and name.
@@ -190,6 +198,7 @@ entry: Final = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -209,6 +218,7 @@ token: Final = sa.Table(
     sa.Column("role", sa.Text, nullable=False),
     sa.Column("create_time", sa.Float(53), nullable=False),
     sa.Column("expire_time", sa.Float(53)),
+    sa.Column("crc", sa.BigInteger),
 )
 
 counter: Final = sa.Table(
@@ -231,6 +241,7 @@ job_history: Final = sa.Table(
     sa.Column("state", sa.Integer, nullable=False),
     sa.Column("event_time", sa.Float(53), nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sa.Index("job_history_by_job", "job_id"),
     sa.Index("job_history_by_time", "event_time"),
 )
@@ -245,6 +256,7 @@ allocation: Final = sa.Table(
     sa.Column("cores", sa.Text, nullable=False),
     sa.Column("start_time", sa.Float(53), nullable=False),
     sa.Column("end_time", sa.Float(53), nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sa.Index("allocation_by_job", "job_id"),
     sa.Index("allocation_by_time", "end_time"),
 )

@@ -14,6 +14,7 @@ from tests.support.sim.stores import SimStore, StoreFaults
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
+    from pathlib import Path
 
     from hpcsched.store.base import Store
     from tests.support.sim.loop import Program, SimLoop
@@ -48,8 +49,8 @@ class HeadDisk(Protocol):
     def look(self) -> str:
         """Return what is wrong with the store, while no head has it open."""
 
-    def close(self) -> None:
-        """The run is over."""
+    def close(self, keep: Path | None = None) -> None:
+        """The run is over; its files may be kept somewhere."""
 
 
 class MemoryDisk:
@@ -87,5 +88,5 @@ class MemoryDisk:
     def look(self) -> str:
         return ""
 
-    def close(self) -> None:
+    def close(self, keep: Path | None = None) -> None:
         pass

@@ -223,6 +223,7 @@ def simulate(
     trace: bool = False,
     store: str = MEMORY,
     plan: Mapping[int, str] | None = None,
+    keep: Path | None = None,
 ) -> Outcome:
     """Run one seed; never raises for what it finds.
 
@@ -233,6 +234,7 @@ def simulate(
         trace: Print everything as it happens.
         store: MEMORY or SQLITE.
         plan: At which commits the head dies, and where (stores.PLACES).
+        keep: Where the files of the store are to be left.
     """
     folder = Path(tempfile.mkdtemp(prefix="sim", dir=_scratch()))
     was_enabled = gc.isenabled()
@@ -276,7 +278,7 @@ def simulate(
         disk = sim.site.disk
         del sim
         loop.bury()
-        disk.close()
+        disk.close(keep)
         root.handlers, root.level = handlers, level
         shutil.rmtree(folder, ignore_errors=True)
         if was_enabled:

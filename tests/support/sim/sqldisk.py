@@ -212,9 +212,7 @@ class SqlDisk:
             self._lives += 1
             self._place = self._folder / str(self._lives)
             self._place.mkdir()
-            for name in (DATABASE, f"{DATABASE}-wal", MARK):
-                if (opened.place / name).exists():
-                    shutil.copyfile(opened.place / name, self._place / name)
+            _copy(opened.place, self._place)
         opened.close()
         if not any(one.place == opened.place for one in self._open.values()):
             shutil.rmtree(opened.place)
@@ -227,7 +225,9 @@ class SqlDisk:
         """Return who of those on the same files has opened them last."""
         return max([opened, *self._open.values()], key=lambda one: one.opened)
 
-    def close(self) -> None:
+    def close(self, keep: Path | None = None) -> None:
+        if keep is not None:
+            _copy(self._place, keep)
         for opened in self._open.values():
             opened.close()
 
@@ -242,6 +242,12 @@ class SqlDisk:
         """Return what ``hpcschedd --check`` finds."""
         findings = _look(self._place / DATABASE)
         return "; ".join(one.text for one in findings)
+
+
+def _copy(source: Path, target: Path) -> None:
+    for name in (DATABASE, f"{DATABASE}-wal", MARK):
+        if (source / name).exists():
+            shutil.copyfile(source / name, target / name)
 
 
 def _look(path: Path) -> Any:
