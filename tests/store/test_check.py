@@ -51,13 +51,13 @@ def test_a_sound_store_has_no_findings(kept: Path) -> None:
         ("DELETE FROM event WHERE seq = 12", ["sequence", "revisions"]),
         (
             "UPDATE event SET revision = 9 WHERE seq = 3",
-            ["revisions", "revisions", "sums"],
+            ["revisions", "revisions"],
         ),
         ("UPDATE event SET time = time + 1 WHERE seq = 3", ["sums"]),
         ("UPDATE event SET crc = NULL WHERE seq = 3", ["sums"]),
         ("UPDATE event SET crc = NULL", []),  # of a version without checksums
         ("UPDATE job SET revision = 7 WHERE id = 2", ["revisions"]),
-        ("INSERT INTO chunk VALUES (77, 1, 1, x'00')", ["orphans"]),
+        ("INSERT INTO chunk VALUES (77, 1, 1, x'00', NULL)", ["orphans"]),
         ("DELETE FROM job WHERE id = 2", ["orphans", "orphans"]),
         ("UPDATE alembic_version SET version_num = '0'", ["schema"]),
     ],
