@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -273,9 +273,9 @@ class CoreView:
     instance_id: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)  # made too often to be frozen
 class ChangeView:
-    """One change of state.
+    """One change of state. A value: nobody changes it.
 
     Attributes:
         task_id: 0: the job itself.
@@ -293,11 +293,12 @@ class ChangeView:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)  # made too often to be frozen
 class EventView:
-    """One event as watchers see it; ``seq`` is its global number.
+    """One event as watchers see it; ``seq`` is its global number. A value.
 
     Attributes:
+        job_part: The same without changes of tasks, once somebody has asked for it.
         node: Name of the node for an event of a node, else empty.
         node_state: (new, previous) NodeState numbers.
         joined_groups, left_groups: Groups that the node is in now, or no longer.
@@ -319,6 +320,21 @@ class EventView:
     joined_groups: tuple[str, ...] = ()
     left_groups: tuple[str, ...] = ()
     group: str = ""
+    job_part: EventView | None = field(default=None, compare=False, repr=False)
+
+    def of_job(self) -> EventView | None:
+        """Return it for those who watch jobs only; None: it is nothing to them.
+
+        All of them are given the same one.
+        """
+        if self.job_part is None:
+            changes = tuple([one for one in self.changes if not one.task_id])
+            if not changes:
+                return None
+            if len(changes) == len(self.changes):
+                return self
+            self.job_part = replace(self, changes=changes)
+        return self.job_part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

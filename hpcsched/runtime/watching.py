@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
@@ -236,10 +235,9 @@ def _filtered(
                 continue  # the snapshot has shown it
             known.pop(event.job_id, None)
         if query.jobs_only:
-            changes = tuple(change for change in event.changes if not change.task_id)
-            if not changes:
-                continue
-            chosen.append(replace(event, changes=changes))
+            part = event.of_job()
+            if part is not None:
+                chosen.append(part)
         else:
             chosen.append(event)
     return chosen

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)  # made too often to be frozen
 class EventRow:
     """One event as it is kept.
 
@@ -52,7 +52,7 @@ class EventRow:
 NO_COUNTS: Final = (0,) * len(TASK_COUNTS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # made too often to be frozen
 class JobRow:
     """The state of a job without its elements: columns for lists, and one blob.
 

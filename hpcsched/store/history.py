@@ -54,7 +54,7 @@ class AllocationRow:
     history_id: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # made too often to be frozen
 class UsageRow:
     """What jobs of one owner and project used on one day; rows add up.
 

@@ -151,7 +151,7 @@ class Event:
     uses: Mapping[int, tuple[Any, ...] | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # made too often to be frozen
 class Change:
     """A change of state that an event means, as watchers see it (task 0: the job).
 
