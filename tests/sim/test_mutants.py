@@ -15,6 +15,7 @@ SOON = (
     "cores-given-back-early",
     "term-not-raised",
     "orders-acknowledged-early",
+    "waiting-there-not-asked",
 )
 
 

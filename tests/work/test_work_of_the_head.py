@@ -98,6 +98,19 @@ async def jobs_of_one_call(counting: Counting) -> None:
     assert {await bench.state(i) for i in ids} == {"Finished"}
 
 
+async def short_jobs_of_one_call(counting: Counting) -> None:
+    bench = counting.bench
+    bench.agents["n1"].plan = lambda _: (0.001, 0)
+    bench.agents["n1"].silent_starts = True
+    await bench.submit()
+    await bench.clock.advance(1)
+    async with counting.each_of(100):
+        new = [a_job()] * 100
+        ids = await bench.head.submit_jobs(ANN, new, NO_ID, validate_only=False)
+        await bench.clock.advance(5)
+    assert {await bench.state(i) for i in ids} == {"Finished"}
+
+
 async def jobs_one_after_the_other(counting: Counting) -> None:
     bench = counting.bench
     async with counting.each_of(20):
@@ -172,6 +185,14 @@ BUDGETS: dict[Callable[[Counting], Awaitable[None]], dict[str, float]] = {
         "frames": 1.25,
         "bytes sent": 592,
         "calls": 1233,
+    },
+    short_jobs_of_one_call: {
+        "commits": 1.05,
+        "statements": 9.52,
+        "bytes stored": 1887,
+        "frames": 1.04,
+        "bytes sent": 583,
+        "calls": 1121,
     },
     jobs_one_after_the_other: {
         "commits": 3.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from hpcsched.core.job.ahead import may_go_ahead
 from hpcsched.core.job.states import JobState, NodeLoss
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ HEAR_S = 30.0
 STUCK_S = 900.0
 #: What a limit may be overdrawn by: grace, kill, release, and starts of programs.
 SLACK_S = 200.0
+
+
+def _one_by_one(world: Any, other_id: int, job: Any) -> bool:
+    """Does the node run them one after the other?
+
+    One that waited there for a free core has got that of a job whose attempt failed for
+    no fault of its own, and which tries again there.
+    """
+    other = world.jobs.get(other_id).job
+    return may_go_ahead(other) and may_go_ahead(job)
 
 
 class Audit:
@@ -57,7 +68,7 @@ class Audit:
             for use in actor.job.uses.values():
                 for core in use.cores:
                     other = held.setdefault(use.node_id, {}).get(core)
-                    if other is not None:
+                    if other is not None and not _one_by_one(world, other, actor.job):
                         who = f"jobs {other} and {actor.job_id}"
                         self._fail(f"I6: core {core} of {use.node_id} is held by {who}")
                     held[use.node_id][core] = actor.job_id

@@ -190,7 +190,8 @@ class Checks:
                 self._task_change(state, job_id, name, change)
             else:
                 self._job_change(job_id, name, change)
-        if name == EventName.TASKS_DISPATCHED and job_id in self._canceled:
+        starts = name in {EventName.TASKS_DISPATCHED, EventName.JOB_STARTED}
+        if starts and job_id in self._canceled:
             self._check_dispatch(state, job_id, changes)
         if name == EventName.TASKS_LOST and text.startswith("node "):
             self.unreachable[text.split()[1]].append(self._sim.loop.time())
@@ -209,6 +210,8 @@ class Checks:
 
     def _check_dispatch(self, state: MemoryState, job_id: int, changes: Any) -> None:
         for change in changes:
+            if not change.task_id:
+                self.fail(f"I9: job {job_id} starts after its cancel")
             spec = self._spec(state, job_id, change.task_id)
             if spec.type is not TaskType.NODE_RELEASE:
                 self.fail(f"I9: task {job_id}.{change.task_id} starts after its cancel")

@@ -88,6 +88,22 @@ class JobKinds:
             self.limits[spec.name] = spec.runtime
         return spec
 
+    def crowd(self, die: random.Random) -> list[NewJob]:
+        """Return many small jobs, as one call has them; a few of them take longer."""
+        odd = die.choice(("short", "medium", "quick,flaky", "quick,sick", "quick"))
+        return [
+            NewJob(
+                spec=JobSpec(
+                    name=self._name("small"),
+                    priority=die.choice((2000,) * 12 + (3000,)),
+                ),
+                tasks=(
+                    TaskSpec(arguments=("live", die.choice(("quick",) * 9 + (odd,)))),
+                ),
+            )
+            for _ in range(die.randint(10, 40))
+        ]
+
     def _sweep(self) -> NewJob:
         end = self._rng.randint(1, 25)
         sweep = self.task(type=TaskType.PARAMETRIC_SWEEP, end=end)

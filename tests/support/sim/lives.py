@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from tests.support.sim.host import Key
 
-SPANS = {"short": (0.02, 2.0), "medium": (1.0, 30.0), "long": (20.0, 100.0)}
+SPANS = {
+    "quick": (0.001, 0.02),
+    "short": (0.02, 2.0),
+    "medium": (1.0, 30.0),
+    "long": (20.0, 100.0),
+}
 
 
 def life_of(seed: int, key: Key, words: str) -> Life:

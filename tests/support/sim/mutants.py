@@ -14,6 +14,7 @@ from hpcsched.core.job import ending, reporting
 from hpcsched.core.job.commands import LoseNode, TakeReports
 from hpcsched.core.job.states import NodeLoss
 from hpcsched.core.task.elements import ElementTable
+from hpcsched.runtime import job_actor
 from hpcsched.runtime.head import Head
 from hpcsched.runtime.intake import Intake
 from hpcsched.runtime.job_actor import JobActor
@@ -303,6 +304,9 @@ def _calls_not_forgotten() -> Patches:
         self._running = Hoard()
 
     return [patch.object(Ledgers, "__init__", hoarding)]
+def _waiting_there_not_asked() -> Patches:
+    """What is wanted of a job that waits on a node does not wait for its word."""
+    return [patch.object(job_actor, "has_to_wait", lambda *_: False)]
 
 
 MUTANTS: dict[str, Callable[[], Patches]] = {
@@ -332,6 +336,7 @@ MUTANTS: dict[str, Callable[[], Patches]] = {
         _old_heads_not_fenced,
         _notes_not_written,
         _calls_not_forgotten,
+        _waiting_there_not_asked,
     )
 }
 

@@ -65,6 +65,9 @@ class Workload:
         self._lots = random.Random(f"lots of {sim.seed}") if sim.seed % 3 == 0 else None
         if self._lots is not None:
             self.actions.append(self._cancel_lot)
+        # By a die of their own: what a seed tells otherwise stays as it was.
+        self._die = random.Random(f"crowds of {sim.seed}")
+        self._crowds = self._die.choice((0, 0, 1, 3))
 
     async def run(self, seconds: float) -> None:
         """Act for so long."""
@@ -73,6 +76,8 @@ class Workload:
         jobs = self._rng.randint(4, 24)
         pause = seconds / jobs
         async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._crowds):
+                tasks.create_task(self._crowd(seconds))
             for _ in range(jobs):
                 tasks.create_task(self._job())
                 if self.actions and self._rng.random() < 0.9:
@@ -132,6 +137,31 @@ class Workload:
                 f"submit draft {job_id}",
                 lambda head: head.submit_job(ANN, job_id, second),
             )
+
+    async def _crowd(self, seconds: float) -> None:
+        """Submit many small jobs at once, of which some wait on nodes for a core."""
+        await asyncio.sleep(self._die.random() * seconds)
+        new = self.kinds.crowd(self._die)
+        names = [one.spec.name for one in new]
+        self.names += names
+        request = self._sim.clients.request(f"submit {names[0]} and more")
+        try:
+            ids = await self._sim.clients.call(
+                f"submit {names[0]} and more",
+                lambda head: head.submit_jobs(ANN, new, request, validate_only=False),
+            )
+        except Unanswered:
+            return
+        except HpcError:
+            self.refused.update(names)
+            return
+        self.numbers.update(zip(names, map(int, ids), strict=True))
+        for job_id in self._die.sample(list(ids), 3):
+            await asyncio.sleep(self._die.random() * 0.02)
+            action = self._die.choice(
+                (self._cancel, self._force, self._hold, self._modify, self._look)
+            )
+            await action(int(job_id))
 
     # Meddling
 
