@@ -304,6 +304,8 @@ def _calls_not_forgotten() -> Patches:
         self._running = Hoard()
 
     return [patch.object(Ledgers, "__init__", hoarding)]
+
+
 def _waiting_there_not_asked() -> Patches:
     """What is wanted of a job that waits on a node does not wait for its word."""
     return [patch.object(job_actor, "has_to_wait", lambda *_: False)]
