@@ -192,7 +192,7 @@ BUDGETS: dict[Callable[[Counting], Awaitable[None]], dict[str, float]] = {
         "bytes stored": 1887,
         "frames": 1.04,
         "bytes sent": 583,
-        "calls": 1121,
+        "calls": 931,
     },
     jobs_one_after_the_other: {
         "commits": 3.0,
