@@ -88,10 +88,11 @@ class Feed:
     def publish_alike(self, first: Sequence[EventView], ids: Sequence[int]) -> None:
         """Show committed events of jobs that are alike, by those of the first one.
 
-        Where nobody watches they stay in the store, until somebody reads them there.
+        Where nobody watches, or they are more than are kept in memory, they stay in the
+        store, until somebody reads them there.
         """
         count = len(first) * len(ids)
-        if not self.subscribers and count > PAGE:
+        if count > (TAIL if self.subscribers else PAGE):
             self._forget(len(self._tail))
             self.last = first[0].seq + count - 1
             self._wake(ANY)

@@ -8,6 +8,7 @@ import pytest
 
 from hpcsched.core.caller import Caller
 from hpcsched.core.task.states import TaskType
+from hpcsched.runtime import feed
 from hpcsched.runtime.front import Edit, NewJob, Stop, WatchQuery
 from hpcsched.store.base import JobQuery
 from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_job, a_sweep, a_task
@@ -145,11 +146,31 @@ async def test_a_watcher_sees_the_events_of_each_in_order(bench: Bench) -> None:
     assert [event.seq for event in seen] == list(range(1, 1401))
 
 
+async def test_a_watcher_sees_more_of_them_than_are_kept_in_memory(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "TAIL", 300)
+    seen: list[Any] = []
+
+    async def watch() -> None:
+        async for item in bench.head.watch(ANN, WatchQuery()):
+            seen.extend(getattr(item, "events", ()))
+
+    bench.begin(watch())
+    await settle()
+    first = await many(bench, 20)
+    ids = [*first, *await many(bench, 700), *await many(bench, 20)]
+    await bench.clock.advance(1)
+
+    assert [event.job_id for event in seen] == [i for i in ids for _ in range(2)]
+    assert [event.seq for event in seen] == list(range(1, 1481))
+
+
 async def test_who_watches_later_reads_the_same_from_the_store(bench: Bench) -> None:
     ids = await many(bench, 700)
-    feed = bench.world.feed
+    log = bench.world.feed
     seen: list[Any] = []
-    while found := await feed.read(len(seen)):
+    while found := await log.read(len(seen)):
         seen.extend(found)
 
     assert [event.job_id for event in seen] == [i for i in ids for _ in range(2)]
