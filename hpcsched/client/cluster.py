@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf import duration_pb2
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from hpcsched.client.connection import Connection
+
+
+#: The longest that a backup may take, seconds: some 100 GB on a slow disk.
+BACKUP_S: Final = 3600.0
 
 
 class Cluster:
@@ -96,9 +100,14 @@ class Cluster:
         await self._connection.call(lambda s: s.cluster.RevokeTokens, request)
 
     async def create_backup(self, *, keep: int = 0) -> cluster_service_pb2.Backup:
-        """Make a backup on the head; delete the oldest beyond ``keep`` (0: none)."""
+        """Make a backup on the head; delete the oldest beyond ``keep`` (0: none).
+
+        It is answered when it is made, which may take as long as BACKUP_S.
+        """
         request = cluster_service_pb2.CreateBackupRequest(keep=keep)
-        answer = await self._connection.call(lambda s: s.cluster.CreateBackup, request)
+        answer = await self._connection.call(
+            lambda s: s.cluster.CreateBackup, request, timeout_s=BACKUP_S
+        )
         return answer.backup
 
     async def backups(self) -> Sequence[cluster_service_pb2.Backup]:
