@@ -37,6 +37,7 @@ class Audit:
         self._sim = sim
         self._fail = sim.checks.fail
         self._healed: float | None = None
+        self._full_at = 0.0
 
     def healed(self) -> None:
         """From now on nothing goes wrong."""
@@ -84,11 +85,14 @@ class Audit:
     def _lost_nodes(self, head: Any) -> None:
         """A job learns that its node is lost, and goes on elsewhere (T22)."""
         sim, world = self._sim, head._world
+        if sim.site.faults.full:
+            self._full_at = sim.loop.time()  # nothing can be told now, nor written
         for node in world.nodes:
             since = sim.checks.unreachable[node.record.name]
             if node.reachable or not since or not node.known_lost:
                 continue
-            if since[-1] < self._born(head) or sim.loop.time() - since[-1] < HEAR_S:
+            told = max(since[-1], self._full_at)
+            if since[-1] < self._born(head) or sim.loop.time() - told < HEAR_S:
                 continue
             for job_id in node.jobs:
                 actor = world.jobs.get(job_id)
