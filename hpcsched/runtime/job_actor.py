@@ -391,8 +391,8 @@ class JobActor:
         self._world.jobs.post(self.job_id, mail.command)
 
     def _reload(self, first: list[Mail], pause: float) -> None:
-        self._mail[:0] = [*self._deferred, *first]
-        self._deferred = ()
+        rest = [one for one in first if not any(one is m for m in self._deferred)]
+        self._mail[:0], self._deferred = [*self._deferred, *rest], ()
         self._pause = pause
         self._disarm()
         self.job = None

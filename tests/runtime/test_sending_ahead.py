@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hpcsched.core.job.commands import CancelJob, Tick
+from hpcsched.core.job.decide import decide
 from hpcsched.core.job.states import JobState
 from hpcsched.core.orders import RecallTasks, StartTasks
+from hpcsched.runtime import job_actor
 from hpcsched.runtime.front import Stop
 from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_job, a_task
 from tests.support.manual_clock import settle
@@ -305,3 +308,26 @@ async def test_jobs_that_wait_on_a_node_are_awake_after_a_crash_of_the_head(
     ahead = bench.world.scheduler.ahead.sent
     assert {job_id: ahead.get(job_id) for job_id in sent} == sent
     assert all(bench.world.jobs.get(job_id) is not None for job_id in sent)
+
+
+async def test_what_waits_for_the_node_is_done_once_although_the_head_has_a_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, others = await waiting_there(bench)
+    real = decide
+
+    def faulty(job: Any, command: Any, *rest: Any) -> Any:
+        if isinstance(command, Tick):
+            raise ZeroDivisionError
+        return real(job, command, *rest)
+
+    monkeypatch.setattr(job_actor, "decide", faulty)
+    answers: list[Any] = []
+    jobs = bench.world.jobs
+    cancel = CancelJob(caller=ANN)
+    jobs.tell(others[0], cancel, lambda _, error: answers.append(error))
+    jobs.post(others[0], Tick())
+    await bench.clock.advance(10)
+
+    assert answers == [None]
+    assert await bench.state(others[0]) == "Canceled"
