@@ -82,7 +82,7 @@ class Launcher:
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._low = [os.dup(self._null) for _ in range(3)]
         self.cpus = os.sched_getaffinity(0)
-        self._pinned = False
+        self._pinned: set[int] = set()
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._raised = False
 
@@ -205,7 +205,7 @@ class Launcher:
         """Let this process use every core again."""
         if self._pinned:
             os.sched_setaffinity(0, self.cpus)
-            self._pinned = False
+            self._pinned = set()
 
     def make_room(self) -> None:
         """Raise the limit of descriptors when the slots come near it.
@@ -230,8 +230,9 @@ class Launcher:
         if cores is self.cpus:
             self.unpin()
             return
-        os.sched_setaffinity(0, cores)
-        self._pinned = True
+        if cores != self._pinned:
+            os.sched_setaffinity(0, cores)
+            self._pinned = cores
 
     def _environment(self, attempt: Attempt, queued: Queued) -> dict[bytes, bytes]:
         definition = attempt.definition

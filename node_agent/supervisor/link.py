@@ -22,7 +22,12 @@ FRAME_TARGET_BYTES = 1024 * 1024
 
 
 class Link:
-    """Reads frames from the agent, and sends it what has gathered."""
+    """Reads frames from the agent, and sends it what has gathered.
+
+    Attributes:
+        greeted: The agent has said hello.
+        urgent: Something waits that is no report.
+    """
 
     def __init__(
         self,
@@ -44,7 +49,7 @@ class Link:
         self._unsent = memoryview(b"")
         self._blocked = False
         self._closing = False
-        self.greeted = False
+        self.greeted = self.urgent = False
         poll.register(self._listener, select.EPOLLIN)
 
     def handle(self, descriptor: int, events: int) -> bool:
@@ -97,15 +102,22 @@ class Link:
         """Queue a message; without a connection it is dropped."""
         if self._agent is not None and not self._closing:
             self._waiting.append(text)
+            self.urgent = True
 
     def report(self, texts: Iterable[bytes]) -> None:
         """Queue reports; an agent that has not said hello gets them after that."""
         if self.greeted and not self._closing:
             self._waiting.extend(texts)
 
+    @property
+    def waits(self) -> int:
+        """How many messages are to be sent."""
+        return len(self._waiting)
+
     def flush(self) -> None:
         """Send what has gathered, as far as the agent takes it."""
         agent = self._agent
+        self.urgent = False
         if agent is None:
             return
         try:
@@ -149,7 +161,7 @@ class Link:
         self._reader = protocol.FrameReader()
         self._waiting.clear()
         self._unsent = memoryview(b"")
-        self._blocked = self._closing = self.greeted = False
+        self._blocked = self._closing = self.greeted = self.urgent = False
 
     def close(self) -> None:
         """Close everything, and remove the socket's file."""

@@ -17,6 +17,7 @@ from node_agent.supervisor.channel import Channel
 from node_agent.supervisor.ending import Ender
 from node_agent.supervisor.exits import Exit, next_dead_child, wait_status
 from node_agent.supervisor.front import lock_file
+from node_agent.supervisor.gathering import Gathering
 from node_agent.supervisor.link import Link
 from node_agent.supervisor.linux import (
     become_subreaper,
@@ -72,6 +73,7 @@ class Spawner:
         self._succeeding = False
         self._more = True  # what an earlier spawner has left in the queue
         self._node, self._endless = open_node(config, clock, self._reaper)
+        self._gathering = Gathering(clock, self._node.timers)
         self._ender = Ender(self._node)
         self._ender.ask_reaper = lambda: self._channel.send("exits")
         self._stopper = Stopper(self._node, self._ender)
@@ -182,7 +184,7 @@ class Spawner:
         if node.publish() and self._unacknowledged:
             self._channel.send("acknowledge", self._unacknowledged)
             self._unacknowledged = 0
-        if node.link is not None:
+        if node.link is not None and not self._may_gather(node.link):
             node.link.flush()
         journal = node.journal
         if journal.is_long:
@@ -197,6 +199,14 @@ class Spawner:
         if node.by_pid and not self._ticking:
             self._ticking = True
             self._tick()
+
+    def _may_gather(self, link: Link) -> bool:
+        """May what there is to send wait for more? What the agent waits for may not."""
+        table = self._node.table
+        queued, live = len(table.queued), len(table.live)
+        return not link.urgent and self._gathering.goes_on(
+            link.waits, queued=queued, live=live
+        )
 
     def _reap(self) -> None:
         """Reap what has ended; each status is journalled before it is reaped."""
@@ -364,6 +374,7 @@ class Spawner:
     def _prepare_to_leave(self) -> None:
         node = self._node
         if node.link is not None:
+            node.link.flush()
             node.link.close()
         if node.cgroups is not None:
             node.cgroups.leave()
