@@ -128,6 +128,7 @@ def test_no_attempt_is_lost_doubled_or_changed_by_kills_under_load(
     agent.shell(line, cwd=str(place))
     agent.grant(0, 1, 2)
     agent.start(*range(count), ncores=1)
+    agent.sync()  # what a spawner that is killed has not read nobody sends again
     for kills in range(KILLS):
         take_until(agent, ended, 40 * kills)
         kill_spawner(supervisor)
