@@ -64,6 +64,12 @@ EDITING: Final[Mapping[str, Reason]] = {
     "PROGRESS_OUT_OF_RANGE": Reason(
         _INVALID, -2147220917, "{field} is {value}; it must be 0 to 100"
     ),
+    "NODE_SILENT": Reason(
+        _STATE,
+        0,
+        "node {node} does not say whether job {job_id} has started there",
+        "try again in a minute; a cancel is taken at once",
+    ),
     "NODE_NOT_LOST": Reason(
         _STATE,
         0,

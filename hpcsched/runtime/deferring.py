@@ -2,15 +2,16 @@
 
 Whether such a job has started only its node knows. So a command that would be decided
 by that waits for the node's word: given back, and the job is Queued as it was; or
-started, and it runs. A node that is not there to be asked may be silent for long: a job
-that is to be stopped is then taken as started, so that whoever wants it stopped is told
-so at once.
+started, and it runs. A node that is not there to be asked, or does not answer, may be
+silent for long: a job that is to be stopped is then taken as started, so that whoever
+wants it stopped is told so at once. Any other wish is refused after a while.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import (
     CancelJob,
     CancelTasks,
@@ -28,7 +29,7 @@ from hpcsched.core.job.decide import decide
 from hpcsched.runtime.mail import Mail
 
 if TYPE_CHECKING:
-    from hpcsched.core.job.decide import Decision
+    from hpcsched.common.clock import Timer
     from hpcsched.core.job.model import Job
     from hpcsched.runtime.turns import Decided
     from hpcsched.runtime.world import World
@@ -39,33 +40,106 @@ _TAKEN: Final = (
 )
 """What does not depend on whether the job has started, or tells it."""
 _STOPS: Final = (CancelJob, CancelTasks, FinishJob)
+WORD_S: Final = 2.0
+"""A node that is asked for a job answers at once; after so long it is taken as mute."""
+PATIENCE_S: Final = 10.0
+"""Who wants something else of the job than its end waits for so long at most."""
 
 
-def has_to_wait(
-    world: World, job: Job, mail: Mail, now: float, decided: Decided
-) -> bool:
-    """Does mail wait for the word of the node on which a job waits?
+class Deferred:
+    """Mail that waits for the word of a node, in the order in which it came.
 
     Args:
         world: The head's actors.
         job: It waits on a node.
-        mail: Has a command.
-        now: Seconds since 1970.
-        decided: Is given the decision that the job has started, if nobody can be asked.
     """
-    if isinstance(mail.command, _TAKEN):
-        return False
-    node = world.nodes.by_id(job.ahead[0]) if job.ahead else None
-    asked = node is not None and node.session is not None
-    if asked or not isinstance(mail.command, _STOPS):
-        return True
-    start = StartAhead()
-    decision = decide(job, start, now, world.settings, world.nodes)
-    decided.append((decision, Mail(None, command=start)))
-    return False
+
+    __slots__ = ("_job_id", "_node_id", "_since", "_timer", "_world", "mail")
+
+    def __init__(self, world: World, job: Job) -> None:
+        self.mail: list[Mail] = []
+        self._world = world
+        self._job_id = job.job_id
+        self._node_id = job.ahead[0] if job.ahead else 0
+        self._since = 0.0
+        self._timer: Timer | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.mail)
+
+    def takes(self, job: Job, mail: Mail, now: float, decided: Decided) -> bool:
+        """Let mail wait, if it has to.
+
+        Args:
+            job: It waits on a node, or has just been told what became of it.
+            mail: Depends on that.
+            now: Seconds since 1970.
+            decided: Is given the decision to ask the node, or that the job has started,
+                if nobody can be asked.
+        """
+        waits = bool(self.mail)  # behind those that came before
+        if job.ahead and isinstance(mail.command, _STOPS) and not self._is_heard():
+            self._decide(job, StartAhead(), now, decided)
+        elif job.ahead:
+            waits = True
+            self._decide(job, RecallAhead(), now, decided)
+        if waits:
+            self.mail.append(mail)
+            if self._timer is None:
+                self._since = self._world.clock.mono()
+                self._look_after(WORD_S)
+        return waits
+
+    def _is_heard(self) -> bool:
+        """Is the node there to be asked, and does it answer?"""
+        node = self._world.nodes.by_id(self._node_id)
+        session = None if node is None else node.session
+        return session is not None and not session.mute
+
+    def _decide(
+        self, job: Job, command: RecallAhead | StartAhead, now: float, decided: Decided
+    ) -> None:
+        world = self._world
+        decision = decide(job, command, now, world.settings, world.nodes)
+        if decision.turn.events:
+            decided.append((decision, Mail(None, command=command)))
+
+    def taken(self) -> list[Mail]:
+        """Return what has waited; it does no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        mail, self.mail = self.mail, []
+        return mail
+
+    def _look_after(self, seconds: float) -> None:
+        clock = self._world.clock
+        self._timer = clock.call_at(clock.mono() + seconds, self._no_word)
+
+    def _no_word(self) -> None:
+        """The node has not said what became of the job."""
+        self._timer = None
+        node = self._world.nodes.by_id(self._node_id)
+        if node is not None and node.session is not None:
+            node.session.mute = True
+        if any(isinstance(mail.command, _STOPS) for mail in self.mail):
+            self._world.jobs.post(self._job_id, StartAhead())
+        elif self._world.clock.mono() < self._since + PATIENCE_S:
+            self._look_after(WORD_S)
+        else:
+            self._refuse("" if node is None else node.record.name)
+
+    def _refuse(self, name: str) -> None:
+        """Tell users that nobody knows; what the head itself wants goes on waiting."""
+        mail, self.mail = self.mail, []
+        for one in mail:
+            if one.reply is None or getattr(one.command, "caller", None) is None:
+                self.mail.append(one)
+            else:
+                refusal = HpcError("NODE_SILENT", node=name, job_id=self._job_id)
+                one.answer(None, refusal)
 
 
-def ask_for_it(world: World, job: Job, now: float) -> Decision | None:
-    """Return the decision to ask the node for the job; None: it has been asked."""
-    decision = decide(job, RecallAhead(), now, world.settings, world.nodes)
-    return decision if decision.turn.events else None
+def depends(mail: Mail) -> bool:
+    """Does what becomes of mail depend on whether the job has started?"""
+    return not isinstance(mail.command, _TAKEN)

@@ -16,12 +16,12 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.commands import RecallAhead, Tick
+from hpcsched.core.job.commands import Tick
 from hpcsched.core.job.decide import decide
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.runtime.acting import orders_after, tell
 from hpcsched.runtime.apart import sets_aside
-from hpcsched.runtime.deferring import ask_for_it, has_to_wait
+from hpcsched.runtime.deferring import Deferred, depends
 from hpcsched.runtime.deleting import deleting_delta, has_gone
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.mail import Mail, looked
@@ -77,7 +77,7 @@ class JobActor:
         self._scheduled = False
         self._batch: list[tuple[Mail, Any, BaseException | None]] = []
         self._decided: list[tuple[Decision, Mail]] = []
-        self._deferred: list[Mail] | tuple[()] = ()
+        self._deferred: Deferred | None = None
         self._alone = 0
         self._faults = 0
         self._pause = 0.0
@@ -205,9 +205,10 @@ class JobActor:
         if mail.command is None:
             self._batch.append((mail, *looked(job, mail, self._world.ids)))
             return
-        if job.ahead and has_to_wait(self._world, job, mail, now, self._decided):
-            self._defer(job, mail, now)
-            return
+        if (job.ahead or self._deferred) and depends(mail):
+            self._deferred = self._deferred or Deferred(self._world, job)
+            if self._deferred.takes(job, mail, now, self._decided):
+                return
         try:
             world = self._world
             decision = decide(job, mail.command, now, world.settings, world.nodes)
@@ -217,18 +218,11 @@ class JobActor:
         self._decided.append((decision, mail))
         self._batch.append((mail, decision.answer, decision.refusal))
 
-    def _defer(self, job: Job, mail: Mail, now: float) -> None:
-        """Let mail wait until the node has said what became of a job sent ahead."""
-        self._deferred = [*self._deferred, mail]
-        decision = ask_for_it(self._world, job, now)
-        if decision is not None:
-            self._decided.append((decision, Mail(None, command=RecallAhead())))
-
     def _take_up(self) -> None:
         """The node has said it: what had to wait comes before what came later."""
         if self._deferred and (self.job is None or not self.job.ahead):
-            self._mail[:0] = self._deferred
-            self._deferred = ()
+            self._mail[:0] = self._deferred.taken()
+            self._deferred = None
 
     def _committed(self, seq: int, error: BaseException | None) -> None:
         self.committing = False
@@ -391,8 +385,9 @@ class JobActor:
         self._world.jobs.post(self.job_id, mail.command)
 
     def _reload(self, first: list[Mail], pause: float) -> None:
-        rest = [one for one in first if not any(one is m for m in self._deferred)]
-        self._mail[:0], self._deferred = [*self._deferred, *rest], ()
+        waited = self._deferred.taken() if self._deferred else []
+        self._deferred, kept = None, set(map(id, waited))
+        self._mail[:0] = [*waited, *(mail for mail in first if id(mail) not in kept)]
         self._pause = pause
         self._disarm()
         self.job = None

@@ -26,6 +26,7 @@ class Session:
         uncompared: Jobs of which it is still to come.
         out_seq: Numbered frames that were sent; ``in_seq``: that were taken.
         intake: Takes its reports.
+        mute: It was asked for a job, and nothing has come from it since.
         defined: What the node has been told of tasks: by job, (task, definition).
     """
 
@@ -47,6 +48,7 @@ class Session:
         self.beat_s = beat_s
         self.asked = False
         self.synced = False
+        self.mute = False
         self.out_seq = 0
         self.in_seq = 0
         self.uncompared: set[int] = set()
@@ -55,6 +57,7 @@ class Session:
 
     def receive(self, frame: AgentFrame) -> None:
         """Take a frame. Never raises."""
+        self.mute = False
         try:
             self.node.heard(self, frame)
         except Exception:
