@@ -133,6 +133,7 @@ class Agent:
             running=self._attempts.running,
             queued=self._attempts.queued,
             load=self._machine.load(),
+            time=self._clock.wall(),
         )
 
     async def welcomed(self, welcome: Welcome) -> None:

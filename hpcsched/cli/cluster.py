@@ -30,6 +30,7 @@ _VERBS: Final = {
     "get": (_HERE, "get", "Show cluster parameters."),
     "set": (_HERE, "set_", "Set cluster parameters."),
     "env": (_HERE, "env", "Environment variables of every task."),
+    "doctor": ("hpcsched.cli.doctor", "doctor", "What is wrong, and what to do."),
     "backup": ("hpcsched.cli.backup", "backup", "Back up the head's store."),
     "restore": ("hpcsched.cli.backup", "restore", "Put a backup in its place."),
 }

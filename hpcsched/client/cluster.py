@@ -133,3 +133,14 @@ class Cluster:
         """Delete backups by name."""
         request = cluster_service_pb2.DeleteBackupsRequest(names=names)
         await self._connection.call(lambda s: s.cluster.DeleteBackups, request)
+
+    async def diagnose(
+        self, *, store: bool = False
+    ) -> cluster_service_pb2.DiagnoseClusterResponse:
+        """Return what is wrong with the cluster, the worst first.
+
+        Args:
+            store: Look through the store as well, which may take half a minute.
+        """
+        request = cluster_service_pb2.DiagnoseClusterRequest(store=store)
+        return await self._connection.call(lambda s: s.cluster.DiagnoseCluster, request)

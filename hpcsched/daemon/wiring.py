@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hpcsched.common.certificate import certificate_end
 from hpcsched.common.clock import SystemClock
 from hpcsched.common.errors import HpcError
 from hpcsched.common.rng import SystemIds
@@ -30,6 +31,7 @@ from hpcsched.daemon.statuses import (
 )
 from hpcsched.rpc.credentials import TlsFiles
 from hpcsched.runtime.blobs import KEY_BYTES
+from hpcsched.runtime.checking import check_store
 from hpcsched.runtime.filter_process import FilterProcesses, prepare_filters
 from hpcsched.runtime.head import Head
 from hpcsched.runtime.submission import FilterKit
@@ -197,6 +199,8 @@ class _Daemon:
             filters=FilterKit(programs=filters, documents=XmlDocuments()),
             on_log_level=self._log_at,
             blob_key=secret_file(self._state / BLOB_KEY_FILE, KEY_BYTES, ids),
+            check_store=lambda enough: check_store(self._state, enough),
+            certificate_end=lambda: _end_of(config.tls.cert),
         )
         servers = Servers(head, self._clock, ids, config.limits)
         bound = servers.bind(*addresses, tls)
@@ -297,6 +301,17 @@ class _Daemon:
                 if error.reason != "UNAUTHENTICATED":
                     raise
                 _log.warning("%s: %s; delete the file to have one made", path, error)
+
+
+def _end_of(certificate: str) -> float | None:
+    """Return when the head's certificate ends; None: that is not known."""
+    if not certificate:
+        return None
+    try:
+        return certificate_end(Path(certificate).read_text())
+    except (OSError, ValueError) as error:
+        _log.warning("%s: %s", certificate, error)
+        return None
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -6,7 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.runtime.durable import to_its_end
+from hpcsched.runtime.diagnosing import LAST_BACKUP
+from hpcsched.runtime.durable import to_its_end, written
+from hpcsched.store.base import Delta
 from hpcsched.store.errors import NoSuchBackupError, StoreError, StoreFullError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class BackupCalls:
 
     _world: World
     _backup_lock: asyncio.Lock
+    _counters: dict[str, int]
 
     async def create_backup(self, caller: Caller, keep: int) -> Backup:
         """Make a backup on the head, then delete the oldest beyond ``keep`` (0: none).
@@ -49,8 +52,17 @@ class BackupCalls:
                 raise HpcError("BACKUP_FAILED", problem=error.strerror) from error
             except StoreError as error:
                 raise HpcError("BACKUP_FAILED", problem=str(error)) from error
+        await self._remember(made.time)
         log.info("backup %s, %d bytes, by %s", made.name, made.size, caller.user)
         return made
+
+    async def _remember(self, when: float) -> None:
+        """Keep when it was, for the diagnosis: one that is fetched leaves the head."""
+        self._counters[LAST_BACKUP] = int(when)
+        try:
+            await written(self._world, Delta(counters={LAST_BACKUP: int(when)}))
+        except HpcError as error:
+            log.warning("the time of the backup is not recorded: %s", error)
 
     async def list_backups(self, caller: Caller) -> Sequence[Backup]:
         """Return the backups that the head has, oldest first.

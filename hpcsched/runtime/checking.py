@@ -31,7 +31,7 @@ from hpcsched.store.opener import path_of
 from hpcsched.store.sql.check import looking, rows_findings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hpcsched.core.job.events import Change
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 MOST_TOLD: Final = 1_000
 """Findings after which there is no point in looking further."""
+STEPS: Final = 10_000
+"""Of SQLite, between two questions whether it is enough."""
 _LISTED: Final = (
     *("owner", "name", "project", "state", "priority", "create_time", "submit_time"),
     *("end_time", "labels", "active", "previous_state", "start_time", "change_time"),
@@ -60,6 +62,7 @@ class Report:
         counts: Rows by table.
         last_seq: Number of the newest event.
         term: The newest head's.
+        cut: It was enough before the end: the rest was not looked at.
     """
 
     path: str
@@ -67,6 +70,7 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     last_seq: int = 0
     term: int = 0
+    cut: bool = False
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -75,8 +79,14 @@ class Report:
         return len(self.findings) >= MOST_TOLD
 
 
-def check_store(address: str | Path) -> Report:
+def check_store(
+    address: str | Path, enough: Callable[[], bool] | None = None
+) -> Report:
     """Look at all of a store; nothing is changed, a head may be running.
+
+    Args:
+        address: As of ``open_store``.
+        enough: Asked again and again; True: the rest is left.
 
     Raises:
         ValueError: as of ``open_store``.
@@ -87,10 +97,24 @@ def check_store(address: str | Path) -> Report:
         report.findings = problems
         if inspection is not None:
             report.version = inspection.version
-            rows = rows_findings(inspection.connection)
-            report.findings += _safely(rows, "the rows")
-            report.findings += _safely(_look_inside(inspection, report), "the store")
+            try:
+                _look_at(inspection, report, enough)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+                report.cut = True
     return report
+
+
+def _look_at(
+    inspection: Inspection, report: Report, enough: Callable[[], bool] | None
+) -> None:
+    if enough is not None:
+        inspection.connection.set_progress_handler(enough, STEPS)
+    rows = rows_findings(inspection.connection)
+    report.findings += _safely(rows, "the rows")
+    inside = _look_inside(inspection, report, enough)
+    report.findings += _safely(inside, "the store")
 
 
 def _safely(findings: Iterator[Finding], what: str) -> Iterator[Finding]:
@@ -104,7 +128,9 @@ def _safely(findings: Iterator[Finding], what: str) -> Iterator[Finding]:
         yield Finding("decode", text)
 
 
-def _look_inside(inspection: Inspection, report: Report) -> Iterator[Finding]:
+def _look_inside(
+    inspection: Inspection, report: Report, enough: Callable[[], bool] | None
+) -> Iterator[Finding]:
     report.counts = inspection.counts()
     try:
         state = inspection.cluster()
@@ -125,7 +151,9 @@ def _look_inside(inspection: Inspection, report: Report) -> Iterator[Finding]:
     ended: Counter[str] = Counter()
     highest = 0
     for stored in inspection.jobs():
-        if report.full:
+        if enough is not None and enough():
+            report.cut = True
+        if report.full or report.cut:
             break
         highest = stored.row.job_id
         found = _job_findings(inspection, stored, ended)

@@ -57,11 +57,12 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """The node lives."""
+    """The node lives. ``time`` is its clock's; 0: it does not say."""
 
     running: int = 0
     queued: int = 0
     load: float = 0.0
+    time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from hpcsched.core.caller import Caller as Caller  # noqa: PLC0414  services get it here
 from hpcsched.runtime.backup_front import BackupFront
+from hpcsched.runtime.diagnosis_front import DiagnosisFront
 from hpcsched.runtime.edit_front import Edit as Edit  # noqa: PLC0414  the same
 from hpcsched.runtime.edit_front import EditFront
 
@@ -302,7 +303,7 @@ class JobFront(EditFront, Protocol):
     ) -> AsyncIterator[WatchItem]: ...
 
 
-class ClusterFront(BackupFront, Protocol):
+class ClusterFront(BackupFront, DiagnosisFront, Protocol):
     """Use cases of parameters and tokens."""
 
     async def cluster(self, caller: Caller) -> ClusterView: ...

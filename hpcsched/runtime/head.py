@@ -16,6 +16,7 @@ from hpcsched.runtime.backup_calls import BackupCalls
 from hpcsched.runtime.blobs import Blobs
 from hpcsched.runtime.cleaning import LAST_CLEANUP, Cleaning
 from hpcsched.runtime.cluster_calls import ClusterCalls
+from hpcsched.runtime.diagnosing import Diagnosing
 from hpcsched.runtime.durable import written
 from hpcsched.runtime.edit_calls import EditCalls
 from hpcsched.runtime.families import Families
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
+    from hpcsched.runtime.checking import Report
     from hpcsched.runtime.frames import AgentLink, AgentSession, Hello
     from hpcsched.runtime.submission import FilterKit
     from hpcsched.store.base import Store, TokenRow
@@ -67,6 +69,7 @@ class Head(
     AccountingCalls,
     PoolCalls,
     BackupCalls,
+    Diagnosing,
 ):
     """See the module. Made, then ``recover``, then ``run`` for as long as it lives.
 
@@ -79,6 +82,9 @@ class Head(
         filters: What runs filter programs; None: it can run none.
         on_log_level: Called with the text of EventLogLevel where one was set, at the
             start and when it changes.
+        blob_key: Of users' blobs.
+        check_store: Looks through the store until it is enough; None: nobody can.
+        certificate_end: When the head's certificate ends; None: it is not known.
     """
 
     def __init__(
@@ -92,6 +98,8 @@ class Head(
         filters: FilterKit | None = None,
         on_log_level: Callable[[str], None] = lambda _: None,
         blob_key: bytes | None = None,
+        check_store: Callable[[Callable[[], bool]], Report] | None = None,
+        certificate_end: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._spawned: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         scene = Scene(cluster=name, head="", node_names={})
@@ -117,6 +125,9 @@ class Head(
         self._tokens: dict[bytes, TokenRow] = {}
         self._token_lock = asyncio.Lock()
         self._backup_lock = asyncio.Lock()
+        self._check_lock = asyncio.Lock()
+        self._check_store = check_store
+        self._certificate_end = certificate_end
         self._variable_lock = asyncio.Lock()
         self._on_log_level = on_log_level
         self._last_cleanup = 0.0

@@ -79,7 +79,7 @@ class NodeActor:
         self.known_lost = False
         self.running = 0
         self.orphans = 0
-        self.load = 0.0
+        self.load = self.clock_ahead_s = 0.0
         self.heard_wall: float | None = None
         self.readings = Readings()
         self.usages = Usages()
@@ -170,9 +170,9 @@ class NodeActor:
             session.intake.take(frame)
         for chunk in frame.outputs:
             self.readings.take(chunk)
-        if frame.heartbeat is not None:
-            self.running = frame.heartbeat.running
-            self.load = frame.heartbeat.load
+        if (beat := frame.heartbeat) is not None:
+            self.running, self.load = beat.running, beat.load
+            self.clock_ahead_s = beat.time and beat.time - self._world.clock.wall()
             if not session.asked:
                 self._sync(session)
             position = self._world.feed.last

@@ -92,6 +92,7 @@ class NodeRegistry:
         del self._by_id[record.node_id], self._by_name[record.name]
         self._newest.pop(record.name, None)
         self._world.scheduler.forget_node(record.node_id)
+        self._world.connections.forget(record.node_id)
 
     def node(self, name: str) -> NodeFree | None:
         """Return what is known of a node by name (``core.scheduling.inventory``)."""
@@ -180,6 +181,7 @@ class NodeRegistry:
         )
         link.send(HeadFrame(welcome=welcome))
         self._world.safety.welcomed(hello.node)
+        self._world.connections.note(actor.record.node_id)
         return session
 
     async def _admit(self, hello: Hello) -> NodeActor:

@@ -9,6 +9,7 @@ from hpcsched.core.job.environment import Scene
 from hpcsched.core.job.spec import DEFAULT_POOL
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.alarms import Alarms
+from hpcsched.runtime.connections import Connections
 from hpcsched.runtime.loop_lag import LoopLag
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class World:
         identity: Which history of which cluster this is.
         alarms: What an administrator should look at.
         lag: How late the loop is.
+        connections: How often nodes have connected of late.
     """
 
     store: Store
@@ -76,10 +78,12 @@ class World:
     safety: Safety = field(init=False)
     alarms: Alarms = field(init=False)
     lag: LoopLag = field(init=False)
+    connections: Connections = field(init=False)
 
     def __post_init__(self) -> None:
         self.alarms = Alarms(self.clock)
         self.lag = LoopLag(self.clock)
+        self.connections = Connections(self.clock)
 
     @property
     def resting(self) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.api.v1 import cluster_service_pb2 as pb
 from hpcsched.api.v1 import cluster_service_pb2_grpc
+from hpcsched.services.convert_diagnosis import finding_message
 from hpcsched.services.convert_node import (
     backup_message,
     cluster_message,
@@ -13,7 +14,7 @@ from hpcsched.services.convert_node import (
     role_name,
     token_message,
 )
-from hpcsched.services.convert_time import seconds_of
+from hpcsched.services.convert_time import seconds_of, timestamp
 from hpcsched.services.gate import caller
 from hpcsched.services.requests import not_negative, request_of, texts
 
@@ -110,3 +111,11 @@ class ClusterService(cluster_service_pb2_grpc.ClusterServiceServicer):
     ) -> pb.DeleteBackupsResponse:
         await self._front.delete_backups(caller(), texts(request.names, "names"))
         return pb.DeleteBackupsResponse()
+
+    async def DiagnoseCluster(
+        self, request: pb.DiagnoseClusterRequest, context: Any
+    ) -> pb.DiagnoseClusterResponse:
+        found, version, now = await self._front.diagnose(caller(), store=request.store)
+        return pb.DiagnoseClusterResponse(
+            findings=map(finding_message, found), version=version, time=timestamp(now)
+        )

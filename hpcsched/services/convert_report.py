@@ -86,7 +86,9 @@ def agent_value(message: agent_service_pb2.ConnectRequest) -> AgentFrame:
     heartbeat = None
     if message.HasField("heartbeat"):
         beat = message.heartbeat
-        heartbeat = Heartbeat(running=beat.running, queued=beat.queued, load=beat.load)
+        heartbeat = Heartbeat(
+            running=beat.running, queued=beat.queued, load=beat.load, time=beat.time
+        )
     reports = (report_value(one) for one in message.reports)
     return AgentFrame(
         seq=message.seq,

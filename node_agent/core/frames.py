@@ -99,11 +99,12 @@ class HeadFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How busy the node is: processes, attempts that wait, the machine's load."""
+    """How busy the node is: processes, attempts that wait, load, and its clock."""
 
     running: int
     queued: int
     load: float
+    time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

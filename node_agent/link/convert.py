@@ -69,6 +69,7 @@ def request_of(frame: AgentFrame) -> agent_service_pb2.ConnectRequest:
                 running=frame.load.running,
                 queued=frame.load.queued,
                 load=frame.load.load,
+                time=frame.load.time,
             )
         )
     for (job, task, instance, number), usage in frame.usages:

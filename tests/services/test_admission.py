@@ -99,6 +99,7 @@ ALLOWED = {
     "ClusterService.ListBackups": PEOPLE,
     "ClusterService.ReadBackup": PEOPLE,
     "ClusterService.DeleteBackups": PEOPLE,
+    "ClusterService.DiagnoseCluster": PEOPLE,
     "AccountingService.ListJobHistory": PEOPLE,
     "AccountingService.ListAllocations": PEOPLE,
     "AccountingService.ListNodeHistory": PEOPLE,

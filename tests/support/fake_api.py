@@ -73,6 +73,7 @@ class FakeApi:
         self.backup: tuple[str, bytes] = ("", b"")
         self.backups: dict[str, bytes] = {}
         self.backup_digest = b""
+        self.diagnosis = cluster_service_pb2.DiagnoseClusterResponse()
         self.templates: dict[str, template_service_pb2.JobTemplate] = {}
         self.requests: list[tuple[str, Any]] = []
         self.secrets: set[str] = set()

@@ -143,6 +143,12 @@ class FakeCluster:
 
         return self._api.answer("DeleteBackups", request, context, work)
 
+    def DiagnoseCluster(self, request: Any, context: Any) -> Any:
+        def work() -> Any:
+            return self._api.diagnosis
+
+        return self._api.answer("DiagnoseCluster", request, context, work)
+
 
 class FakeAccounting:
     """Rows that a test has put there."""
