@@ -3,6 +3,10 @@
 ``scripts/make_replay.py COMMIT`` runs that commit's own head, with its own store, and
 writes tests/replay/SCHEMA-COMMIT.db.xz: jobs that ended, run, wait, were canceled; a
 node, parameters, tokens. The head is killed, not stopped: what runs is recorded so.
+
+``scripts/make_replay.py COMMIT crowd`` writes SCHEMA-COMMIT-crowd.db.xz: a crowd of
+equal jobs of which two run, some wait on the node before a core is free there, and all
+others sleep as one lot (revisions since schema 0007 have these).
 """
 
 from __future__ import annotations
@@ -73,19 +77,56 @@ async def main():
 
 asyncio.run(main())
 """
+CROWD = """
+import asyncio, sys
+from pathlib import Path
+from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_job
+from tests.support.manual_clock import ManualClock
+from tests.support.seeded_ids import SeededIds
+from tests.support.store_kit import SqliteKit
+from hpcsched.runtime.front import Edit, Stop
+
+
+async def main():
+    kit = SqliteKit(Path(sys.argv[1]))
+    clock = ManualClock()
+    async with Bench(clock, SeededIds(clock, 1), kit.store) as bench:
+        agent = await bench.node("n1", cores=2)
+        agent.plan = lambda _: (0.002, 0)
+        for _ in range(4):  # the head learns how long such jobs take
+            await bench.until_state(await bench.submit(), "Finished")
+        agent.plan = lambda _: None
+        new = [a_job()] * 12
+        await bench.head.submit_jobs(ANN, new, NO_ID, validate_only=False)
+        while len(agent.queue) < 10:
+            await asyncio.sleep(0.01)
+        new = [a_job()] * 100
+        lot = await bench.head.submit_jobs(ANN, new, NO_ID, validate_only=False)
+        await bench.head.cancel_jobs(ANN, [lot[60]], Stop(), NO_ID)
+        edit = Edit(changes={"priority": 1000})
+        await bench.head.modify_job(ROOT, lot[80], edit, NO_ID)
+        await asyncio.sleep(1)
+        assert len(agent.live) == 2, agent.live
+        assert 10 <= len(agent.queue) <= 60, len(agent.queue)
+        assert bench.world.jobs.awake < 70, bench.world.jobs.awake
+        await kit.store.close()
+
+asyncio.run(main())
+"""
+MAKERS = {"": MAKER, "crowd": CROWD}
 
 
 def main() -> int:
     """Make the store of one commit."""
-    (commit,) = sys.argv[1:]
+    commit, what = (*sys.argv[1:], "")[:2]
     short = _git("rev-parse", "--short=7", commit).decode().strip()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         archive = _git("archive", commit, "hpcsched", "node_agent", "tests")
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
             files.extractall(folder, filter="data")
         maker, store = folder / "maker.py", folder / "made.db"
-        maker.write_text(MAKER)
+        maker.write_text(MAKERS[what])
         environment = {**os.environ, "PYTHONPATH": str(folder)}
         command = [sys.executable, str(maker), str(store)]
         subprocess.run(command, env=environment, check=True, cwd=folder)
@@ -96,7 +137,8 @@ def main() -> int:
                 "SELECT version_num FROM alembic_version"
             ).fetchone()
         CORPUS.mkdir(exist_ok=True)
-        target = CORPUS / f"{schema}-{short}.db.xz"
+        name = "-".join(filter(None, (schema, short, what)))
+        target = CORPUS / f"{name}.db.xz"
         target.write_bytes(lzma.compress(store.read_bytes(), preset=9))
     sys.stdout.write(f"{target.name}: {target.stat().st_size} bytes\n")
     return 0

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tests.support.manual_clock import ManualClock
     from tests.support.seeded_ids import SeededIds
 
-CORPUS = sorted((Path(__file__).parents[1] / "replay").glob("*.db.xz"))
+EVERY = sorted((Path(__file__).parents[1] / "replay").glob("*.db.xz"))
+CORPUS = [path for path in EVERY if "-crowd" not in path.name]
+CROWDS = [path for path in EVERY if path not in CORPUS]
 KEPT = {
     1: "Finished",
     2: "Failed",
@@ -43,11 +45,24 @@ def test_every_schema_has_a_store_to_replay() -> None:
     assert kept >= every - {schema.HEAD}
 
 
-@pytest.fixture(params=CORPUS, ids=lambda path: path.name.partition(".")[0])
-def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / "hpcsched.db"
-    path.write_bytes(lzma.decompress(request.param.read_bytes()))
+def _name(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def _unpacked(kept: Path, folder: Path) -> Path:
+    path = folder / "hpcsched.db"
+    path.write_bytes(lzma.decompress(kept.read_bytes()))
     return path
+
+
+@pytest.fixture(params=CORPUS, ids=_name)
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return _unpacked(request.param, tmp_path)
+
+
+@pytest.fixture(params=CROWDS, ids=_name)
+def crowd(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return _unpacked(request.param, tmp_path)
 
 
 async def test_a_store_of_an_earlier_revision_is_sound_and_gone_on_from(
@@ -83,3 +98,31 @@ async def test_a_store_of_an_earlier_revision_is_sound_and_gone_on_from(
     assert kept == ([name] if old else [])
     if old:
         assert check_store(stored.parent / "backups" / name).version == before.version
+
+
+async def test_jobs_that_slept_or_waited_on_a_node_in_an_earlier_revision_run_once(
+    crowd: Path, clock: ManualClock, ids: SeededIds
+) -> None:
+    assert check_store(crowd).findings == []
+    kit = SqliteKit(crowd)
+    async with Bench(clock, ids, kit.store) as bench:
+        states = {n: await bench.state(n) for n in range(1, 117)}
+        assert {n for n, state in states.items() if state == "Running"} == {5, 6}
+        (canceled,) = (n for n, state in states.items() if state == "Canceled")
+        waited = {n for n, state in states.items() if state == "Queued"}
+        assert waited == {*range(7, 117)} - {canceled}
+        agent = bench.agents["n1"] = FakeAgent(bench.head, clock, "n1", 2)
+        agent.boots = 9  # nothing of then survives
+        agent.plan = lambda _: (0.002, 0)
+        await agent.connect()
+
+        async def ended() -> bool:
+            await clock.advance(0.25)
+            return {await bench.state(n) for n in (5, 6, *waited)} == {"Finished"}
+
+        await wait_for_async(ended, what="the end of all jobs")
+        assert {key[0] for key in agent.starts} == {5, 6, *waited}
+        assert set(agent.starts.values()) == {1}
+    await kit.store.close()
+
+    assert check_store(crowd).findings == []
