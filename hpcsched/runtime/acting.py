@@ -45,8 +45,9 @@ def tell(world: World, job: Job, *, wanting: bool) -> None:
     world.families.note(job)
     there = job.uses.ids | {job.ahead[0]} if job.ahead else job.uses.ids
     world.nodes.note_uses(job.job_id, there, evictable=batch)
-    if len(job.tasks) == 1:
-        world.scheduler.ahead.note(job)
+    ahead = world.scheduler.ahead
+    if len(job.tasks) == 1 or ahead.knows(job.job_id):
+        ahead.note(job)
     units = world.scheduler.units
     world.scheduler.update(
         job.job_id,

@@ -71,6 +71,10 @@ class SendingAhead:
 
     # What jobs say
 
+    def knows(self, job_id: int) -> bool:
+        """Has it anything of a job that would be left if nobody told it more?"""
+        return job_id in self.sent or job_id in self._barred or job_id in self._node_of
+
     def note(self, job: Job) -> None:
         """A job's state is durable: what does it hold, and where does it wait?"""
         job_id = job.job_id

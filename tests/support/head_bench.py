@@ -249,6 +249,8 @@ class Bench:
             assert scheduler.cores_in_use(node.record.node_id) == 0, node.record.name
         assert not scheduler.granting.pending
         assert not scheduler.waiting
+        assert not scheduler.ahead.sent
+        assert not scheduler.books.claims
         for agent in self.agents.values():
             assert not agent.live, "still runs"
             assert not agent.queue, "still waits"
