@@ -31,9 +31,10 @@ OTHERS = {
     "install.md": "commands of a site; tests/systemd/test_units.py runs them",
 }
 PAGES = sorted(p.name for p in GUIDE.glob("*.md") if p.name not in OTHERS)
-LONGEST_S = 100.0
+#: What takes longer hangs: a page runs dozens of commands, each a cold process.
+LONGEST_S = 280.0
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

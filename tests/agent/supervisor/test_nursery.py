@@ -60,13 +60,21 @@ def supervisor(place: Path) -> Iterator[TaskSupervisor]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nursery is a cold Python: on a busy machine it may take its time."""
+    monkeypatch.setattr("node_agent.supervisor.nursery.PATIENCE_MS", 60_000)
+
+
 @pytest.fixture
 def nursery() -> Iterator[Nursery]:
-    nursery = Nursery(set(), None)
+    mains: set[int] = set()
+    nursery = Nursery(mains, None)
     nursery.make_ready()
     yield nursery
     nursery.close()
-    os.waitpid(nursery.pid, 0)
+    for pid in mains:
+        os.waitpid(pid, 0)
 
 
 def bear(nursery: Nursery, slot: Slot, null: int) -> Gate:
@@ -121,26 +129,30 @@ def test_a_nursery_that_dies_with_an_order_makes_one_process_at_most(
     tmp_path: Path,
 ) -> None:
     """It hangs, has been given the order, and is killed: another one is given it."""
-    nursery = Nursery(set(), None)
+    mains: set[int] = set()
+    nursery = Nursery(mains, None)
     nursery.make_ready()
     first = nursery.pid
     os.kill(first, signal.SIGSTOP)
     gates: list[Gate] = []
     slot = Slot(str(tmp_path), 0)
-    with Path(os.devnull).open("r+b") as null:
-        thread = threading.Thread(
-            target=lambda: gates.append(bear(nursery, slot, null.fileno()))
-        )
-        thread.start()
-        os.kill(first, signal.SIGKILL)
-        thread.join()
-    (gate,) = gates
-    second = nursery.pid
-    children = set(procfs.children_of(os.getpid()))
-    gate.close()
-    nursery.close()
-    for pid in (first, second, gate.pid):
-        os.waitpid(pid, 0)
+    try:
+        with Path(os.devnull).open("r+b") as null:
+            thread = threading.Thread(
+                target=lambda: gates.append(bear(nursery, slot, null.fileno()))
+            )
+            thread.start()
+            os.kill(first, signal.SIGKILL)
+            thread.join()
+        (gate,) = gates
+        second = nursery.pid
+        children = set(procfs.children_of(os.getpid()))
+        gate.close()
+        os.waitpid(gate.pid, 0)
+    finally:
+        nursery.close()
+        for pid in mains:
+            os.waitpid(pid, 0)
 
     assert first != second
     assert gate.pid in children

@@ -136,6 +136,7 @@ def test_a_stop_and_its_deadline_survive_the_spawner(
     pids_in(place / "pids", 1)
     agent.stop(0, grace_s=0.7, reason="PREEMPTED")
     wait_for((place / "trapped").read_text)
+    agent.sync()  # that the signal was sent is on record: else it is sent again
     kill_spawner(supervisor)
     end = supervisor.agent().ended(0)
 
