@@ -133,6 +133,7 @@ class StoppedError(Exception):
 async def act_on_jobs(
     picks: Sequence[Pick],
     act: Callable[[Sequence[int]], Awaitable[object]],
+    tell: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Sequence[int]:
     """Carry out a plural call; return the ids that it acted on, in order.
 
@@ -140,6 +141,7 @@ async def act_on_jobs(
         picks: Which jobs.
         act: The call. It stops at the first refusal, and says in the metadata ``done``
             how many it had acted on before (lifecycle.md 4.3).
+        tell: Called before each batch with how many of how many jobs are done.
 
     Raises:
         StoppedError: at the first refusal of a job that was named, or of any for
@@ -148,6 +150,7 @@ async def act_on_jobs(
     left = list(picks)
     done: list[int] = []
     while left:
+        tell(len(picks) - len(left), len(picks))
         batch = [pick.job_id for pick in left[:BATCH]]
         try:
             await act(batch)

@@ -5,6 +5,7 @@ States in which each can act on a job: lifecycle.md section 3.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,6 +13,7 @@ import click
 from hpcsched.cli.arguments import JOB_STATES
 from hpcsched.cli.choosing import StoppedError, act_on_jobs, pick_jobs
 from hpcsched.cli.moments import MOMENT
+from hpcsched.cli.problems import note
 from hpcsched.cli.selectors import SELECTOR
 from hpcsched.cli.verbs import Verb, pass_app
 
@@ -39,6 +41,9 @@ _FORCIBLE: Final = _CANCELABLE | _states("canceling")
 _FINISHABLE: Final = _states("queued", "running")
 _REQUEUEABLE: Final = _states("running", "failed", "canceled")
 _CONFIGURABLE: Final = _states("canceled", "failed", "queued", "submitted")
+
+#: Of so many jobs a terminal is told how far it is.
+MANY: Final = 1_000
 
 _HOLDABLE: Final = _states("queued")
 
@@ -81,7 +86,7 @@ def _carry_out(
         picks = await pick_jobs(client, selectors, allowed)
         refusal = None
         try:
-            done = await act_on_jobs(picks, lambda job_ids: act(client, job_ids))
+            done = await act_on_jobs(picks, lambda ids: act(client, ids), _tell)
         except StoppedError as stop:
             done, refusal = stop.done, stop.refusal
         if read_back:
@@ -89,6 +94,12 @@ def _carry_out(
         return [job_pb2.Job(id=job_id) for job_id in done], refusal
 
     return app.call(work)
+
+
+def _tell(done: int, count: int) -> None:
+    """Say on a terminal how far it is, where that may take a while."""
+    if count > MANY and sys.stderr.isatty():
+        note(f"{done} of {count} jobs done")
 
 
 def _check_kinds(*, force: bool, graceful: bool) -> None:

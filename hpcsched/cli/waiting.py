@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +25,7 @@ from hpcsched.common.errors import HpcError
 from hpcsched.common.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from hpcsched.cli.app import App
     from hpcsched.cli.progress import Progress
@@ -31,6 +33,15 @@ if TYPE_CHECKING:
 
 #: Between two looks at the counts of a job that is waited for, seconds.
 LOOK_S: Final = 0.5
+
+#: So many jobs are read one by one.
+FEW: Final = 16
+
+#: Jobs whose numbers differ by more are read by lists of their own.
+NEAR: Final = 16
+
+#: Of more jobs a terminal is told how many are in which state.
+MOST_LINES: Final = 200
 
 #: Jobs that are looked at for the bar at a time.
 MOST_LOOKS: Final = 20
@@ -131,8 +142,23 @@ async def _look(
 async def jobs_now(
     client: AsyncClient, job_ids: Iterable[int]
 ) -> Sequence[job_pb2.Job]:
-    """Return jobs as they are."""
-    return [await client.jobs.get(job_id) for job_id in job_ids]
+    """Return jobs as they are; many of them by lists, not one by one."""
+    wanted = list(job_ids)
+    found: dict[int, job_pb2.Job] = {}
+    for first, last, count in _near(sorted(set(wanted))):
+        if count > FEW:
+            page = await client.jobs.list(min_id=first, max_id=last, ascending=True)
+            found.update((job.id, job) for job in page.items)
+    return [found.get(one) or await client.jobs.get(one) for one in wanted]
+
+
+def _near(numbers: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield first, last and count of numbers that are not far from each other."""
+    start = 0
+    for at in range(1, len(numbers) + 1):
+        if at == len(numbers) or numbers[at] - numbers[at - 1] > NEAR:
+            yield numbers[start], numbers[at - 1], at - start
+            start = at
 
 
 def print_jobs(app: App, jobs: Sequence[job_pb2.Job]) -> None:
@@ -142,6 +168,10 @@ def print_jobs(app: App, jobs: Sequence[job_pb2.Job]) -> None:
     elif app.quiet:
         for job in jobs:
             app.print(job.id)
+    elif len(jobs) > MOST_LINES and sys.stdout.isatty():
+        states = Counter(short(job_state(job.state)) for job in jobs)
+        counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        app.print(f"{len(jobs)} jobs: {counts}")
     else:
         for job in jobs:
             app.print(ending(job))

@@ -61,11 +61,13 @@ class Pages:
     """
 
     def __init__(self, request: Message) -> None:
-        """Take the request, whose fields but page size and token are the conditions."""
+        """Take the request: all of it but size, token and mask are the conditions."""
         conditions = type(request)()
         conditions.CopyFrom(request)
         conditions.ClearField("page_size")
         conditions.ClearField("page_token")
+        if "read_mask" in request.DESCRIPTOR.fields_by_name:
+            conditions.ClearField("read_mask")  # which fields: the entries are the same
         name = request.DESCRIPTOR.full_name.encode()
         data = name + b"\0" + conditions.SerializeToString(deterministic=True)
         self._digest = hashlib.sha256(data).digest()[:_DIGEST_BYTES]

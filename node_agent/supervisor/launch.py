@@ -35,6 +35,10 @@ SHORTAGES = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 RETRIED = {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP}
 
 
+#: Names of the task to which those of an element add its number.
+_WITH_INSTANCE = (b"CCP_TASKSYSTEMID", b"CCP_TASKCONTEXT")
+
+
 class StartFailedError(Exception):
     """Nothing was executed.
 
@@ -242,6 +246,10 @@ class Launcher:
                 environment[encoded(name)] = encoded(value)
         instance = b"%d" % attempt.instance
         environment[b"CCP_TASKINSTANCEID"] = instance
+        if attempt.instance:
+            for own in _WITH_INSTANCE:
+                if own in environment:
+                    environment[own] += b"." + instance
         environment[b"HPC_ATTEMPT"] = b"%d" % attempt.attempt
         environment[b"HPC_TASK"] = definition.tag_prefix.encode() + instance
         if attempt.cores:

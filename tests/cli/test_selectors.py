@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hpcsched.cli import choosing, job_change, waiting
 from hpcsched.common.errors import HpcError
 
 if TYPE_CHECKING:
@@ -169,3 +171,35 @@ def test_tasks_stop_at_the_first_refusal(hpc: CommandLine, jobs: FakeApi) -> Non
 @pytest.mark.parametrize("name", ["1", "1.0", "1.1.0", "x.1", "1.1.1.1"])
 def test_what_names_no_task_is_a_usage_error(hpc: CommandLine, name: str) -> None:
     hpc("task", "show", name, status=2)
+
+
+def test_many_jobs_are_read_back_by_lists_and_not_one_by_one(
+    hpc: CommandLine, api: FakeApi
+) -> None:
+    numbers = [api.add_job() for _ in range(60)]
+
+    told = hpc("job", "cancel", "40-60", "2", "1,20-39", "--json").json["jobs"]
+
+    assert [job["id"] for job in told] == [*numbers[39:], 2, 1, *numbers[19:39]]
+    assert [one.job_id for one in api.asked("GetJob")] == [2, 1]
+
+
+def test_a_terminal_is_told_how_far_it_is_and_how_many_are_in_which_state(
+    hpc: CommandLine, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_change, "MANY", 4)
+    monkeypatch.setattr(choosing, "BATCH", 3)
+    monkeypatch.setattr(waiting, "MOST_LINES", 4)
+    for _ in range(10):
+        api.add_job()
+    piped = hpc("job", "cancel", "1-5")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    told = hpc("job", "cancel", "6-10")
+
+    assert (len(piped.out.splitlines()), piped.err) == (5, "")
+    assert told.out in {"5 jobs: 5 Canceling\n", "5 jobs: 5 Canceled\n"}
+    assert told.err.splitlines() == [
+        "hpc: 0 of 5 jobs done",
+        "hpc: 3 of 5 jobs done",
+    ]

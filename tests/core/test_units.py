@@ -191,7 +191,7 @@ KNOWN: list[tuple[dict[str, Any], str, str]] = [
     ({}, "", ""),
     ({"min_cores": 99}, "", ""),
     ({"requested_nodes": ("n1", "n3")}, "UNKNOWN_NODE", "spec.requested_nodes"),
-    ({"excluded_nodes": ("n3",)}, "UNKNOWN_NODE", "spec.excluded_nodes"),
+    ({"excluded_nodes": ("n3",)}, "EXCLUDED_NODE_UNKNOWN", "spec.excluded_nodes"),
     ({"node_groups": ("a", "c")}, "UNKNOWN_NODE_GROUP", "spec.node_groups"),
     ({"requested_nodes": ("n1",), "min_cores": 4}, "", ""),
     (

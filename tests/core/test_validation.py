@@ -152,6 +152,8 @@ TASKS: list[tuple[dict[str, Any], str, str]] = [
     ({"end": 5}, "PROPERTY_NOT_FOR_TYPE", "end_value"),
     ({"lines": ("a",)}, "PROPERTY_NOT_FOR_TYPE", "lines"),
     ({"max_concurrent": -1}, "OUT_OF_RANGE", "max_concurrent"),
+    ({"max_concurrent": 2}, "PROPERTY_NOT_FOR_TYPE", "max_concurrent"),
+    ({"type": SWEEP, "lines": ("a",), "end": 3}, "INVALID_FIELD", "lines"),
     ({"required_nodes": ("n1",)}, "INVALID_FIELD", "required_nodes"),
     ({"node": "n1"}, "INVALID_FIELD", "node"),
     ({"type": TaskType.SERVICE, "step": 2}, "PROPERTY_NOT_FOR_TYPE", "increment_value"),
@@ -329,3 +331,11 @@ def test_only_what_was_not_canceled_by_name_is_submitted_late() -> None:
     bench.do(c.SubmitTasks(caller=ANN, task_ids=[2]))
 
     assert bench.states(2) == ["Queued", "Canceled", "Queued"]
+
+
+def test_a_sweep_of_a_range_and_of_lines_is_refused_by_both_names() -> None:
+    found = refusal(JobSpec(), plain(type=SWEEP, lines=("a", "b"), end=9))
+
+    assert "lines" in str(found)
+    assert "end_value" in str(found)
+    assert "9" in str(found)

@@ -59,7 +59,7 @@ def test_an_empty_value_of_the_job_unsets_and_one_of_the_task_is_empty() -> None
         ("CCP_JOBTEMPLATE", "Default"),
         ("CCP_TASKID", "1"),
         ("CCP_TASKINSTANCEID", "0"),
-        ("CCP_TASKSYSTEMID", "1"),
+        ("CCP_TASKSYSTEMID", "7.1"),
         ("CCP_TASKCONTEXT", "7.1"),
         ("CCP_RETRY_COUNT", "0"),
         ("CCP_PREVIOUS_JOB_ID", "0"),

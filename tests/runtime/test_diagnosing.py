@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,20 @@ import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.runtime import diagnosing
-from hpcsched.runtime.checking import Report
+from hpcsched.runtime.checking import Report, check_store
 from hpcsched.runtime.frames import AgentFrame, Heartbeat
 from hpcsched.store.backups import Backup
 from hpcsched.store.findings import Finding
+from hpcsched.store.opener import open_store
 from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_task
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.manual_clock import ManualClock
+    from tests.support.seeded_ids import SeededIds
 
 DAY = 86_400.0
 
@@ -172,3 +178,20 @@ async def test_the_store_is_looked_through_when_asked_and_no_longer_than_its_tim
 
     assert asked == [late]
     assert list(told) == ["store_not_all_checked" if late else "store_damaged"]
+
+
+async def test_a_real_store_is_looked_through_to_its_end_or_until_it_is_enough(
+    clock: ManualClock, ids: SeededIds, tmp_path: Path
+) -> None:
+    loop = asyncio.get_running_loop()
+    store = open_store(tmp_path, loop=loop, on_broken=lambda _: None)
+    async with Bench(clock, ids, store) as bench:
+        await bench.node()
+        await bench.submit()
+        await bench.clock.advance(1)
+        whole = await asyncio.to_thread(check_store, tmp_path, lambda: False)
+        part = await asyncio.to_thread(check_store, tmp_path, lambda: True)
+    await store.close()
+
+    assert (whole.cut, whole.findings, whole.counts["job"]) == (False, [], 1)
+    assert (part.cut, part.findings) == (True, [])

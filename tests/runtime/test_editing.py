@@ -284,3 +284,20 @@ async def test_a_clone_takes_over_what_makes_the_job(bench: Bench) -> None:
             assert getattr(view.spec, name) == getattr(default, name), name
         assert sum(view.counts.values()) == 4
         await settle()
+
+
+async def test_excluding_an_unknown_node_is_refused_when_it_is_said(
+    bench: Bench,
+) -> None:
+    edit = Edit(changes={"excluded_nodes": ("n9",)})
+    async with bench:
+        await bench.node()
+        job_id = await draft(bench)
+        with pytest.raises(HpcError) as changed:
+            await bench.head.modify_job(ANN, job_id, edit, NO_ID)
+        with pytest.raises(HpcError) as submitted:
+            await bench.submit(excluded_nodes=("n9",))
+
+    for refused in (changed, submitted):
+        assert refused.value.reason == "EXCLUDED_NODE_UNKNOWN"
+        assert refused.value.facts["field"] == "spec.excluded_nodes"

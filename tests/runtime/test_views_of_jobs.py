@@ -107,3 +107,14 @@ async def test_a_job_that_failed_its_validation_says_what_by_name(
     await bench.head.configure_jobs(ANN, [view.job_id], NO_ID)
     again = await bench.job(view.job_id)
     assert (again.error_message, again.error_params) == ("", {})
+
+
+async def test_a_failed_task_is_told_once_by_why(bench: Bench) -> None:
+    agent = await bench.node()
+    agent.plan = lambda _: (1.0, 7)
+    job_id = await bench.submit(a_task(valid_exit_codes="0"))
+    await bench.clock.advance(10)
+
+    _, lines = await bench.head.explain(ANN, job_id, None)
+
+    assert [line for line in lines if "failed" in line] == ["1 task failed"]

@@ -153,3 +153,16 @@ async def test_a_position_that_no_store_takes_is_refused_in_every_list(
         accounts.ListNodeHistory(nodes),
     ):
         assert (await refusal(call)).reason == "PAGE_TOKEN_INVALID"
+
+
+async def test_a_page_token_does_not_mind_which_fields_are_asked_for(
+    jobs: Any, front: FakeFront
+) -> None:
+    front.answers["list_jobs"] = [job_view(job_id=n) for n in (3, 2, 1)]
+    first = pb.ListJobsRequest(page_size=2)
+    first.read_mask.paths.append("name")
+    token = (await jobs.ListJobs(first)).next_page_token
+
+    page = await jobs.ListJobs(pb.ListJobsRequest(page_size=2, page_token=token))
+
+    assert page.jobs

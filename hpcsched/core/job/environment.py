@@ -151,7 +151,8 @@ def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]
         "CCP_JOBTEMPLATE": job.spec.job_template or "Default",
         "CCP_TASKID": str(record.task_id),
         "CCP_TASKINSTANCEID": "0",
-        "CCP_TASKSYSTEMID": str(record.task_id),
+        # Of an element the node adds its number: unique among all that there are.
+        "CCP_TASKSYSTEMID": f"{job.job_id}.{record.task_id}",
         "CCP_TASKCONTEXT": f"{job.job_id}.{record.task_id}",
         "CCP_NUMCPUS": str(spec.min_cores),
         "CCP_RETRY_COUNT": "0",

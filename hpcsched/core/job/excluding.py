@@ -13,14 +13,14 @@ from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commandjob import refuse_command
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.nodes import leaving
-from hpcsched.core.job.resourcecheck import UNITS
+from hpcsched.core.job.resourcecheck import UNITS, check_excluded_known
 from hpcsched.core.job.states import JobState, NodeGroupOp
 from hpcsched.core.job.table import JobTrigger, require
 from hpcsched.core.job.wishes import demand_for
 from hpcsched.core.scheduling.eligibility import idle_units, in_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from hpcsched.core.job.commands import ExcludeNodes, ReviewNodes
     from hpcsched.core.job.events import TaskMove
@@ -59,7 +59,7 @@ def exclude_nodes(turn: Turn, command: ExcludeNodes) -> None:
     command.caller.require_owner(job.owner, f"exclude nodes from job {job.job_id}")
     require(job.state, JobTrigger.EXCLUDE_NODES, job.job_id)
     refuse_command(job, "exclude nodes from")
-    _check_known(turn, (*command.add, *command.remove))
+    check_excluded_known("nodes", (*command.add, *command.remove), turn.inventory)
     before = excluded_nodes(job)
     gone = set(before) if command.clear else set(command.remove)
     kept = [name for name in before if name not in gone]
@@ -90,14 +90,6 @@ def _told(new: Sequence[str], gone: Sequence[str]) -> str:
     if gone:
         parts.append("allowed again: " + ", ".join(gone))
     return "; ".join(parts)
-
-
-def _check_known(turn: Turn, names: Iterable[str]) -> None:
-    if turn.inventory is None:
-        return
-    for name in names:
-        if turn.inventory.node(name) is None:
-            raise HpcError("EXCLUDED_NODE_UNKNOWN", field="nodes", node=name)
 
 
 def _check_new(turn: Turn, after: Sequence[str], new: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from hpcsched.core.job.commandjob import refuse_command
 from hpcsched.core.job.details import check_hold
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.requeueing import to_configuring
+from hpcsched.core.job.resourcecheck import check_excluded_known
 from hpcsched.core.job.restoring import NO_TASKS, TaskPlan, plan_tasks
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState
@@ -124,6 +125,9 @@ def plan_edit(turn: Turn, command: ModifyJob) -> Plan:
         refuse_command(job, "modify")
     for name in sorted(named - _PROGRESS):
         _check_editable(job, name, command)
+    if "excluded_nodes" in named:
+        field = "spec.excluded_nodes"
+        check_excluded_known(field, new.excluded_nodes, turn.inventory)
     if named:
         new = _templated(turn, command, new, given, named)
     again = job.state is not JobState.RUNNING and bool(named & _OF_TASKS)

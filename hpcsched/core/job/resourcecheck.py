@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job.sizes import INT32, check_size
+from hpcsched.core.job.bounds import INT32
+from hpcsched.core.job.sizes import check_size
 from hpcsched.core.job.states import UnitType
 from hpcsched.core.job.wishes import demand_for
 from hpcsched.core.scheduling.eligibility import idle_units
 from hpcsched.core.scheduling.preference import OrderByError, parse_order_by
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.scheduling.inventory import Inventory
     from hpcsched.core.task.spec import TaskSpec
@@ -111,6 +114,21 @@ def check_task_known(field: str, task: TaskSpec, inventory: Inventory) -> None:
         raise HpcError("UNKNOWN_NODE_GROUP", field=where, group=group)
 
 
+def check_excluded_known(
+    field: str, names: Iterable[str], inventory: Inventory | None
+) -> None:
+    """Refuse to exclude a node that there is not (api.md 5, ExcludedNodeDoesNotExist).
+
+    Raises:
+        HpcError: EXCLUDED_NODE_UNKNOWN.
+    """
+    if inventory is None:
+        return
+    for name in names:
+        if inventory.node(name) is None:
+            raise HpcError("EXCLUDED_NODE_UNKNOWN", field=field, node=name)
+
+
 def check_known(spec: JobSpec, least: int, inventory: Inventory) -> None:
     """Check what is asked of this cluster, as at submit (J4).
 
@@ -123,12 +141,14 @@ def check_known(spec: JobSpec, least: int, inventory: Inventory) -> None:
         inventory: What there is.
 
     Raises:
-        HpcError: UNKNOWN_NODE, UNKNOWN_NODE_GROUP, CLUSTER_TOO_SMALL.
+        HpcError: UNKNOWN_NODE, EXCLUDED_NODE_UNKNOWN, UNKNOWN_NODE_GROUP,
+            CLUSTER_TOO_SMALL.
     """
-    for field in ("requested_nodes", "excluded_nodes"):
-        for name in getattr(spec, field):
-            if inventory.node(name) is None:
-                raise HpcError("UNKNOWN_NODE", field=f"spec.{field}", node=name)
+    field = "spec.requested_nodes"
+    for name in spec.requested_nodes:
+        if inventory.node(name) is None:
+            raise HpcError("UNKNOWN_NODE", field=field, node=name)
+    check_excluded_known("spec.excluded_nodes", spec.excluded_nodes, inventory)
     for name in spec.node_groups:
         if not inventory.has_group(name):
             raise HpcError("UNKNOWN_NODE_GROUP", field="spec.node_groups", group=name)

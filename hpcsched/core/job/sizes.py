@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.bounds import INT32
 
 if TYPE_CHECKING:
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.task.spec import TaskSpec
-
-INT32: Final = 2147483647
 
 
 def check_size(field: str, unit: str, least: int | None, most: int | None) -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.common.exitcodes import ExitCodesError, parse_exit_codes
+from hpcsched.core.job.bounds import INT32, check_count, check_seconds
 from hpcsched.core.job.dependencies import check_dependencies
 from hpcsched.core.job.details import check_details, check_text
 from hpcsched.core.job.releasecheck import check_release
 from hpcsched.core.job.resourcecheck import UNITS, check_resources
 from hpcsched.core.job.sizes import check_task_nodes, check_task_size, given_sizes
 from hpcsched.core.job.states import JobType, NodeLoss
+from hpcsched.core.job.sweepcheck import check_no_sweep, check_sweep, forbid
 from hpcsched.core.job.target import check_target
 from hpcsched.core.task.states import TaskType
 
@@ -30,7 +32,6 @@ NAME_LIMIT: Final = 80
 PROPERTY_LIMIT: Final = 1024
 COMMAND_BYTES: Final = 1 << 20
 TASK_LIMIT: Final = 100_000
-INT32: Final = 2147483647
 PRIORITY_LIMIT: Final = 4000
 CRITICAL_LIMIT: Final = 1_000_000
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
@@ -63,8 +64,8 @@ def validate_job(spec: JobSpec, settings: Settings) -> None:
             "PRIORITY_OUT_OF_RANGE", field="spec.priority", value=spec.priority
         )
     check_resources(spec)
-    _seconds("spec.runtime", spec.runtime)
-    _count("spec.task_execution_failure_retry_limit", spec.retry_limit, 0, INT32)
+    check_seconds("spec.runtime", spec.runtime)
+    check_count("spec.task_execution_failure_retry_limit", spec.retry_limit, 0, INT32)
     _properties("spec.custom_properties", spec.custom_properties)
     check_environment("spec.environment", spec.environment)
     _size("spec.environment", _bytes_of(spec.environment))
@@ -122,7 +123,7 @@ def validate_added(
     """
     everything = [*before, *added]
     shared = _bytes_of(spec.environment)
-    _count("spec.tasks", len(everything), 0, TASK_LIMIT)
+    check_count("spec.tasks", len(everything), 0, TASK_LIMIT)
     for number, task in enumerate(added, start=len(before)):
         field = f"spec.tasks[{number}]"
         _task(field, spec, task, settings)
@@ -209,7 +210,7 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
         raise HpcError("INVALID_FIELD", field=f"{field}.node", problem=problem)
     _command(field, task)
     check_task_size(field, task)
-    _seconds(f"{field}.runtime", task.runtime)
+    check_seconds(f"{field}.runtime", task.runtime)
     if job.runtime and task.runtime > job.runtime:
         raise HpcError(
             "TASK_RUNTIME_TOO_LONG",
@@ -219,9 +220,9 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
         )
     _details(field, task)
     if task.type is TaskType.PARAMETRIC_SWEEP:
-        _sweep(field, task, settings)
+        check_sweep(field, task, settings)
     else:
-        _no_sweep(field, task)
+        check_no_sweep(field, task)
     if task.type in _PER_NODE:
         _per_node(field, task, settings)
     elif task.type is TaskType.SERVICE:
@@ -229,19 +230,21 @@ def _task(field: str, job: JobSpec, task: TaskSpec, settings: Settings) -> None:
             "depends_on": bool(task.depends_on),
             "is_rerunnable": not task.is_rerunnable,
         }
-        _forbid(field, task, given)
+        forbid(field, task, given)
 
 
 def _details(field: str, task: TaskSpec) -> None:
     """Check what has nothing to do with the job."""
     if task.grace is not None:
-        _seconds(f"{field}.grace_period", task.grace)
-    _count(f"{field}.max_concurrent", task.max_concurrent, 0, INT32)
-    _count(f"{field}.group_id", task.group_id, 0, INT32)
+        check_seconds(f"{field}.grace_period", task.grace)
+    check_count(f"{field}.max_concurrent", task.max_concurrent, 0, INT32)
+    check_count(f"{field}.group_id", task.group_id, 0, INT32)
     _exit_codes(f"{field}.valid_exit_codes", task.valid_exit_codes or "0")
     _properties(f"{field}.custom_properties", task.custom_properties)
     check_environment(f"{field}.environment", task.environment)
-    _count(f"{field}.fail_job_on_failure_count", task.critical_count, 0, CRITICAL_LIMIT)
+    check_count(
+        f"{field}.fail_job_on_failure_count", task.critical_count, 0, CRITICAL_LIMIT
+    )
     if task.critical_count > 1 and task.type not in _COUNTED:
         raise HpcError(
             "PROPERTY_NOT_FOR_TYPE",
@@ -291,34 +294,6 @@ def _size(field: str, size: int) -> None:
         raise HpcError("SPEC_TOO_LARGE", field=field, length=size, limit=COMMAND_BYTES)
 
 
-def _sweep(field: str, task: TaskSpec, settings: Settings) -> None:
-    if not task.lines:
-        if task.step < 1:
-            raise HpcError(
-                "SWEEP_INCREMENT", field=f"{field}.increment_value", value=task.step
-            )
-        if task.start < 1:
-            problem = f"{task.start} is below 1"
-            raise HpcError(
-                "SWEEP_INVALID", field=f"{field}.start_value", problem=problem
-            )
-        if task.end < task.start:
-            problem = f"{task.end} is below the start value {task.start}"
-            raise HpcError("SWEEP_INVALID", field=f"{field}.end_value", problem=problem)
-        _count(f"{field}.end_value", task.end, 1, INT32)
-        _count(f"{field}.increment_value", task.step, 1, INT32)
-    elif any("\0" in line for line in task.lines):
-        problem = "a line cannot contain a NUL character"
-        raise HpcError("INVALID_FIELD", field=f"{field}.lines", problem=problem)
-    if task.size > settings.max_sweep:
-        raise HpcError(
-            "SWEEP_TOO_LARGE",
-            field=f"{field}.end_value",
-            count=task.size,
-            limit=settings.max_sweep,
-        )
-
-
 def _per_node(field: str, task: TaskSpec, settings: Settings) -> None:
     forbidden = {
         "depends_on": bool(task.depends_on),
@@ -326,43 +301,13 @@ def _per_node(field: str, task: TaskSpec, settings: Settings) -> None:
         "is_rerunnable": not task.is_rerunnable,
         "fail_job_on_failure": bool(task.critical or task.critical_count),
     }
-    _forbid(field, task, forbidden)
+    forbid(field, task, forbidden)
     if task.type is TaskType.NODE_RELEASE and task.runtime > settings.release_s > 0:
         raise HpcError(
             "RELEASE_RUNTIME_TOO_LONG",
             field=f"{field}.runtime",
             value=f"{task.runtime:g} s",
             limit=f"{settings.release_s} s",
-        )
-
-
-def _no_sweep(field: str, task: TaskSpec) -> None:
-    forbidden = {
-        "start_value": task.start != 1,
-        "end_value": bool(task.end),
-        "increment_value": task.step != 1,
-        "lines": bool(task.lines),
-    }
-    _forbid(field, task, forbidden)
-
-
-def _forbid(field: str, task: TaskSpec, forbidden: Mapping[str, bool]) -> None:
-    for name, given in forbidden.items():
-        if given:
-            kind = task.type.label
-            raise HpcError("PROPERTY_NOT_FOR_TYPE", field=f"{field}.{name}", type=kind)
-
-
-def _seconds(field: str, value: float) -> None:
-    if not 0 <= value <= INT32:
-        limit = f"0 s to {INT32} s"
-        raise HpcError("OUT_OF_RANGE", field=field, value=f"{value:g} s", limit=limit)
-
-
-def _count(field: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise HpcError(
-            "OUT_OF_RANGE", field=field, value=value, limit=f"{low} to {high}"
         )
 
 

@@ -128,6 +128,18 @@ def test_a_shell_line_is_interpreted_by_bash(agent: AgentEnd) -> None:
     assert agent.ended(7)["output"] == "BASH\n007\n"
 
 
+@pytest.mark.parametrize(("element", "named"), [(5, "7.1.5"), (0, "7.1")])
+def test_the_system_id_of_an_element_is_its_own(
+    agent: AgentEnd, element: int, named: str
+) -> None:
+    line = ["echo $CCP_TASKSYSTEMID $CCP_TASKCONTEXT"]
+    env = {"CCP_TASKSYSTEMID": "7.1", "CCP_TASKCONTEXT": "7.1"}
+    agent.define(shell=line, env=env)
+    agent.start(element)
+
+    assert agent.ended(element)["output"] == f"{named} {named}\n"
+
+
 def test_the_environment_is_exactly_what_was_given(agent: AgentEnd) -> None:
     env = {"B": "of this start"}
     seen = told(agent, env=env, cwd="/")["env"]
