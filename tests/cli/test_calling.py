@@ -200,7 +200,7 @@ def test_plain_text_beyond_loopback_is_not_spoken(hpc: CommandLine) -> None:
     [
         ("nonsense",),
         ("herd", "list"),
-        ("cluster", "doctor"),
+        ("cluster", "surgeon"),
         ("ca", "init"),
         ("job", "show", "1", "2"),
         ("job", "list", "--state", "lost"),
