@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.common.errors import HpcError
-from hpcsched.core.job import codes
 from hpcsched.core.job.locating import find_elements, show
 from hpcsched.core.job.model import UNBOUNDED
 from hpcsched.core.job.searching import TaskSearch, search_tasks
@@ -195,7 +194,7 @@ class JobReads:
             case _:
                 lines.append(f"it is {job.state.label}")
                 failed = job.counts[TaskState.FAILED]
-                if failed and job.error_code != codes.TASK_FAILURE:
+                if failed and "failed" not in job.error_params:
                     lines.append(f"{failed} of its tasks failed")
         if job.error_message:
             lines.append(job.error_message)
