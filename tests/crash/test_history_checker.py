@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.history.checker import check
+from tests.support.history.log_rules import nothing_starts_after_its_cancel
 from tests.support.history.model import (
     ACKED,
     PREP,
@@ -377,3 +378,15 @@ def test_a_cancel_counts_no_more_once_the_job_was_queued_again() -> None:
         history.calls.append(Call(request_id=verb, verb=verb, job_id=7, outcome=ACKED))
     change_job(history, requeues=1)
     assert check(history) == []
+
+
+def test_an_attempt_that_a_node_gave_back_was_sent() -> None:
+    passed = passing(1, "QUEUED", "DISPATCHING", elements=((0, 0),))
+    names = ("JobSentAhead", "JobReturned", "JobStarted")
+    log = [event(at + 1, each) for at, each in enumerate(names)]
+    sent = History(watchers={"whole": [*log, event(4, "TasksDispatched", *passed)]})
+    sent.runs = [Run(key=(7, 1, 0), attempt=2)]
+    assert not list(nothing_starts_after_its_cancel(sent))
+
+    sent.runs = [Run(key=(7, 1, 0), attempt=3)]
+    assert list(nothing_starts_after_its_cancel(sent))

@@ -132,6 +132,9 @@ def nothing_starts_after_its_cancel(history: History) -> Iterator[str]:
     for job_id, events in log_of(history).items():
         if min(events) == 1 and len(events) == max(events):
             complete.add(job_id)
+        # What waited on a node and came back was an attempt of the job's one task.
+        names = Counter(event.name for event in events.values())
+        sent[(job_id, 1, 0)] += names["JobReturned"]
         state: dict[tuple[int, int], str] = {}
         for number in sorted(events):
             for step in events[number].steps:
