@@ -57,6 +57,12 @@ class Watcher:
                         return
                     queue.put_nowait(item)
             except HpcError as refusal:
+                floor = sim.site.state.floor_seq
+                if refusal.reason == "CURSOR_EXPIRED" and self.cursor < floor:
+                    # It was behind, and a job of what it has not seen is forgotten.
+                    self.cursor = floor
+                    queue.put_nowait(None)
+                    return
                 sim.complain(f"watch after {self.cursor}: {refusal.reason}")
 
         task = program.start(serve())
