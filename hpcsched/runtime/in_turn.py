@@ -97,6 +97,11 @@ class InTurn:
             await to_its_end(self._world, self._behind_each_other(job_ids, part))
 
     async def _behind_each_other(self, job_ids: Sequence[int], part: int) -> None:
+        ahead = self._world.scheduler.ahead
+        with ahead.left_alone(frozenset(job_ids[part:])):
+            await self._each(job_ids, part)
+
+    async def _each(self, job_ids: Sequence[int], part: int) -> None:
         waiting: list[tuple[int, asyncio.Future[Any]]] = []
         world = self._world
         while part < len(job_ids):

@@ -11,6 +11,7 @@ queue, when the node has no news for a second, and when policy is another one.
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.ahead import may_go_ahead
@@ -21,7 +22,7 @@ from hpcsched.core.job.states import JobState
 from hpcsched.core.scheduling.snapshot import Demand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from hpcsched.common.clock import Timer
     from hpcsched.core.job.model import Job
@@ -62,6 +63,7 @@ class SendingAhead:
         self._rests = rests
         self._asked: set[int] = set()
         self._barred: set[int] = set()
+        self._left: list[Container[int]] = []
         self._small: dict[int, dict[int, int]] = {}
         self._node_of: dict[int, int] = {}
         self._news: dict[int, float] = {}
@@ -176,7 +178,7 @@ class SendingAhead:
                 continue
             if demand.shape != _PLAIN or demand.most != 1 or job_id in self._barred:
                 return
-            if self._rests(job_id):
+            if self._rests(job_id) or any(job_id in ids for ids in self._left):
                 return
             yield demand
 
@@ -221,6 +223,21 @@ class SendingAhead:
     def leave(self, node_id: int) -> None:
         """A node is another one now, or is given up: nobody waits there any more."""
         self.recall([job_id for job_id, there in self.sent.items() if there == node_id])
+
+    @contextmanager
+    def left_alone(self, job_ids: Container[int]) -> Iterator[None]:
+        """One call wants something of each of these: none of them waits on a node.
+
+        Those that do are asked for together, so that it need not wait for one after the
+        other, and none is sent while it comes nearer.
+        """
+        self._left.append(job_ids)
+        self.recall([job_id for job_id in self.sent if job_id in job_ids])
+        try:
+            yield
+        finally:
+            self._left.remove(job_ids)
+            self._world.scheduler.wake()
 
     def recall(self, job_ids: Iterable[int]) -> None:
         """Ask for jobs that wait on nodes."""

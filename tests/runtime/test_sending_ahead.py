@@ -6,64 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hpcsched.common.errors import HpcError
-from hpcsched.core.job.commands import CancelJob, LoseNode, ReleaseJob, Tick
+from hpcsched.core.job.commands import CancelJob, Tick
 from hpcsched.core.job.decide import decide
 from hpcsched.core.job.states import JobState
 from hpcsched.core.orders import RecallTasks, StartTasks
 from hpcsched.runtime import job_actor
 from hpcsched.runtime.front import Stop
-from hpcsched.runtime.mail import Mail
-from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_job, a_task
+from tests.support.ahead_bench import (
+    RUN_S,
+    exit_of,
+    many,
+    node,
+    taught,
+    there,
+    waiting_there,
+)
+from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_task
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.support.fake_agent import FakeAgent
     from tests.support.manual_clock import ManualClock
     from tests.support.seeded_ids import SeededIds
-
-RUN_S = 0.002
 
 
 @pytest.fixture
 async def bench(clock: ManualClock, ids: SeededIds) -> AsyncIterator[Bench]:
     async with Bench(clock, ids) as bench:
-        agent = await bench.node(cores=2)
-        agent.plan = lambda _: (RUN_S, 0)
-        # The head learns how long such jobs take.
-        for _ in range(4):
-            await bench.submit()
-            await bench.clock.advance(10 * RUN_S)
+        await taught(bench)
         yield bench
-
-
-def node(bench: Bench) -> FakeAgent:
-    return bench.agents["n1"]
-
-
-async def many(bench: Bench, count: int = 20, **spec: Any) -> list[int]:
-    """Return the numbers of small jobs of one call."""
-    new = [a_job(**spec)] * count
-    return list(await bench.head.submit_jobs(ANN, new, NO_ID, validate_only=False))
-
-
-async def waiting_there(bench: Bench) -> tuple[list[int], list[int]]:
-    """Return two jobs that run for long, and others that wait behind them."""
-    node(bench).plan = lambda _: None
-    jobs = await many(bench, 12)
-    await settle()
-    return jobs[:2], jobs[2:]
-
-
-def there(bench: Bench) -> set[int]:
-    """Return the jobs that wait on the node, as the node sees it."""
-    return {process.key[0] for process in node(bench).queue}
-
-
-def exit_of(bench: Bench, job_id: int) -> None:
-    node(bench).exit((job_id, 1, 0, 1))
 
 
 async def test_short_jobs_wait_on_the_node_and_are_queued_until_they_start(
@@ -333,68 +305,3 @@ async def test_what_waits_for_the_node_is_done_once_although_the_head_has_a_faul
 
     assert answers == [None]
     assert await bench.state(others[0]) == "Canceled"
-
-
-async def test_a_frozen_node_does_not_keep_who_cancels_waiting(bench: Bench) -> None:
-    _, others = await waiting_there(bench)
-    node(bench).mute = True
-    cancel = bench.begin(bench.head.cancel_jobs(ANN, others, Stop(), NO_ID))
-    await bench.clock.advance(3)
-
-    assert cancel.done()
-    await cancel
-    assert {await bench.state(n) for n in others} == {"Canceling"}
-    await bench.clock.advance(100)
-    assert {await bench.state(n) for n in others} == {"Canceled"}
-
-
-async def test_a_cancel_that_a_frozen_node_hears_later_has_run_nothing(
-    bench: Bench,
-) -> None:
-    running, others = await waiting_there(bench)
-    node(bench).mute = True
-    cancel = bench.begin(bench.head.cancel_jobs(ANN, [others[0]], Stop(), NO_ID))
-    await bench.clock.advance(3)
-    await cancel
-    node(bench).cut()
-    node(bench).mute = False
-    node(bench).reconnect()
-    await bench.clock.advance(20)
-
-    assert await bench.state(others[0]) == "Canceled"
-    assert not [key for key in node(bench).starts if key[0] == others[0]]
-    for job_id in running:
-        exit_of(bench, job_id)
-    await settle()
-    assert {await bench.state(n) for n in others[1:3]} == {"Running"}
-
-
-async def test_an_edit_of_a_job_on_a_frozen_node_is_refused_and_says_why(
-    bench: Bench,
-) -> None:
-    _, others = await waiting_there(bench)
-    node(bench).mute = True
-    hold = bench.begin(bench.head.hold_jobs(ROOT, [others[0]], None, NO_ID))
-    await bench.clock.advance(15)
-
-    with pytest.raises(HpcError, match="node n1 does not say whether job"):
-        await hold
-    assert await bench.state(others[0]) == "Queued"
-
-
-async def test_what_came_first_is_done_first_when_the_node_has_said_its_word(
-    bench: Bench,
-) -> None:
-    _, others = await waiting_there(bench)
-    hold = bench.begin(bench.head.hold_jobs(ROOT, [others[0]], None, NO_ID))
-    node(bench).mute = True
-    await settle()
-    actor = bench.world.jobs.get(others[0])
-    assert actor is not None
-    actor.post(Mail(None, command=LoseNode(node_id=1, node="n1")))
-    actor.post(Mail(None, command=ReleaseJob(caller=ROOT)))
-    await settle()
-    await hold
-
-    assert actor.job is not None
-    assert not actor.job.held_by
