@@ -114,8 +114,11 @@ class JobActor:
         return self.committing and self._batch[-1][2] is None
 
     def loaded(self, job: Job | None) -> None:
-        """The store has answered: the job as it is there, or None for no such job."""
-        if not self.loading:
+        """The store has answered: the job as it is there, or None for no such job.
+
+        Or it was created, maybe a moment after the answer that there is none.
+        """
+        if not self.loading and (self.job is not None or job is None):
             return  # it was created meanwhile
         self.loading = False
         self.job = job

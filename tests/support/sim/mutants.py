@@ -308,7 +308,7 @@ def _calls_not_forgotten() -> Patches:
 
 def _waiting_there_not_asked() -> Patches:
     """What is wanted of a job that waits on a node does not wait for its word."""
-    return [patch.object(job_actor, "has_to_wait", lambda *_: False)]
+    return [patch.object(job_actor, "depends", lambda *_: False)]
 
 
 MUTANTS: dict[str, Callable[[], Patches]] = {
