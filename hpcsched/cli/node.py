@@ -261,9 +261,9 @@ def fence(app: App, nodes: Names, *, reason: str) -> None:
     """Say that nothing runs on lost nodes any more (administrators).
 
     They are switched off, say, and will not be back soon. What jobs hold there
-    (node_loss=hold) is run again on other nodes; where it is not true it runs
-    twice. The nodes are Offline until they are back and brought online. Only for
-    nodes that are unreachable.
+    (node_loss=hold), or wait for, is run again on other nodes; where it is not
+    true it runs twice. The nodes are Offline until they are back and brought
+    online. Only for nodes that are unreachable.
     """
     change_nodes(
         app,

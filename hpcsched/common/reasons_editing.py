@@ -76,6 +76,13 @@ EDITING: Final[Mapping[str, Reason]] = {
         "node {node} is not lost: only one that is unreachable can be fenced",
         "hpc node offline stops what runs there",
     ),
+    "ATTEMPT_MAY_LIVE": Reason(
+        _STATE,
+        0,
+        "task {task} may not run again: an attempt of it may live on node {node}, "
+        "which is lost",
+        "wait until the node is back; if it never comes: hpc node fence {node}",
+    ),
     "TEMPLATE_NOT_FOUND": Reason(
         _INVALID, -2147220965, "{field}: no job template is called {name}"
     ),

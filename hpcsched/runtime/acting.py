@@ -9,12 +9,14 @@ from hpcsched.core.job.effects import effects_of_turn, effects_on_node, held_cor
 from hpcsched.core.job.states import JobType
 from hpcsched.core.orders import EndJob, StartTasks
 from hpcsched.runtime.demand import demand_of, holder_of, process_of
+from hpcsched.runtime.doubting import nodes_in_doubt
 
 if TYPE_CHECKING:
     from hpcsched.core.job.decide import Decision
     from hpcsched.core.job.model import Job
     from hpcsched.core.orders import Order
     from hpcsched.runtime.mail import Mail
+    from hpcsched.runtime.node_actor import NodeActor
     from hpcsched.runtime.world import World
 
 
@@ -44,7 +46,13 @@ def tell(world: World, job: Job, *, wanting: bool) -> None:
     world.tally.note(job)
     world.families.note(job)
     there = job.uses.ids | {job.ahead[0]} if job.ahead else job.uses.ids
+    asked: list[NodeActor] = []
+    if job.doubts:
+        in_doubt, asked = nodes_in_doubt(world, job)
+        there |= in_doubt
     world.nodes.note_uses(job.job_id, there, evictable=batch)
+    for node in asked:
+        node.compare_again(job.job_id)
     ahead = world.scheduler.ahead
     if len(job.tasks) == 1 or ahead.knows(job.job_id):
         ahead.note(job)

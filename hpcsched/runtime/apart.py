@@ -191,7 +191,7 @@ class Apart:
         actor = world.jobs.actor(job_id)
         if actor.job is None:
             return
-        for node_id in sorted(actor.job.uses):
+        for node_id in sorted({*actor.job.uses, *actor.job.doubts}):
             node = world.nodes.by_id(node_id)
             if node is not None:
                 node.compare_again(job_id)

@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.states import JobState, PendingReason
+from hpcsched.core.job.waiting import nodes_waited_for
 from hpcsched.core.scheduling.plan import propose
 from hpcsched.core.scheduling.words import what_rules_out
 from hpcsched.runtime.node_record import JobTypes, NodeState
@@ -64,8 +65,11 @@ _HOLDERS: Final = {
 }
 
 
-def why_held_back(job: Job) -> list[str]:
-    """Return sentences about a hold, or about the parents that a job waits for."""
+def why_held_back(world: World, job: Job) -> list[str]:
+    """Return sentences about a hold, or about the parents that a job waits for.
+
+    Or about the nodes on which attempts of its tasks may live.
+    """
     held = _HOLDERS.get(job.held_by)
     if held is not None:
         by_admin = job.held_by is PendingReason.HELD_BY_ADMIN
@@ -79,6 +83,13 @@ def why_held_back(job: Job) -> list[str]:
         else:
             until = f"until it is released: hpc job release {job.job_id}"
         return [f"{held} {until}", *([job.hold_note] if job.hold_note else [])]
+    names = sorted(world.name_of(node_id) for node_id in nodes_waited_for(job))
+    if names:
+        return [
+            f"it waits until node {name} is back, or `hpc node fence {name}`: "
+            f"an attempt of one of its tasks may live there, and none may run twice"
+            for name in names[:_SHOWN]
+        ]
     waits: dict[str, list[int]] = {}
     for number in job.spec.parent_job_ids:
         state = job.parents.get(number)
@@ -106,8 +117,8 @@ def why_it_is_held(world: World, job: Job) -> list[str]:
     lost = [use for use in job.uses.values() if use.phase.lost and use.live]
     lines = [
         f"what runs on {world.name_of(use.node_id)}, which is lost, is not run again "
-        f"before it is back, its owner requeues it (hpc task requeue), or an "
-        f"administrator says that nothing runs there (hpc node fence)"
+        f"before it is back, or an administrator says that nothing runs there "
+        f"(hpc node fence)"
         for use in lost[:_SHOWN]
     ]
     if len(lost) > _SHOWN:

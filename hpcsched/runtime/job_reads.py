@@ -202,7 +202,7 @@ class JobReads:
 
     def _why_queued(self, job: Job, reason: PendingReason) -> list[str]:
         if held_back(job):
-            return why_held_back(job)
+            return why_held_back(self._world, job)
         if reason is PendingReason.ACTIVATION_FILTER:
             return why_it_waits(self._world, job.job_id)  # it has what it needs
         first = self._what_it_lacks(job, reason)
@@ -233,6 +233,9 @@ class JobReads:
         if view.state is TaskState.QUEUED:
             lines.append(view.pending_reason)
             reason = PendingReason.NOT_ENOUGH_RESOURCE
+            if job.doubts and held_back(job) is PendingReason.ATTEMPT_MAY_LIVE:
+                reason = PendingReason.ATTEMPT_MAY_LIVE
+                lines[1:] = why_held_back(self._world, job)
             if view.pending_reason.startswith("waits for ") and view.spec is None:
                 record = job.tasks[key[0] - 1]
                 if record.task_id in job.unready:

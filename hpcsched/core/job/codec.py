@@ -60,7 +60,7 @@ PLAIN: Final = (
         "graceful",
     ),
     *("requeue_count", "auto_requeue_count", "excluded", "last_nodes", "front"),
-    *("has_grown", "has_shrunk", "eased", "ahead"),
+    *("has_grown", "has_shrunk", "eased", "ahead", "doubts"),
     *("user_ms", "kernel_ms", "memory_kib", "sites", "largest"),
     *("is_backfill", "owing", "preempted_now", "yields_all"),
     *("hold_until", "hold_note", "parents", "peak_cores", "peak_sockets"),

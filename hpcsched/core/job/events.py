@@ -68,6 +68,7 @@ class EventName(StrEnum):
     TASKS_LOST = "TasksLost"
     TASKS_PREEMPTED = "TasksPreempted"
     TASKS_RECALLED = "TasksRecalled"
+    ATTEMPTS_GONE = "AttemptsGone"
     SERVICE_CONCLUDED = "ServiceConcluded"
     SERVICE_STEADY = "ServiceSteady"
     NODE_PREPARED = "NodePrepared"

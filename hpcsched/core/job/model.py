@@ -39,6 +39,7 @@ UNBOUNDED: Final = 2147483647
 """As many as there are (cores, instances at once)."""
 _NO_PARAMS: Final[Mapping[str, str]] = {}
 _NOTHING: Final[Mapping[int, int]] = {}
+_NO_DOUBTS: Final[Mapping[int, tuple[tuple[int, int, int], ...]]] = {}
 _IDLE: Final = itemgetter(*TASK_TERMINAL, TaskState.CONFIGURING)
 """Elements by state: of those that need no cores (any more)."""
 
@@ -51,6 +52,7 @@ class Job:
         hold_until: When that ends by itself; None: when it is released.
         hold_note: What the activation filter said to that; may be empty.
         parents: JobState numbers of its parents, as far as it has been told.
+        doubts: Attempts that may live on lost nodes, by node (core/job/doubting.py).
         demand, holder: What the scheduler was told last, and what that was made of.
     """
 
@@ -65,6 +67,7 @@ class Job:
         "definitions",
         "demand",
         "dependants",
+        "doubts",
         "eased",
         "end_time",
         "error_code",
@@ -181,12 +184,12 @@ class Job:
         # Queued, and waiting on a node: its number, the cores of which the task may
         # have any one, and the node's cores and sockets (core/job/ahead.py).
         self.ahead: tuple[Any, ...] = ()
+        self.doubts = _NO_DOUBTS
         self.front: tuple[tuple[int, int, int], ...] = ()
         self.is_backfill = False
         # Preemption: cores to give up by node; at once, not as tasks end; all of them.
         self.owing: Mapping[int, int] = _NOTHING
-        self.preempted_now = False
-        self.yields_all = False
+        self.preempted_now = self.yields_all = False
         self.notes: list[tuple[int, str]] = [(0, "")]
         self._derive()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsched.core.job import codes
 from hpcsched.core.job.ahead import compare_it, lose_it
 from hpcsched.core.job.cutting import cut_moves
+from hpcsched.core.job.doubting import compare_doubts, doubted, end_doubts
 from hpcsched.core.job.ending import may_rerun, requeued_move
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import queued_front
@@ -37,9 +38,11 @@ def lose_node(turn: Turn, command: LoseNode) -> None:
     """T22, T23 and 5.5: old attempts are fenced by number; no release runs there.
 
     A job that must never overlap keeps what ran there until the node is back or fenced,
-    and gives up only what is being stopped.
+    and gives up only what is being stopped for good; that may live (``doubting``).
     """
     job = turn.job
+    if job.doubts and command.fenced:
+        end_doubts(turn, command.node_id)
     if job.ahead:
         lose_it(turn, command)
     use = job.uses.get(command.node_id)
@@ -51,6 +54,7 @@ def lose_node(turn: Turn, command: LoseNode) -> None:
         cut = [one for one in beside if _given_up(job, *one)]
     moves = lost_moves(turn, lost, EndReason.NODE_LOST)
     moves += cut_moves(turn, cut, command.node_id, EndReason.NODE_LOST)
+    doubts = {} if command.fenced else doubted(job, command.node_id, lost)
     uses: _Uses = {}
     if use is not None and len(lost) + len(cut) == len(rows) + len(beside):
         uses[use.node_id] = None
@@ -63,16 +67,25 @@ def lose_node(turn: Turn, command: LoseNode) -> None:
             EventName.TASKS_LOST,
             moves=moves,
             uses=uses,
-            patch=queued_front(job, moves),
+            patch={**queued_front(job, moves), **doubts},
             message=f"node {command.node} became unreachable",
         )
 
 
 def _given_up(job: Job, record: TaskRecord, row: int) -> bool:
-    """May an attempt on a lost node be given up although the job holds them?"""
+    """May an attempt on a lost node be given up although the job holds them?
+
+    One that is to be followed by another is not, as long as the job runs.
+    """
     if not record.ordinary or job.state is not JobState.RUNNING:
         return True
-    return bool(job.table_of(record).state[row] == S.CANCELING)
+    table = job.table_of(record)
+    if table.state[row] != S.CANCELING:
+        return False
+    started = bool(table.get("flags", row) & STARTED)
+    pending, origin = table.get("pending", row), table.get("origin", row)
+    to = stopped_state(job, pending, origin, started=started)
+    return job.spec.node_loss is NodeLoss.RERUN or to != S.QUEUED
 
 
 def _phase(use: NodeUse, phase: UsePhase) -> tuple[Any, ...]:
@@ -93,7 +106,7 @@ def give_up_lost(turn: Turn) -> bool:
         moves += cut_moves(turn, cut, use.node_id, EndReason.NODE_LOST)
         if moves:
             stopped = True
-            patch = queued_front(job, moves)
+            patch = {**queued_front(job, moves), **doubted(job, use.node_id, rows)}
             turn.emit(EventName.TASKS_LOST, moves=moves, patch=patch)
     empty: _Uses = {use.node_id: None for use in lost if not use.live}
     if empty:
@@ -227,6 +240,8 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
     """
     job = turn.job
     waits = compare_it(turn, command) if job.ahead else None
+    if job.doubts:
+        compare_doubts(turn, command)
     live = {(a.task_id, a.instance_id, a.attempt): a for a in command.live}
     lost: _Rows = []
     started: dict[tuple[int, int, bool], list[tuple[int, float, int]]] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.ahead import hear_of_it
+from hpcsched.core.job.doubting import hear_of_doubts
 from hpcsched.core.job.ending import TIME_LIMIT, Ending
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import queued_front
@@ -38,6 +39,8 @@ def take_reports(turn: Turn, command: TakeReports) -> None:
     """Fold the reports of one node, one event per kind."""
     if turn.job.ahead:
         hear_of_it(turn, command)
+    if turn.job.doubts:
+        hear_of_doubts(turn, command)
     use = turn.job.uses.get(command.node_id)
     if use is not None:
         use.news, use.asked = turn.now, False

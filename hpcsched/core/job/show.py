@@ -40,6 +40,7 @@ _HELD: Final = {
     PendingReason.HELD_BY_USER: "its job is held by its owner",
     PendingReason.HELD_BY_ADMIN: "its job is held by an administrator",
     PendingReason.HELD_BY_ACTIVATION_FILTER: "its job is held by the activation filter",
+    PendingReason.ATTEMPT_MAY_LIVE: "an attempt of its job may live on a lost node",
     PendingReason.PARENT_JOBS_NOT_FINISHED: "its job waits for other jobs",
     PendingReason.PARENT_JOBS_CANCELED_OR_FAILED: "its job waits for other jobs, which "
     "failed or were canceled",

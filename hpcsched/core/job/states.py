@@ -132,7 +132,7 @@ class FailureReason(IntEnum):
 
 
 class PendingReason(IntEnum):
-    """Why a job waits; the reference's numbers."""
+    """Why a job waits; the reference's numbers, those from 1001 on are ours."""
 
     NONE = 0
     NOT_ENOUGH_RESOURCE = 1
@@ -148,6 +148,7 @@ class PendingReason(IntEnum):
     PARENT_JOBS_CANCELED_OR_FAILED = 11
     PARENT_JOBS_NOT_FINISHED = 12
     NO_AVAILABLE_RESOURCE_IN_REQUESTED_NODE_GROUP = 13
+    ATTEMPT_MAY_LIVE = 1001
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
+from hpcsched.core.job.doubting import refuse_doubted
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import joined
 from hpcsched.core.job.locating import find_elements, show
@@ -85,6 +86,8 @@ class _Line:
         """Queue one task again; return the verdict if its job was not valid."""
         turn, job = self._turn, self._turn.job
         record, found = _checked(job, key)
+        if job.doubts and job.state is JobState.RUNNING:
+            refuse_doubted(turn, record, tuple(r for _, spans in found for r in spans))
         verdict: HpcError | None = None
         path: tuple[TaskState, ...] = _FIRST.get(job.state, (TaskState.QUEUED,))
         states: tuple[JobState, ...] = ()

@@ -9,6 +9,7 @@ from hpcsched.core.task.elements import HAS_EXIT
 from hpcsched.core.task.states import EndReason, TaskState
 from hpcsched.runtime.registry import decode_stored
 from tests.support.head_bench import ANN
+from tests.support.sim.workload import TEMPLATE
 
 if TYPE_CHECKING:
     from tests.support.sim.host import Process
@@ -30,6 +31,7 @@ class EndChecks:
         self._books()
         self._jobs()
         self._requests()
+        self._templates()
         self._watchers()
         await self._restart()
 
@@ -131,6 +133,18 @@ class EndChecks:
         for name, count in names.items():
             if count > self._sim.workload.asked.get(name, 1):
                 self._fail(f"I11: {count} jobs have the name {name}")
+
+    def _templates(self) -> None:
+        head, workload = self._sim.site.head, self._sim.workload
+        assert head is not None
+        found = head._world.settings.templates.get(TEMPLATE)
+        revision = 0 if found is None else found.revision
+        if revision < workload.templates_kept:
+            kept = workload.templates_kept
+            self._fail(f"I1: {kept} changes were acknowledged, {revision} are there")
+        if revision > workload.templates_sent:
+            sent = workload.templates_sent
+            self._fail(f"I11: {sent} changes were asked for, {revision} were made")
 
     def _watchers(self) -> None:
         events = self._sim.site.state.events

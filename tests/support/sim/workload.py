@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.states import JobState
+from hpcsched.core.template.template import Template
 from hpcsched.runtime.front import Edit, Stop
 from tests.support.head_bench import ANN, BOB, ROOT
 from tests.support.sim.clients import Unanswered
@@ -15,6 +16,9 @@ from tests.support.sim.jobkinds import JobKinds
 
 if TYPE_CHECKING:
     from tests.support.sim.simulation import Simulation
+
+#: A template that administrators change, and nobody's job has.
+TEMPLATE = "changing"
 
 
 class Workload:
@@ -55,9 +59,11 @@ class Workload:
                 self._forget,
                 self._look,
                 self._trespass,
+                self._template,
             )
             if self._rng.random() < 0.6
         ]
+        self.templates_sent = self.templates_kept = 0
         self._count = 0
         self.asked: dict[str, int] = {}
         self.lots: dict[int, list[int]] = {}
@@ -334,6 +340,16 @@ class Workload:
         what = f"trespass on {job_id}"
         if await self._try(what, self._rng.choice(calls)):
             self._sim.checks.fail(f"I13: {what} was done")
+
+    async def _template(self, job_id: int) -> None:
+        """Change a template; each change raises its revision by one."""
+        request = self._request("template")
+        template = Template(name=TEMPLATE, description=request.request_id)
+        self.templates_sent += 1
+        self.templates_kept += await self._try(
+            "set template",
+            lambda head: head.set_template(ROOT, template, request, create_only=False),
+        )
 
     # The end
 
