@@ -61,7 +61,7 @@ async def test_a_timer_of_the_past_comes_soon_but_not_within_the_call() -> None:
     clock.call_at(clock.mono() - 1, came.set)
 
     assert not came.is_set()
-    await asyncio.wait_for(came.wait(), 5)
+    await asyncio.wait_for(came.wait(), 60)
 
 
 async def test_a_cancelled_timer_does_not_come() -> None:

@@ -60,7 +60,7 @@ def test_f69_without_descriptors_calls_are_served_and_new_ones_later(
         with contextlib.ExitStack() as stack:
             for _ in range(4 * SPARE):
                 stack.enter_context(socket.create_connection((host, int(port))))
-            wait_for(lambda: descriptors(pid) >= few - 1, 30, what="no descriptor left")
+            wait_for(lambda: descriptors(pid) >= few - 1, what="no descriptor left")
             ids = [client.submit(spec())[0] for _ in range(5)]
             names = [client.job(one).name for one in (first, *ids)]
     with daemon.client() as client:

@@ -82,7 +82,7 @@ async def end_of(stream: Any) -> HpcError:
 
 
 async def gone(session: FakeSession) -> None:
-    await asyncio.wait_for(session.gone.wait(), 5)
+    await asyncio.wait_for(session.gone.wait(), 60)
     assert session.closings == 1
 
 

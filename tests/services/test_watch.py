@@ -235,7 +235,7 @@ async def test_a_client_that_goes_away_closes_the_generator_behind_its_stream(
 
     stream.cancel()
 
-    await asyncio.wait_for(front.stream_ended.wait(), 5)
+    await asyncio.wait_for(front.stream_ended.wait(), 60)
     assert front.ended == [method]
 
 

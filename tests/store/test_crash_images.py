@@ -20,7 +20,7 @@ def traces() -> bool:
     if STRACE is None:
         return False
     command = [STRACE, "-f", "true"]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=100)
     return done.returncode == 0
 
 

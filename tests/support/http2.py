@@ -45,7 +45,7 @@ async def call_with_closed_window(address: Address, path: str) -> asyncio.Stream
 
 
 async def _next_kind(reader: asyncio.StreamReader) -> int:
-    head = await asyncio.wait_for(reader.readexactly(9), 5)
+    head = await asyncio.wait_for(reader.readexactly(9), 60)
     await reader.readexactly(int.from_bytes(head[:3]))
     return head[3]
 

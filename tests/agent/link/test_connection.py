@@ -264,7 +264,7 @@ async def test_a_goodbye_follows_the_last_reports_and_ends_the_stream(
         supervisor.started((7, 1, 0, 1))
         await wait_for_async(lambda: stream.started)
         await running.heads.leave()
-        await asyncio.wait_for(stream.ended.wait(), 5)
+        await asyncio.wait_for(stream.ended.wait(), 60)
 
     assert [frame.goodbye for frame in stream.frames][-1] is True
     assert stream.frames[-1].seq > 0
@@ -290,7 +290,7 @@ async def test_a_lost_supervisor_ends_the_stream_until_it_is_back(
         await wait_for_async(lambda: first.finished)
         await wait_for_async(lambda: not supervisor.journal)
         await supervisor.close()
-        await asyncio.wait_for(first.ended.wait(), 5)
+        await asyncio.wait_for(first.ended.wait(), 60)
         assert len(head.streams) == 1
         supervisor.running = [[7, 3, 0, 1, 99, 5.0, [2], None, None, "running"]]
         await supervisor.start()

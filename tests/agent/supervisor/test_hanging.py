@@ -73,7 +73,7 @@ def test_a_spawner_that_hangs_is_replaced_and_its_tasks_run_on(
     begin(supervisor, place, 1)
     spawner = supervisor.pid_of("spawner")
     os.kill(spawner, signal.SIGSTOP)
-    wait_for(lambda: supervisor.pid_of("spawner") != spawner, 30, what="another")
+    wait_for(lambda: supervisor.pid_of("spawner") != spawner, what="another")
     agent = supervisor.agent()
     tell(place, 0, 37)
 

@@ -117,7 +117,7 @@ def test_a_journal_that_is_removed_is_written_again(
     agent.define("true", task=2)
     agent.start(0, task=2)
     agent.ended(0, task=2)
-    wait_for(lambda: [*(supervisor.directory / "journal").glob("*.log")], 30)
+    wait_for(lambda: [*(supervisor.directory / "journal").glob("*.log")])
     kill_spawner(supervisor)
     tell(place, 0, 25)
 
@@ -140,4 +140,4 @@ def test_processes_of_a_journal_that_is_lost_are_killed(
 
     assert agent.hello["instance"] != instance
     assert agent.hello["running"] == []
-    wait_for(lambda: not is_alive(main), 30, what="the end of the forgotten task")
+    wait_for(lambda: not is_alive(main), what="the end of the forgotten task")
