@@ -9,7 +9,8 @@ wants it stopped is told so at once. Any other wish is refused after a while.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, cast
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import (
@@ -26,6 +27,8 @@ from hpcsched.core.job.commands import (
     Tick,
 )
 from hpcsched.core.job.decide import decide
+from hpcsched.core.job.edits import ModifyJob, ModifyTask
+from hpcsched.core.job.states import JobState
 from hpcsched.runtime.mail import Mail
 
 if TYPE_CHECKING:
@@ -54,10 +57,11 @@ class Deferred:
         job: It waits on a node.
     """
 
-    __slots__ = ("_job_id", "_node_id", "_since", "_timer", "_world", "mail")
+    __slots__ = ("_job_id", "_node_id", "_seen", "_since", "_timer", "_world", "mail")
 
     def __init__(self, world: World, job: Job) -> None:
         self.mail: list[Mail] = []
+        self._seen: set[int] = set()
         self._world = world
         self._job_id = job.job_id
         self._node_id = job.ahead[0] if job.ahead else 0
@@ -78,6 +82,7 @@ class Deferred:
                 if nobody can be asked.
         """
         waits = bool(self.mail)  # behind those that came before
+        revision = job.revision
         if job.ahead and isinstance(mail.command, _STOPS) and not self._is_heard():
             self._decide(job, StartAhead(), now, decided)
         elif job.ahead:
@@ -85,6 +90,8 @@ class Deferred:
             self._decide(job, RecallAhead(), now, decided)
         if waits:
             self.mail.append(mail)
+            if _expected(mail) == revision:
+                self._seen.add(id(mail))
             if self._timer is None:
                 self._since = self._world.clock.mono()
                 self._look_after(WORD_S)
@@ -104,12 +111,24 @@ class Deferred:
         if decision.turn.events:
             decided.append((decision, Mail(None, command=command)))
 
-    def taken(self) -> list[Mail]:
-        """Return what has waited; it does no longer."""
+    def taken(self, job: Job | None) -> list[Mail]:
+        """Return what has waited; it does no longer.
+
+        Who asked for a change of what the job was then has seen what it is now if its
+        node has only given it back.
+
+        Args:
+            job: What became of it; None: nobody knows.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         mail, self.mail = self.mail, []
+        if job is not None and job.state is JobState.QUEUED and not job.ahead:
+            for one in [one for one in mail if id(one) in self._seen]:
+                edit = cast("ModifyJob | ModifyTask", one.command)
+                one.command = replace(edit, expected_revision=job.revision)
+        self._seen.clear()
         return mail
 
     def _look_after(self, seconds: float) -> None:
@@ -138,6 +157,14 @@ class Deferred:
             else:
                 refusal = HpcError("NODE_SILENT", node=name, job_id=self._job_id)
                 one.answer(None, refusal)
+
+
+def _expected(mail: Mail) -> int:
+    """Return the revision that a change is meant for; 0: any."""
+    command = mail.command
+    if isinstance(command, ModifyJob | ModifyTask):
+        return command.expected_revision
+    return 0
 
 
 def depends(mail: Mail) -> bool:

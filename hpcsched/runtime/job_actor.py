@@ -224,7 +224,7 @@ class JobActor:
     def _take_up(self) -> None:
         """The node has said it: what had to wait comes before what came later."""
         if self._deferred and (self.job is None or not self.job.ahead):
-            self._mail[:0] = self._deferred.taken()
+            self._mail[:0] = self._deferred.taken(self.job)
             self._deferred = None
 
     def _committed(self, seq: int, error: BaseException | None) -> None:
@@ -388,7 +388,7 @@ class JobActor:
         self._world.jobs.post(self.job_id, mail.command)
 
     def _reload(self, first: list[Mail], pause: float) -> None:
-        waited = self._deferred.taken() if self._deferred else []
+        waited = self._deferred.taken(None) if self._deferred else []
         self._deferred, kept = None, set(map(id, waited))
         self._mail[:0] = [*waited, *(mail for mail in first if id(mail) not in kept)]
         self._pause = pause

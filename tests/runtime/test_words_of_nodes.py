@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import LoseNode, ReleaseJob
 from hpcsched.core.orders import RecallTasks, StartTasks
+from hpcsched.runtime.edit_front import Edit
 from hpcsched.runtime.front import Stop
 from hpcsched.runtime.mail import Mail
 from tests.support.ahead_bench import exit_of, many, node, taught, there, waiting_there
@@ -74,6 +75,37 @@ async def test_an_edit_of_a_job_on_a_frozen_node_is_refused_and_says_why(
     with pytest.raises(HpcError, match="node n1 does not say whether job"):
         await hold
     assert await bench.state(others[0]) == "Queued"
+
+
+async def edited(bench: Bench, job_id: int, revision: int) -> Any:
+    """Change a job as it was read, and return it as it is then."""
+    edit = Edit(changes={"priority": 1000}, expected_revision=revision)
+    call = bench.begin(bench.head.modify_job(ROOT, job_id, edit, NO_ID))
+    await bench.clock.advance(1)
+    return (await call).job
+
+
+async def test_an_edit_of_what_its_editor_has_seen_is_no_conflict(
+    bench: Bench,
+) -> None:
+    """That the job was given back for it is the edit's own doing."""
+    _, others = await waiting_there(bench)
+    seen = (await bench.job(others[0])).revision
+
+    assert (await edited(bench, others[0], seen)).priority == 1000
+    with pytest.raises(HpcError, match="revision"):
+        await edited(bench, others[0], seen)
+
+
+async def test_an_edit_of_what_has_started_meanwhile_is_a_conflict(
+    bench: Bench,
+) -> None:
+    running, others = await waiting_there(bench)
+    seen = (await bench.job(others[0])).revision
+    exit_of(bench, running[0])  # the node starts the next one before it is asked
+    with pytest.raises(HpcError, match="revision"):
+        await edited(bench, others[0], seen)
+    assert await bench.state(others[0]) == "Running"
 
 
 async def test_what_came_first_is_done_first_when_the_node_has_said_its_word(
