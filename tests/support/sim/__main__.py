@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tests.support.sim.headdisk import BACKENDS
@@ -28,16 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     totals: Counter[str] = Counter()
     hours = 0.0
     failed: list[Outcome] = []
-    for seed in _seeds(options, began):
-        store = _store_of(seed, options.store)
-        outcome = simulate(seed, without=options.without, store=store)
+    for outcome in _outcomes(options, began):
         totals.update(seeds=1, steps=outcome.steps, calls=outcome.calls)
         totals.update(starts=outcome.starts)
         hours += outcome.hours
         faults.update(outcome.faults)
         if outcome.problem:
             failed.append(outcome)
-            print(f"seed {seed} ({store}): {outcome.problem[:300]}", flush=True)
+            where = f"seed {outcome.seed} ({outcome.store})"
+            print(f"{where}: {outcome.problem[:300]}", flush=True)
             if len(failed) >= options.stop_after:
                 break
     took = time.monotonic() - began
@@ -51,6 +54,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell(outcome, shrink=not options.no_shrink)
     print(f"{totals['seeds'] - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
+
+
+def _outcomes(options: argparse.Namespace, began: float) -> Iterator[Outcome]:
+    """Yield what becomes of seeds, as many at a time as there are processes for."""
+    seeds = _seeds(options, began)
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, mp_context=fresh) as pool:
+
+        def begin(count: int) -> set[Future[Outcome]]:
+            return {
+                pool.submit(
+                    simulate,
+                    seed,
+                    without=options.without,
+                    store=_store_of(seed, options.store),
+                )
+                for seed in islice(seeds, count)
+            }
+
+        running = begin(options.jobs)
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            running |= begin(len(done))
+            for one in done:
+                yield one.result()
 
 
 def _one(options: argparse.Namespace) -> int:
@@ -126,6 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--first", type=int, default=1, help="first seed (default: 1)")
     add("--seeds", type=int, default=0, help="how many; 0: until --seconds are over")
     add("--seconds", type=float, default=0, help="begin no seed after so long")
+    cores = len(os.sched_getaffinity(0))
+    add("--jobs", type=int, default=cores, help=f"processes (default: {cores})")
     add("--store", choices=[*BACKENDS, BOTH], default=BOTH, help="of the head")
     add("--without", type=_words, default=[], help="kinds of faults to leave out")
     add("--trace", action="store_true", help="print everything as it happens")
