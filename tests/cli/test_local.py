@@ -172,6 +172,17 @@ def test_daemons_do_not_inherit_what_steers_clients() -> None:
     assert environment(given) == {"PATH": "p", "HOME": "h"}
 
 
+async def test_a_head_waits_for_the_port_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While nobody listens there, a connection may have it for a moment."""
+    seen = iter(["127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:4711"])
+    monkeypatch.setattr(starting, "free_or_any", lambda _: next(seen))
+    starter = Starter(Layout(tmp_path), SystemClock())
+
+    assert await starter.same_address("127.0.0.1:4711") == "127.0.0.1:4711"
+
+
 def test_an_address_is_used_again_unless_it_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: From the start of the head until it serves, and until all nodes are there, seconds.
 PATIENCE_S: Final = 60.0
+#: How long the head waits for the port that it had.
+SAME_S: Final = 5.0
 
 #: Most nodes that make sense on one machine.
 MOST_NODES: Final = 256
@@ -141,8 +143,8 @@ class Starter:
             command = command_of(
                 HEAD,
                 *("--state-dir", str(self._layout.head)),
-                *("--listen", free_or_any(plan.address)),
-                *("--agent-listen", free_or_any(plan.agent_address)),
+                *("--listen", await self.same_address(plan.address)),
+                *("--agent-listen", await self.same_address(plan.agent_address)),
                 "--insecure-loopback",
                 *("--ready-file", str(self._layout.ready_file)),
                 *("--bootstrap-admin-token", str(self._layout.admin_token), _user()),
@@ -154,6 +156,19 @@ class Starter:
             self._check_alive("head", deadline)
             await self._clock.sleep(LOOK_S)
         return replace(plan, address=found[0], agent_address=found[1])
+
+    async def same_address(self, address: str) -> str:
+        """Return where to listen: where clients go on asking, if it gets free soon.
+
+        What has the port for a moment is mostly the connection of somebody who asks
+        there: while nobody listens the kernel may have chosen it for them.
+        """
+        deadline = self._clock.mono() + SAME_S
+        while (found := free_or_any(address)) != address and address:
+            if self._clock.mono() > deadline:
+                break
+            await self._clock.sleep(LOOK_S)
+        return found
 
     async def _start_agent(self, plan: Plan, node: str, cores: int) -> None:
         name = f"{node}.agent"
