@@ -16,7 +16,7 @@ from hpcsched.core.views import ChangeView, EventView
 from hpcsched.runtime.node_event import stored_node_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from hpcsched.common.clock import Clock
     from hpcsched.core.job.events import Change
@@ -59,6 +59,7 @@ class Feed:
         self._start = 0
         self._weight = 0
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
+        self._news: set[int] = set()
         self._resting: list[asyncio.Future[None]] = []
         self._rolls = False
         self._rolled = self._back = 0.0
@@ -81,9 +82,7 @@ class Feed:
         self.last = events[-1].seq
         self._trim()
         if self._waiting:
-            self._wake(ANY)
-            for job_id in {event.job_id for event in events} - {ANY}:
-                self._wake(job_id)
+            self._wake_soon({event.job_id for event in events})
 
     def publish_alike(self, first: Sequence[EventView], ids: Sequence[int]) -> None:
         """Show committed events of jobs that are alike, by those of the first one.
@@ -95,9 +94,7 @@ class Feed:
         if count > (TAIL if self.subscribers else PAGE):
             self._forget(len(self._tail))
             self.last = first[0].seq + count - 1
-            self._wake(ANY)
-            for job_id in self._waiting.keys() & set(ids):
-                self._wake(job_id)
+            self._wake_soon(self._waiting.keys() & set(ids))
             return
         every = len(first)
         self.publish(
@@ -118,9 +115,24 @@ class Feed:
             ]
         )
 
-    def _wake(self, job_id: int) -> None:
-        for future in self._waiting.pop(job_id, ()):
-            _resolve(future)
+    def _wake_soon(self, jobs: Iterable[int]) -> None:
+        """Wake who waits for events of jobs, behind what else follows from them.
+
+        Everybody can read them by now. But an order that a node waits for is sent in
+        the turn of the loop after the next, and is to be on its way before a message
+        to a watcher is made: the longest part of a job's life begins with it.
+        """
+        if not self._news:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._wake)
+        self._news.add(ANY)
+        self._news.update(jobs)
+
+    def _wake(self) -> None:
+        news, self._news = self._news, set()
+        for job_id in news:
+            for future in self._waiting.pop(job_id, ()):
+                _resolve(future)
 
     def _trim(self) -> None:
         start = self._start

@@ -34,6 +34,7 @@ from hpcsched.runtime.intake import Intake
 from hpcsched.runtime.losing import tell_of_loss
 from hpcsched.runtime.node_record import JobTypes, NodeState
 from hpcsched.runtime.node_session import Session
+from hpcsched.runtime.outgoing import Outgoing
 from hpcsched.runtime.reading import Readings
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class NodeActor:
         suspect: Its stream is silent for longer than it should be; it gets nothing new.
         orphans: Attempts that live there and that a restored store does not know.
         known_lost: Its jobs have been told that it is silent for too long.
+        outgoing: Orders that are to be sent.
         usages: What it told of running tasks on this stream.
     """
 
@@ -84,8 +86,7 @@ class NodeActor:
         self.readings = Readings()
         self.usages = Usages()
         self._heard = world.clock.mono()
-        self._outbox: list[Order] = []
-        self._flushing = False
+        self.outgoing = Outgoing(world, self._send)
 
     @property
     def ready(self) -> bool:
@@ -120,7 +121,7 @@ class NodeActor:
             break_off=lambda error: self.break_off(session, error),
         )
         self.session = session
-        self._outbox.clear()
+        self.outgoing.clear()
         self.usages.clear()
         if old is not None:
             self.readings.close()
@@ -148,7 +149,7 @@ class NodeActor:
         if self.session is not session:
             return
         self.session = None
-        self._outbox.clear()
+        self.outgoing.clear()
         self.readings.close()
         self._tell_scheduler()
 
@@ -318,21 +319,11 @@ class NodeActor:
             order = replace(order, pin=self.record.pins(order))
         elif isinstance(order, EndJob):
             session.defined.pop(order.job_id, None)
-        self._outbox.append(order)
-        self.flush_soon()
+        self.outgoing.put(order)
 
-    def flush_soon(self) -> None:
-        """Send what gathers in this turn of the loop, in as few frames as it takes."""
-        if not self._flushing:
-            self._flushing = True
-            self._world.loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        session = self.session
-        orders, self._outbox = self._outbox, []
-        if session is not None:
-            session.send(frame_parts(orders), self._world.feed.last)
+    def _send(self, orders: list[Order]) -> None:
+        if self.session is not None:
+            self.session.send(frame_parts(orders), self._world.feed.last)
 
     def check(self, limit_s: float) -> None:
         """Is it silent for too long? Then its tasks are lost (T22, T23)."""

@@ -71,11 +71,15 @@ class Session:
     def acknowledge(self, seq: int) -> None:
         """Tell the agent how far its reports are durable.
 
-        In the frame with the orders that follow from them, if there are any: a frame
-        costs each end a few times what is in it.
+        In the frame with the orders that follow from them, or with the next ones if
+        they come in time: a frame costs each end a few times what is in it. Of two
+        frames the agent hears at once, as it would begin to gather its reports.
         """
+        if self._ack:
+            self.node.outgoing.soon()
+        else:
+            self.node.outgoing.in_time()
         self._ack = seq
-        self.node.flush_soon()
 
     def send(self, parts: Iterable[tuple[Order, ...]], position: int) -> None:
         """Send frames of orders, what is to be acknowledged, and how far we are."""

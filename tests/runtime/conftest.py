@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hpcsched.runtime import outgoing
 from tests.support.head_bench import Bench
 
 if TYPE_CHECKING:
@@ -19,3 +20,9 @@ if TYPE_CHECKING:
 async def bench(clock: ManualClock, ids: SeededIds) -> AsyncIterator[Bench]:
     async with Bench(clock, ids) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits_for_a_frame_to_travel_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows is looked at, and not when; see test_outgoing.py for that."""
+    monkeypatch.setattr(outgoing, "PATIENCE_S", 0.0)
