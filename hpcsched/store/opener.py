@@ -6,6 +6,7 @@ import errno
 import logging
 import sqlite3
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -56,12 +57,11 @@ class OpenFiles:
 
     def transactions(self) -> Transactions:
         """Return what writes; for one thread at a time."""
-        dialect = sqlite.dialect()
-        statements = Statements(dialect)
+        statements = _statements()
         return Transactions(
             self.session,
             statements,
-            Chores(dialect, statements.put_meta),
+            Chores(sqlite.dialect(), statements.put_meta),
             last_seq=self.last_seq,
             space=self.space,
         )
@@ -96,12 +96,11 @@ def open_store(
     files = open_files(path, allow_network=allow_network, backups=backups)
     files.space.keep_ballast()
     writer = Writer(files.transactions(), loop=loop, on_broken=on_broken)
-    dialect = sqlite.dialect()
     return SqlStore(
         writer,
         Readers(path, loop=loop, on_damage=writer.break_down),
-        dialect=dialect,
-        loader=JobLoader(dialect),
+        dialect=sqlite.dialect(),
+        loader=loader(),
         reads=files.reads,
         backups=files.backups,
         space=files.space,
@@ -160,6 +159,26 @@ def open_files(
     )
 
 
+# What has no state but the texts of its statements is made once in a process, whatever
+# that opens, and however often.
+
+
+@cache
+def loader() -> JobLoader:
+    """Return what reads whole jobs of any store."""
+    return JobLoader(sqlite.dialect())
+
+
+@cache
+def _statements() -> Statements:
+    return Statements(sqlite.dialect())
+
+
+@cache
+def _reads() -> Reads:
+    return Reads(sqlite.dialect())
+
+
 def path_of(address: str | Path) -> Path:
     """Return the file that an address means.
 
@@ -212,7 +231,7 @@ def _open_session(path: Path, backups: Path) -> tuple[WriterSession, int, Reads]
         sqlite.checkpoint(connection, truncate=True)
         opened = _make_log(connection)
         sync_directory(path.parent)
-        reads = Reads(sqlite.dialect())
+        reads = _reads()
         guard = sqlite.connect_reader(path)
         last_seq = reads.last_seq(guard)
     except BaseException:

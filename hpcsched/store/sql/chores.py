@@ -7,6 +7,7 @@ A head that stops between two slices goes on with them when it starts again.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -52,31 +53,43 @@ _OF_JOBS: Final = (
 )
 
 
+class _Queries:
+    def __init__(self, dialect: sa.Dialect) -> None:
+        self.next = Query(sa.select(sa.func.min(schema.purge.c.job_id)), dialect)
+        self.slices = [Query(_slice_of(table), dialect) for table in _OF_JOBS]
+        job_id = sa.bindparam("job_id", type_=sa.Integer)
+        self.done = Query(
+            sa.delete(schema.purge).where(schema.purge.c.job_id == job_id), dialect
+        )
+        self.old = {
+            name: Query(_slice_before(column), dialect)
+            for name, column in _AGES.items()
+        }
+        self.floor = Query(_floor(), dialect)
+        self.old_node_events = Query(_last_of_slice_of_node_events(), dialect)
+        self.forget_node_events = Query(_node_events_up_to(), dialect)
+
+
+@cache
+def _queries(dialect: sa.Dialect) -> _Queries:
+    return _Queries(dialect)
+
+
 class Chores:
     """Deletions in slices. Each method runs inside a transaction of the writer's."""
 
     def __init__(self, dialect: sa.Dialect, put_meta: BulkStatement) -> None:
         self.due = True  # an earlier head may have left some
-        self._next = Query(sa.select(sa.func.min(schema.purge.c.job_id)), dialect)
-        self._slices = [Query(_slice_of(table), dialect) for table in _OF_JOBS]
-        job_id = sa.bindparam("job_id", type_=sa.Integer)
-        self._done = Query(
-            sa.delete(schema.purge).where(schema.purge.c.job_id == job_id), dialect
-        )
-        self._old = {
-            name: Query(_slice_before(column), dialect)
-            for name, column in _AGES.items()
-        }
-        self._floor = Query(_floor(), dialect)
-        self._old_node_events = Query(_last_of_slice_of_node_events(), dialect)
-        self._forget_node_events = Query(_node_events_up_to(), dialect)
         self._put_meta = put_meta
+        self._made = _queries(dialect)
 
     def purge_slice(self, session: WriterSession) -> None:
         """Delete some rows of purged jobs; clear ``due`` when none are left."""
         room = SLICE_ROWS
         while room > 0:
-            job_id = session.cursor.execute(*self._next.with_values()).fetchone()[0]
+            job_id = session.cursor.execute(*self._made.next.with_values()).fetchone()[
+                0
+            ]
             if job_id is None:
                 self.due = False
                 return
@@ -95,32 +108,32 @@ class Chores:
         if what == USAGE:
             before //= DAY_S
         start = session.changed()
-        values = self._old[what].with_values(before=before, room=SLICE_ROWS)
+        values = self._made.old[what].with_values(before=before, room=SLICE_ROWS)
         session.cursor.execute(*values)
         return session.changed() - start < SLICE_ROWS
 
     def _forget_events(self, session: WriterSession, before: float) -> bool:
         """Delete some events of nodes; no cursor may point before what is gone."""
-        last = session.ask(self._old_node_events, before=before, room=SLICE_ROWS)
+        last = session.ask(self._made.old_node_events, before=before, room=SLICE_ROWS)
         if not last:
             return True
         start = session.changed()
-        session.cursor.execute(*self._forget_node_events.with_values(last=last))
+        session.cursor.execute(*self._made.forget_node_events.with_values(last=last))
         gone = session.changed() - start
-        if last > session.ask(self._floor):
+        if last > session.ask(self._made.floor):
             self._put_meta.run(session.cursor, [(schema.FLOOR, last)])
         return gone < SLICE_ROWS
 
     def _purge(self, session: WriterSession, job_id: int, room: int) -> int:
         start = session.changed()
-        for query in self._slices:
+        for query in self._made.slices:
             left = room - (session.changed() - start)
             if left <= 0:
                 return room
             values = query.with_values(job_id=job_id, room=left)
             session.cursor.execute(*values)
         if session.changed() - start < room:
-            session.cursor.execute(*self._done.with_values(job_id=job_id))
+            session.cursor.execute(*self._made.done.with_values(job_id=job_id))
         return session.changed() - start
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,8 @@ class Inspection:
     def __init__(self, connection: sqlite3.Connection, version: str) -> None:
         self.connection = connection
         self.version = version
-        dialect = sqlite.dialect()
-        self._loader = JobLoader(dialect, believing=True)
-        self._reads = Reads(dialect, believing=True)
+        self._loader = _loader()
+        self._reads = _reads()
 
     def cluster(self) -> ClusterState:
         """Return what is not a job."""
@@ -104,6 +104,16 @@ class Inspection:
             ).fetchone()
             found[name] = int(count)
         return found
+
+
+@cache
+def _loader() -> JobLoader:
+    return JobLoader(sqlite.dialect(), believing=True)
+
+
+@cache
+def _reads() -> Reads:
+    return Reads(sqlite.dialect(), believing=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ when there is something to migrate: its import costs more than the start of a st
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -64,17 +65,23 @@ def version_of(connection: sqlite3.Connection) -> str | None:
     return str(rows[0][0]) if rows else ""
 
 
-def _create(connection: sqlite3.Connection) -> None:
+@cache
+def _definitions() -> tuple[str, ...]:
+    """Return what makes the tables and indexes of the newest schema, in order."""
     dialect = sqlite_dialect.dialect()
+    made: list[sa.schema.ExecutableDDLElement] = []
+    for table in schema.metadata.sorted_tables:
+        made.append(sa.schema.CreateTable(table))
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        made += map(sa.schema.CreateIndex, indexes)
+    return tuple(str(one.compile(dialect=dialect)) for one in made)
+
+
+def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for table in schema.metadata.sorted_tables:
-            connection.execute(
-                str(sa.schema.CreateTable(table).compile(dialect=dialect))
-            )
-            for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                made = sa.schema.CreateIndex(index).compile(dialect=dialect)
-                connection.execute(str(made))
+        for definition in _definitions():
+            connection.execute(definition)
         connection.execute(_VERSION_TABLE)
         connection.execute("INSERT INTO alembic_version VALUES (?)", (schema.HEAD,))
         connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}").fetchall()

@@ -22,21 +22,31 @@ def compile_query(
 
 
 class Query:
-    """A read that is compiled once; its values are given by name."""
+    """A read that is compiled once, when it is first made; values go by name.
 
-    __slots__ = ("_names", "_values", "sql")
+    A head that starts makes few of all that it may ever make. Two threads may come
+    first together: both find the same.
+    """
+
+    __slots__ = ("_compiled", "_dialect", "_query")
 
     def __init__(self, query: sa.ClauseElement, dialect: Dialect) -> None:
-        compiled = query.compile(
-            dialect=dialect, compile_kwargs={"render_postcompile": True}
-        )
-        self.sql = str(compiled)
-        self._names: tuple[str, ...] = tuple(
-            getattr(compiled, "positiontup", None) or ()
-        )
-        self._values = dict(compiled.params)
+        self._query = query
+        self._dialect = dialect
+        self._compiled: tuple[str, tuple[str, ...], dict[str, Any]] | None = None
 
     def with_values(self, **values: object) -> tuple[str, tuple[Any, ...]]:
         """Return what ``execute`` takes."""
-        known = {**self._values, **values}
-        return self.sql, tuple(known[name] for name in self._names)
+        compiled = self._compiled
+        if compiled is None:
+            compiled = self._compiled = self._compile()
+        sql, names, defaults = compiled
+        known = {**defaults, **values}
+        return sql, tuple(known[name] for name in names)
+
+    def _compile(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+        compiled = self._query.compile(
+            dialect=self._dialect, compile_kwargs={"render_postcompile": True}
+        )
+        names = tuple(getattr(compiled, "positiontup", None) or ())
+        return str(compiled), names, dict(compiled.params)

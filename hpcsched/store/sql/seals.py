@@ -7,6 +7,7 @@ was written by a version without it has none, and is taken as it is.
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -109,9 +110,7 @@ def seal_findings(connection: sqlite3.Connection, most: int) -> Iterator[Finding
         key += ["job_id"] if of_job else []
         told = 0
         has_begun = False  # events are written in the order of their numbers
-        query = sa.select(*(table.c[name] for name in (*key, *names, "crc")))
-        text = str(query.order_by(*table.primary_key).compile(dialect=_DIALECT))
-        for row in connection.execute(text):
+        for row in connection.execute(_all_of(table, (*key, *names, "crc"))):
             *parts, crc = row
             if of_job and crc is not None:
                 crc ^= mixed(parts[1])
@@ -123,3 +122,9 @@ def seal_findings(connection: sqlite3.Connection, most: int) -> Iterator[Finding
                 told += 1
                 if told == most:
                     break
+
+
+@cache
+def _all_of(table: sa.Table, names: tuple[str, ...]) -> str:
+    query = sa.select(*(table.c[name] for name in names))
+    return str(query.order_by(*table.primary_key).compile(dialect=_DIALECT))

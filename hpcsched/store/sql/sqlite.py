@@ -23,6 +23,7 @@ import logging
 import os
 import sqlite3
 from enum import Enum, auto
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -76,8 +77,12 @@ _FAULTS: Final = {
 }
 
 
+@cache
 def dialect() -> sa.Dialect:
-    """Return the dialect whose statements the driver runs as they are."""
+    """Return the dialect whose statements the driver runs as they are.
+
+    There is one in a process: it remembers what it has learned of each type.
+    """
     return sqlite_dialect.dialect(paramstyle="qmark")
 
 

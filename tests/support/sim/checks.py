@@ -65,16 +65,13 @@ class Checks:
     def fail(self, what: str) -> None:
         raise ViolationError(what)
 
-    # At every step
+    # After every step in which something has gone wrong, or one too many
 
-    def step(self) -> None:
-        sim = self._sim
-        if sim.loop.failures:
-            self.fail(f"fault: {sim.loop.failures[0]}")
-        if sim.network.faults:
-            self.fail(f"fault: {sim.network.faults[0]}")
-        if sim.errors:
-            self.fail(f"fault: {sim.errors[0]}")
+    def trouble(self) -> None:
+        failures = self._sim.loop.failures
+        if failures:
+            self.fail(f"fault: {failures[0]}")
+        self.fail("I8: the run does not come to its end")
 
     # At every start of a process
 

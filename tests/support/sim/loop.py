@@ -89,6 +89,7 @@ class SimHandle(events.Handle):
 
     __slots__ = ("lane",)
 
+    # Made tens of thousands of times a run: what asyncio's own sets, and no more.
     def __init__(
         self,
         callback: Callable[..., Any],
@@ -96,9 +97,37 @@ class SimHandle(events.Handle):
         loop: SimLoop,
         context: Context | None,
     ) -> None:
-        super().__init__(callback, args, loop, context)
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
         owner = getattr(callback, "__self__", None)
         self.lane: Any = owner if isinstance(owner, asyncio.Task) else loop.lane
+
+
+class SimTimerHandle(events.TimerHandle):
+    """A callback of a later moment; it begins a lane of its own."""
+
+    __slots__ = ("lane",)
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        args: Any,
+        loop: SimLoop,
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = self._scheduled = False
+        self._repr = self._source_traceback = None
+        self._when = when
+        self.lane = None
 
 
 class SimFuture(asyncio.Future[Any]):
@@ -130,12 +159,15 @@ class SimLoop(base_events.BaseEventLoop):
     Attributes:
         steps: Callbacks so far.
         lateness: How likely, and how late at the most in seconds, a timer comes late.
-        after_step: Called after each callback of a program.
+        failures: What must not have happened, and has.
+        most_steps: A run that is longer does not come to its end.
+        on_trouble: Called after a callback of a program when there are failures, or
+            too many steps.
     """
 
     # Of asyncio's own, which a test keeps an eye on.
     _ready: deque[Any]
-    _scheduled: list[Any]
+    _stopping: bool
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
@@ -146,7 +178,10 @@ class SimLoop(base_events.BaseEventLoop):
         self.steps = 0
         self._numbers = 0
         self.lateness = (0.0, 0.0)
-        self.after_step: Callable[[], None] = lambda: None
+        self.most_steps = sys.maxsize
+        self.on_trouble: Callable[[], None] = lambda: None
+        self._timers: list[tuple[float, int, SimTimerHandle]] = []
+        self._timer_numbers = 0
         self.graveyard: list[Any] = []
         self.sockets: dict[str, Any] = {}
         self.failures: list[str] = []
@@ -204,7 +239,15 @@ class SimLoop(base_events.BaseEventLoop):
         chance, most = self.lateness
         if chance and self._rng.random() < chance:
             when += self._rng.random() * most
-        return super().call_at(when, callback, *args, context=context)
+        timer = SimTimerHandle(when, callback, args, self, context)
+        self._timer_numbers += 1
+        heapq.heappush(self._timers, (when, self._timer_numbers, timer))
+        return timer
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Any, *args: Any
@@ -247,36 +290,36 @@ class SimLoop(base_events.BaseEventLoop):
         self._ready.extend(handles)
 
     def _run_once(self) -> None:
-        scheduled = self._scheduled
-        ready = self._ready
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
-        if not ready:
-            if not scheduled:
-                raise DeadlockError("nothing is ready and nothing is planned")
-            self._now = max(self._now, scheduled[0]._when)
-        while scheduled and scheduled[0]._when <= self._now:
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False
-            if not timer._cancelled:
-                ready.append(timer)
-        handle = self._choose()
-        if handle is not None and not handle._cancelled:
-            self._run(handle)
+        """Run until somebody says stop: asyncio asks after each round."""
+        timers, ready = self._timers, self._ready
+        pop, chance = heapq.heappop, self._rng.random
+        while not self._stopping:
+            while timers and timers[0][2]._cancelled:
+                pop(timers)
+            if not ready:
+                if not timers:
+                    raise DeadlockError("nothing is ready and nothing is planned")
+                self._now = max(self._now, timers[0][0])
+            now = self._now
+            while timers and timers[0][0] <= now:
+                timer = pop(timers)[2]
+                if not timer._cancelled:
+                    ready.append(timer)
+            if len(ready) > 1:
+                handle = self._choose(int(chance() * len(ready)))
+            else:
+                handle = ready.popleft()
+            if not handle._cancelled:
+                self._run(handle)
 
-    def _choose(self) -> Any:
+    def _choose(self, at: int) -> Any:
+        """Take what is ready at this place, or what has to come before it."""
         ready = self._ready
-        count = len(ready)
-        if not count:
-            return None
-        if count == 1:
-            return ready.popleft()
-        at = self._rng.randrange(count)
         handle = ready[at]
-        lane = getattr(handle, "lane", None)
+        lane = handle.lane
         if lane is not None and at:
             for place in range(at):
-                if getattr(ready[place], "lane", None) is lane:
+                if ready[place].lane is lane:
                     handle, at = ready[place], place
                     break
         del ready[at]
@@ -292,10 +335,11 @@ class SimLoop(base_events.BaseEventLoop):
                 program.put_off(handle)
                 return
         self.steps += 1
-        self.lane = getattr(handle, "lane", None) or handle
+        self.lane = handle.lane or handle
         handle._run()
         if program is not None and program.alive:
-            self.after_step()
+            if self.failures or self.steps > self.most_steps:
+                self.on_trouble()
             if program.fuse >= 0:
                 program.fuse -= 1
                 if program.fuse < 0:
@@ -318,10 +362,10 @@ class SimLoop(base_events.BaseEventLoop):
             if not task.done():
                 _close(task.get_coro())
         self._ready.clear()
-        self._scheduled.clear()
+        self._timers.clear()
         self.graveyard.clear()
         self.sockets.clear()
-        self.after_step = lambda: None
+        self.on_trouble = lambda: None
         self.set_exception_handler(lambda *_: None)
         gc.collect()
 

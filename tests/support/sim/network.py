@@ -295,7 +295,7 @@ class Network:
         self.sessions: dict[Session, None] = {}
         self.ghosts: list[Session] = []
         self.blocked: list[tuple[str, Callable[[], None]]] = []
-        self.faults: list[str] = []
+        self.faults = loop.failures
         self.delivered = 0
         self.slow = 1.0
         self.term_of: Callable[[str], int] = lambda _: 0

@@ -91,7 +91,6 @@ class Simulation:
         self.loop = SimLoop(random.Random(self.rng.getrandbits(64)))
         self.story = Story(self.loop, trace=trace)
         self.network = Network(self.loop, random.Random(self.rng.getrandbits(64)))
-        self.errors: list[str] = []
         self.checks = Checks(self)
         machine = Machine(self.loop, "head")
         chance = random.Random(self.rng.getrandbits(64))
@@ -149,7 +148,7 @@ class Simulation:
         return max(3.0 * self.heartbeat_s, 3.0)
 
     def complain(self, what: str) -> None:
-        self.errors.append(what)
+        self.loop.failures.append(what)
 
     def chosen(self, only: Collection[str] | None, without: Collection[str]) -> Any:
         """Return the kinds of faults of this seed: some, by chance."""
@@ -239,19 +238,21 @@ def simulate(
     folder = Path(tempfile.mkdtemp(prefix="sim", dir=_scratch()))
     was_enabled = gc.isenabled()
     gc.disable()
+    gc.freeze()  # the modules: looking through them takes longer than a fifth of a run
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     sim = Simulation(seed, folder, trace=trace, store=store)
     sim.site.faults.plan.update(plan or {})
-    root.handlers = [Errors(sim.errors)]
+    loop = sim.loop
+    root.handlers = [Errors(loop.failures)]
     root.setLevel(logging.ERROR)
     problem = ""
     kinds: list[str] = []
-    loop = sim.loop
     try:
         kinds = sim.chosen(only, without)
         sim.story.tell(f"seed {seed}: {len(sim.nodes)} nodes, faults: {kinds}")
-        loop.after_step = _watched(sim)
+        loop.most_steps = MOST_STEPS
+        loop.on_trouble = sim.checks.trouble
         with tight(wanted="tight-limits" in kinds):
             loop.run_until_complete(sim.live(kinds))
     except (ViolationError, DeadlockError) as error:
@@ -278,6 +279,7 @@ def simulate(
         disk = sim.site.disk
         del sim
         loop.bury()
+        gc.unfreeze()
         disk.close(keep)
         root.handlers, root.level = handlers, level
         shutil.rmtree(folder, ignore_errors=True)
@@ -289,15 +291,6 @@ def simulate(
 def _scratch() -> str | None:
     shared = Path("/dev/shm")  # noqa: S108  memory, where there is some
     return str(shared) if shared.is_dir() else None
-
-
-def _watched(sim: Simulation) -> Any:
-    def step() -> None:
-        sim.checks.step()
-        if sim.loop.steps > MOST_STEPS:
-            raise ViolationError("I8: the run does not come to its end")
-
-    return step
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> str:

@@ -20,9 +20,8 @@ from hpcsched.store.exchange import rewrite
 from hpcsched.store.history import DAY_S
 from hpcsched.store.marks import FILE as MARK
 from hpcsched.store.memory_state import MemoryState
-from hpcsched.store.opener import DATABASE, open_files
+from hpcsched.store.opener import DATABASE, loader, open_files
 from hpcsched.store.sql import chores, sqlite
-from hpcsched.store.sql.loading import JobLoader
 from hpcsched.store.sql.readers import Readers
 from hpcsched.store.sql.store import SqlStore
 from tests.support.sim.sqlcompare import differences
@@ -138,12 +137,11 @@ class SqlDisk:
         readers = InlineReaders(self, files.path, writer.break_down)
         self._open[program] = Opened(files, real, readers, self._place)
         self._check(files)
-        dialect = sqlite.dialect()
         return SqlStore(
             writer,
             readers,
-            dialect=dialect,
-            loader=JobLoader(dialect),
+            dialect=sqlite.dialect(),
+            loader=loader(),
             reads=files.reads,
             backups=files.backups,
             space=files.space,
