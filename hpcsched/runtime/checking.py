@@ -100,7 +100,8 @@ def check_store(
             try:
                 _look_at(inspection, report, enough)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                code = getattr(error, "sqlite_errorcode", None)
+                if code != sqlite3.SQLITE_INTERRUPT:
                     raise
                 report.cut = True
     return report
@@ -256,9 +257,11 @@ def _listed(inspection: Inspection, job: Job, stored: StoredJob) -> Iterator[str
     if terms is None:
         yield "lists cannot choose it by its specification"
     else:
-        for name, value in terms_of(job).items():
-            if terms[name] != value:
-                yield f"lists say {name} {terms[name]!r}, the job {value!r}"
+        wanted_terms = {"job_id": job.job_id, **terms_of(job)}
+        for name, listed in terms.items():
+            real = wanted_terms.get(name)
+            if listed != real:
+                yield f"lists say {name} {listed!r}, the job {real!r}"
     parents = inspection.parents_of(job.job_id)
     if parents != set(job.spec.parent_job_ids):
         real = sorted(job.spec.parent_job_ids)

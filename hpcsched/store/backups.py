@@ -233,7 +233,7 @@ def _digest(path: Path) -> bytes:
 
 
 def _told(error: sqlite3.Error, folder: Path) -> StoreError:
-    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+    if (sqlite.code_of(error) or 0) & 0xFF == sqlite3.SQLITE_FULL:
         return StoreFullError(f"{folder} is full: {error}")
     if sqlite.is_damage(error):
         return StoreBrokenError(f"the backup could not be made: {error}")

@@ -25,6 +25,7 @@ from hpcsched.store.sql.session import WriterSession
 from hpcsched.store.sql.sqlite import Fault
 from hpcsched.store.sql.statements import Statements
 from hpcsched.store.sql.store import SqlStore
+from hpcsched.store.sql.sums import require_sound, with_seal
 from hpcsched.store.sql.tail import frames_in, warn_of_rest
 from hpcsched.store.sql.transactions import Transactions
 from hpcsched.store.sql.writer import Writer
@@ -134,7 +135,7 @@ def open_files(
     try:
         session, last_seq, reads = _open_with_room(path, copies.folder, space)
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+        if (sqlite.code_of(error) or 0) & 0xFF == sqlite3.SQLITE_IOERR:
             mark_broken(path, error)
         match sqlite.fault_of(error, path):
             case Fault.FULL:
@@ -261,15 +262,20 @@ def _make_log(connection: sqlite3.Connection) -> int:
         How often the store has been opened, which fences whoever did so before.
     """
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(
-        "INSERT INTO meta (name, value) VALUES ('opened', 1) "
-        "ON CONFLICT (name) DO UPDATE SET value = meta.value + 1"
-    )
-    (opened,) = connection.execute(
-        "SELECT value FROM meta WHERE name = 'opened'"
+    row = connection.execute(
+        "SELECT value, crc FROM meta WHERE name = 'opened'"
     ).fetchone()
+    opened = 1
+    if row is not None:
+        require_sound(("opened",), row[:1], row[1])
+        opened = row[0] + 1
+    connection.execute(
+        "INSERT INTO meta (name, value, crc) VALUES (?, ?, ?) ON CONFLICT (name) "
+        "DO UPDATE SET value = excluded.value, crc = excluded.crc",
+        with_seal(("opened",), (opened,)),
+    )
     connection.execute("COMMIT")
-    return int(opened)
+    return opened
 
 
 def _close_failed(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.packing import pack, unpack
 from hpcsched.store.sql import schema
+from hpcsched.store.sql.seals import sealed
+from hpcsched.store.sql.sums import require_sound, with_seal
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,17 +27,9 @@ UNSAFE: Final = "unsafe"
 JOBS_AHEAD: Final = 10_000
 EVENTS_AHEAD: Final = 1_000_000
 """Numbers left out where nobody knows how many were given out since."""
-_PUT_COUNTER: Final = (
-    "INSERT INTO counter (name, value) VALUES (?, ?) "
-    "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-)
-_PUT_META: Final = (
-    "INSERT INTO meta (name, value) VALUES (?, ?) "
-    "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-)
-_PUT_PARAMETER: Final = (
-    "INSERT INTO parameter (name, value) VALUES (?, ?) "
-    "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_PUT: Final = (
+    "INSERT INTO {} (name, value, crc) VALUES (?, ?, ?) "
+    "ON CONFLICT (name) DO UPDATE SET value = excluded.value, crc = excluded.crc"
 )
 
 
@@ -76,17 +70,15 @@ def progress_of(connection: sqlite3.Connection) -> Progress:
     """Return how far a store says that its cluster has come; also what nodes said.
 
     Raises:
-        sqlite3.Error: it cannot be read.
+        sqlite3.Error: it cannot be read, or not believed.
     """
-    counters = dict(connection.execute("SELECT name, value FROM counter").fetchall())
-    floor = connection.execute(
-        "SELECT value FROM meta WHERE name = ?", (schema.FLOOR,)
-    ).fetchone()
+    counters = _numbers(connection, "counter")
+    floor = _numbers(connection, "meta").get(schema.FLOOR, 0)
     newest = connection.execute("SELECT max(seq) FROM event").fetchone()
     own = Progress(
         term=counters.get("term", 0),
         next_job=counters.get("next_job", 1),
-        last_seq=max(newest[0] or 0, floor[0] if floor else 0),
+        last_seq=max(newest[0] or 0, floor),
     )
     tables = "SELECT count(*) FROM sqlite_master WHERE name = 'entry'"
     if not connection.execute(tables).fetchone()[0]:
@@ -95,6 +87,22 @@ def progress_of(connection: sqlite3.Connection) -> Progress:
         "SELECT body FROM entry WHERE kind = ? AND name = ?", (CLUSTER, UNSAFE)
     ).fetchone()
     return own if row is None else own.beside(decode_unsafe(row[0])[1])
+
+
+def _numbers(connection: sqlite3.Connection, table: str) -> dict[str, int]:
+    """Return the numbers of a table by name.
+
+    Raises:
+        DamagedRowError: one is not what was written.
+    """
+    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    crc = "crc" if "crc" in columns else "NULL"  # of a version that had none
+    query = f"SELECT name, value, {crc} FROM {table}"  # noqa: S608 - constants
+    found = {}
+    for name, number, seal in connection.execute(query).fetchall():
+        require_sound((name,), (number,), seal)
+        found[name] = number
+    return found
 
 
 def begin_generation(
@@ -120,9 +128,11 @@ def begin_generation(
         last_seq=own.last_seq + events + 1,
     )
     counters = (("term", after.term), ("next_job", after.next_job))
-    connection.executemany(_PUT_COUNTER, counters)
-    connection.execute(_PUT_META, (schema.FLOOR, after.last_seq))
-    connection.execute(_PUT_PARAMETER, ("RestoreMode", "True"))
+    rows = [with_seal((name,), (number,)) for name, number in counters]
+    connection.executemany(_PUT.format("counter"), rows)
+    floor = with_seal((schema.FLOOR,), (after.last_seq,))
+    connection.execute(_PUT.format("meta"), floor)
+    connection.execute(_PUT.format("parameter"), sealed(("RestoreMode", "True")))
     connection.execute(
         "DELETE FROM entry WHERE kind = ? AND name = ?", (CLUSTER, UNSAFE)
     )

@@ -106,10 +106,10 @@ LIVING = "SELECT min(id) FROM job WHERE active = 1"
         ("DELETE FROM job_terms WHERE job_id = 3", {"lists"}),
         ("INSERT INTO job_parent VALUES (3, 2)", {"lists"}),
         ("INSERT INTO job_terms (job_id) VALUES (999)", {"orphans"}),
-        ("UPDATE counter SET value = 3 WHERE name = 'next_job'", {"counters"}),
+        ("UPDATE counter SET value = 3 WHERE name = 'next_job'", {"counters", "sums"}),
         (
             "UPDATE counter SET value = value + 1 WHERE name LIKE 'ended tasks %'",
-            {"counters"},
+            {"counters", "sums"},
         ),
         ("UPDATE request SET answer = x'c1'", {"requests", "sums"}),
         ("UPDATE event SET owner = 'eve' WHERE job_id = 3", {"events", "sums"}),
@@ -119,7 +119,7 @@ LIVING = "SELECT min(id) FROM job WHERE active = 1"
         ),
         ("UPDATE parameter SET value = 'x'", set()),  # there is none
         (
-            "INSERT INTO parameter VALUES ('TaskCancelGracePeriod', 'soon')",
+            "INSERT INTO parameter VALUES ('TaskCancelGracePeriod', 'soon', NULL)",
             {"decode"},
         ),
         (

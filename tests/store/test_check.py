@@ -55,11 +55,15 @@ def test_a_sound_store_has_no_findings(kept: Path) -> None:
         ),
         ("UPDATE event SET time = time + 1 WHERE seq = 3", ["sums"]),
         ("UPDATE event SET crc = NULL WHERE seq = 3", ["sums"]),
+        ("UPDATE event SET owner = CAST(x'61ff' AS TEXT) WHERE seq = 3", ["sums"]),
+        ("UPDATE meta SET value = value + 1 WHERE name = 'floor_seq'", ["sums"]),
+        ("UPDATE job SET active = 2 WHERE id = 2", ["lists"]),
         ("UPDATE event SET crc = NULL", []),  # of a version without checksums
         ("UPDATE job SET revision = 7 WHERE id = 2", ["revisions"]),
         ("INSERT INTO chunk VALUES (77, 1, 1, x'00', NULL)", ["orphans"]),
         ("DELETE FROM job WHERE id = 2", ["orphans", "orphans"]),
         ("UPDATE alembic_version SET version_num = '0'", ["schema"]),
+        ("UPDATE alembic_version SET version_num = '0001'", ["readable"]),
     ],
 )
 def test_what_should_not_be_is_found(kept: Path, damage: str, found: list[str]) -> None:

@@ -76,7 +76,7 @@ def test_what_follows_a_restored_backup_was_never_given_out(
     assert done.progress == Progress(term=ONE, next_job=4, last_seq=4)
     with closing(sqlite3.connect(state / "hpcsched.db")) as connection:
         assert progress_of(connection) == done.progress
-    assert ask(state / "hpcsched.db", "SELECT * FROM parameter") == [
+    assert ask(state / "hpcsched.db", "SELECT name, value FROM parameter") == [
         ("RestoreMode", "True")
     ]
     assert check(state) == []
@@ -110,6 +110,18 @@ def test_numbers_are_left_out_where_nobody_knows_what_was_given_out(
         assert done.progress.next_job == 3 + JOBS_AHEAD
         assert done.progress.last_seq == 2 + EVENTS_AHEAD + 1
     assert elsewhere.kept is None
+
+
+def test_a_damaged_number_of_the_store_that_is_replaced_is_not_believed(
+    state: Path, backup: Path
+) -> None:
+    with closing(sqlite3.connect(state / "hpcsched.db")) as connection:
+        wrong = "UPDATE counter SET value = 1 << 29 WHERE name = 'next_job'"
+        connection.execute(wrong)
+        connection.commit()
+    done = exchange.restore(state, backup, check, NOW)
+
+    assert done.progress.next_job == 3 + JOBS_AHEAD, "as where nobody knows"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 
 from hpcsched.store.errors import StoreFormatError
-from hpcsched.store.sql import migrate, schema, sqlite
+from hpcsched.store.sql import migrate, schema, sqlite, sums
 from hpcsched.store.sql.statements import BulkStatement, Statements
 
 if TYPE_CHECKING:
@@ -115,6 +115,33 @@ def test_what_jobs_are_found_by_is_filled_in_for_those_of_earlier_versions() -> 
         rows = connection.execute(f"SELECT {names} FROM job_terms").fetchall()  # noqa: S608
 
     assert rows == [(2, 0, 1, "short", "gold"), (None, 0, 0, "Default", "Default")]
+
+
+def test_what_is_counted_in_a_store_of_an_earlier_version_gets_its_checksums() -> None:
+    with closing(connect(":memory:")) as connection:
+        an_unmigrated(connection)
+        config = Config()
+        config.set_main_option("script_location", migrate.SCRIPTS)
+        engine = sa.create_engine(
+            "sqlite://", creator=lambda: connection, poolclass=sa.StaticPool
+        )
+        with engine.connect() as over_engine:
+            config.attributes["connection"] = over_engine
+            command.upgrade(config, "0008")
+            connection.execute("INSERT INTO counter VALUES ('term', 5), ('x', -3)")
+            connection.execute("INSERT INTO meta VALUES ('floor_seq', 9)")
+            connection.executemany(
+                "INSERT INTO usage VALUES (?, 'ann', 'é', 1, 2, 3, 4, 5, 6)",
+                [(day,) for day in range(1500)],
+            )
+            command.upgrade(config, "head")
+        for table in sums.SUMMED:
+            query = f"SELECT count(*) FROM {table.name} WHERE crc IS NULL"  # noqa: S608
+            assert connection.execute(query).fetchone() == (0,)
+        assert list(sums.sum_findings(connection, 9)) == []
+        connection.execute("UPDATE usage SET failed = 7 WHERE day = 1499")
+        (found,) = sums.sum_findings(connection, 9)
+        assert found.text == "usage 1499, ann, é is not what was written"
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A simulated cluster leaves a store. One bit of its file after the other is flipped, at
 random places, and ``hpcschedd --check`` looks. Where it finds nothing, every row has to
-be as it was: the bit was in a page that nobody uses.
+be as it was: the bit was in a page that nobody uses. Then a value of each column of
+each table is changed (tests.support.cells): it is found wherever it does harm.
 """
 
 from __future__ import annotations
@@ -20,24 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcsched.runtime.checking import check_store
-from tests.support.sim.headdisk import SQLITE
-from tests.support.sim.simulation import simulate
+from tests.support.cells import a_full_store, try_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FOUND, HARMLESS, SILENT = "found", "harmless", "silent"
-
-
-def a_store(folder: Path, seed: int) -> Path:
-    """Return the one file that a simulated cluster leaves."""
-    outcome = simulate(seed, only=(), store=SQLITE, keep=folder)
-    assert not outcome.problem
-    path = folder / "hpcsched.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        connection.execute("PRAGMA journal_mode=delete").fetchall()
-    return path
 
 
 def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -75,14 +64,13 @@ def verdict(path: Path, known: dict[str, list[tuple[object, ...]]]) -> tuple[str
     return (SILENT, changed[0]) if changed else (HARMLESS, "")
 
 
-def campaign(folder: Path, *, seed: int, flips: int, seconds: float) -> Counter[str]:
-    """Flip so many bits, one at a time; count what became of them."""
-    whole = a_store(folder, seed)
+def campaign(whole: Path, *, seed: int, flips: int, seconds: float) -> Counter[str]:
+    """Flip so many bits of a store, one at a time; count what became of them."""
     known = content(whole)
     rng = random.Random(seed)
     counts: Counter[str] = Counter()
     began = time.monotonic()
-    damaged = folder / "damaged.db"
+    damaged = whole.with_name("damaged.db")
     for _ in range(flips):
         if time.monotonic() - began > seconds:
             break
@@ -102,16 +90,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=1, help="of the cluster and of the bits")
     add("--flips", type=int, default=2000)
     add("--seconds", type=float, default=300)
+    add("--cells", type=int, default=20, help="values tried of each column")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
+        whole = a_full_store(Path(name), options.seed)
         counts = campaign(
-            Path(name),
-            seed=options.seed,
-            flips=options.flips,
-            seconds=options.seconds,
+            whole, seed=options.seed, flips=options.flips, seconds=options.seconds
         )
+        found, silent = try_cells(whole, seed=options.seed, each=options.cells)
+    for cell in silent:
+        print(cell)
+    print(f"{found} changed values were found, {len(silent)} were not")
     print(", ".join(f"{what} {count}" for what, count in sorted(counts.items())))
-    return 1 if counts[SILENT] else 0
+    return 1 if counts[SILENT] or silent else 0
 
 
 if __name__ == "__main__":

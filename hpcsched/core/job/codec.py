@@ -176,7 +176,11 @@ def _decode_tables(job: Job, chunks: Mapping[tuple[int, int], bytes]) -> None:
     for (table, number), chunk in chunks.items():
         tables.setdefault(table, []).append((number, chunk))
     for table, parts in tables.items():
-        job.tables[table] = ElementTable.decode([c for _, c in sorted(parts)])
+        parts.sort()
+        numbers = [number for number, _ in parts]
+        if numbers != list(range(len(parts))):  # it would be written beside them
+            raise ValueError(f"elements of task {table} are in chunks {numbers}")
+        job.tables[table] = ElementTable.decode([chunk for _, chunk in parts])
 
 
 def _decode_tasks(job: Job, body: Any, specs: Mapping[int, bytes]) -> None:

@@ -1,4 +1,8 @@
-"""Reads of accounting: pages in the order of time, and sums."""
+"""Reads of accounting: pages in the order of time, and sums.
+
+Rows are looked at as they are read (sql.seals); of the sums, which the database adds
+up, only who looks for damage reads the rows.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from hpcsched.store.history import (
 )
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.query import compile_query
+from hpcsched.store.sql.seals import COVERED, mixed, require_whole
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,7 +61,11 @@ class Accounts:
         found = connection.execute(*compile_query(wanted, self._dialect))
         rows = [dict(zip(names, row, strict=True)) for row in found]
         for row in rows:
-            del row["crc"]
+            crc = row.pop("crc")
+            if table is schema.job_history and crc is not None:
+                crc ^= mixed(row["job_id"])
+            told = [row[name] for name in COVERED[table]]
+            require_whole(told, crc, f"{table.name} {row['history_id']}")
         return rows
 
     def usage(

@@ -17,6 +17,7 @@ from hpcsched.store.sql.books import Books
 from hpcsched.store.sql.many import Many
 from hpcsched.store.sql.rows import columns_of, terms_row, write_exactly
 from hpcsched.store.sql.seals import seal, sealed
+from hpcsched.store.sql.sums import with_seal
 from hpcsched.store.step import Step, begins, step_of
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ class Batch:
             s.delete_entries.run(run, [k for k in self._entries if k not in bodies])
         if self._parameters:
             kept = {k: v for k, v in self._parameters.items() if v is not None}
-            s.put_parameters.run(run, list(kept.items()))
+            s.put_parameters.run(run, [sealed(one) for one in kept.items()])
             gone = [(k,) for k in self._parameters if k not in kept]
             s.delete_parameters.run(run, gone)
         if self._tokens:
@@ -283,15 +284,16 @@ class Batch:
             revoked = [(k,) for k, row in self._tokens.items() if row is None]
             s.delete_tokens.run(run, revoked)
         if self._counters:
-            s.put_counters.run(run, list(self._counters.items()))
+            counters = self._counters.items()
+            s.put_counters.run(run, [with_seal((k,), (n,)) for k, n in counters])
 
     def _write_purge(self, job_id: int, session: Session, s: Statements) -> None:
         """Take the job out of sight; the chores delete the rest of it."""
         newest = session.ask(s.newest_event_of_job, job_id=job_id)
         if newest > session.ask(s.floor):
-            s.put_meta.run(session.cursor, [(schema.FLOOR, newest)])
+            s.put_meta.run(session.cursor, [with_seal((schema.FLOOR,), (newest,))])
         s.delete_jobs.run(session.cursor, [(job_id,)])
-        s.put_purges.run(session.cursor, [(job_id,)])
+        s.put_purges.run(session.cursor, [sealed((job_id,))])
 
 
 def _drop_rows_of(job_id: int, rows: dict[_Key, Row]) -> None:

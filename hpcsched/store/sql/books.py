@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcsched.store.history import SUMS
 from hpcsched.store.sql.seals import mixed, sealed
+from hpcsched.store.sql.sums import with_seal
 
 if TYPE_CHECKING:
     from hpcsched.store.base import Delta
@@ -46,5 +47,5 @@ class Books:
         """Write everything; the transaction is the caller's."""
         s.add_history.run(run, self._history)
         s.add_allocations.run(run, self._allocations)
-        s.add_usage.run(run, [(*key, *sums) for key, sums in self._usage.items()])
-        s.add_counters.run(run, list(self._sums.items()))
+        s.add_usage.run(run, [with_seal(*one) for one in self._usage.items()])
+        s.add_counters.run(run, [with_seal((k,), (n,)) for k, n in self._sums.items()])

@@ -12,6 +12,7 @@ from hpcsched.store.opener import path_of
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.inspection import inspecting
 from hpcsched.store.sql.seals import seal_findings
+from hpcsched.store.sql.sums import sum_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,9 @@ _ORPHANS: Final = """
 SELECT DISTINCT job_id FROM {table}
 WHERE job_id > 0 AND job_id NOT IN (SELECT id FROM job)
     AND job_id NOT IN (SELECT job_id FROM purge) LIMIT :most"""
+
+_NEITHER_ACTIVE_NOR_ENDED: Final = """
+SELECT id, active FROM job WHERE active NOT IN (0, 1) LIMIT :most"""
 
 _TABLES_OF_JOBS: Final = (
     schema.event,
@@ -108,6 +112,11 @@ def rows_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding("sound", str(row[0]))
     yield from _gaps(connection)
     yield from seal_findings(connection, MOST_TOLD)
+    yield from sum_findings(connection, MOST_TOLD)
+    values = {"most": MOST_TOLD}
+    for job_id, active in connection.execute(_NEITHER_ACTIVE_NOR_ENDED, values):
+        text = f"job {job_id} is neither active nor ended, but {active!r}"
+        yield Finding("lists", text, job_id)
     for table in _TABLES_OF_JOBS:
         query = _ORPHANS.format(table=table.name)
         for (job_id,) in connection.execute(query, {"most": MOST_TOLD}):

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from hpcsched.store.history import DAY_S
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.query import Query
+from hpcsched.store.sql.seals import require_whole
+from hpcsched.store.sql.sums import with_seal
 
 if TYPE_CHECKING:
     from hpcsched.store.sql.session import WriterSession
@@ -55,7 +57,9 @@ _OF_JOBS: Final = (
 
 class _Queries:
     def __init__(self, dialect: sa.Dialect) -> None:
-        self.next = Query(sa.select(sa.func.min(schema.purge.c.job_id)), dialect)
+        self.next = Query(
+            sa.select(schema.purge).order_by(schema.purge.c.job_id).limit(1), dialect
+        )
         self.slices = [Query(_slice_of(table), dialect) for table in _OF_JOBS]
         job_id = sa.bindparam("job_id", type_=sa.Integer)
         self.done = Query(
@@ -87,12 +91,12 @@ class Chores:
         """Delete some rows of purged jobs; clear ``due`` when none are left."""
         room = SLICE_ROWS
         while room > 0:
-            job_id = session.cursor.execute(*self._made.next.with_values()).fetchone()[
-                0
-            ]
-            if job_id is None:
+            row = session.cursor.execute(*self._made.next.with_values()).fetchone()
+            if row is None:
                 self.due = False
                 return
+            job_id, crc = row
+            require_whole((job_id,), crc, "the name of a job to delete")
             room -= self._purge(session, job_id, room)
 
     def forget_slice(self, session: WriterSession, what: str, before: float) -> bool:
@@ -121,7 +125,7 @@ class Chores:
         session.cursor.execute(*self._made.forget_node_events.with_values(last=last))
         gone = session.changed() - start
         if last > session.ask(self._made.floor):
-            self._put_meta.run(session.cursor, [(schema.FLOOR, last)])
+            self._put_meta.run(session.cursor, [with_seal((schema.FLOOR,), (last,))])
         return gone < SLICE_ROWS
 
     def _purge(self, session: WriterSession, job_id: int, room: int) -> int:

@@ -126,6 +126,7 @@ def inspecting(path: Path) -> Iterator[Inspection]:
         sqlite3.Error: it cannot be read.
     """
     with closing(connect_to_look(path)) as connection:
+        connection.text_factory = _text
         connection.execute("BEGIN")
         version = version_of(connection)
         if version == schema.HEAD:
@@ -139,7 +140,13 @@ def inspecting(path: Path) -> Iterator[Inspection]:
                 connection.backup(copy)
                 bring_up_to_date(copy)
                 sqlite.set_pragma(copy, "query_only", 1)
+                copy.text_factory = _text
                 yield Inspection(copy, version)
+
+
+def _text(stored: bytes) -> str:
+    """Return what is kept as text, which damage may have made none of."""
+    return stored.decode("utf-8", "surrogateescape")
 
 
 def connect_to_look(path: Path) -> sqlite3.Connection:

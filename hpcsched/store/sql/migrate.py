@@ -36,6 +36,7 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
 
     Raises:
         StoreFormatError: the database is another program's, or of a newer version.
+        sqlite3.Error: it is not of the version that it says, or the disk fails.
     """
     version = version_of(connection)
     if version == schema.HEAD:
@@ -114,6 +115,10 @@ def _upgrade(connection: sqlite3.Connection, version: str) -> None:
         try:
             command.upgrade(config, schema.HEAD)
             relist(connection)
+        except sa.exc.DBAPIError as error:
+            over_engine.rollback()
+            # What the driver said tells a full disk from one that fails.
+            raise (error.orig or error) from error
         except BaseException:
             over_engine.rollback()
             raise

@@ -18,6 +18,7 @@ from hpcsched.store.sql import schema
 from hpcsched.store.sql.accounts import Accounts
 from hpcsched.store.sql.query import Query
 from hpcsched.store.sql.seals import require_whole
+from hpcsched.store.sql.sums import require_sound
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,6 +39,7 @@ class Reads:
             believing: Return damaged rows too, for who looks for damage.
         """
         self._require_whole = _believe if believing else require_whole
+        self._require_sound = _believe if believing else require_sound
         event, job = schema.event, schema.job
         after = sa.bindparam("after", type_=schema.BIG)
         job_id = sa.bindparam("job_id", type_=sa.Integer)
@@ -56,7 +58,7 @@ class Reads:
         self._node_events = Query(of_nodes, dialect)
         self.books = Accounts(dialect)
         self._floor = Query(
-            sa.select(schema.meta.c.value).where(schema.meta.c.name == schema.FLOOR),
+            sa.select(schema.meta).where(schema.meta.c.name == schema.FLOOR),
             dialect,
         )
         output, request = schema.output, schema.request
@@ -110,11 +112,15 @@ class Reads:
 
     def cluster(self, connection: sqlite3.Connection) -> ClusterState:
         """Return what is not a job."""
-        counters = _all(connection, self._counters)
-        parameters = _all(connection, self._parameters)
+        counters = {}
+        for name, count, crc in _all(connection, self._counters):
+            self._require_sound((name,), (count,), crc)
+            counters[name] = count
         return ClusterState(
-            counters={row[0]: row[1] for row in counters},
-            parameters={row[0]: row[1] for row in parameters},
+            counters=counters,
+            parameters={
+                row[0]: row[1] for row in self._whole(connection, self._parameters)
+            },
             nodes=[
                 NodeRow(node_id=row[0], name=row[1], blob=row[2])
                 for row in self._whole(connection, self._nodes)
@@ -143,7 +149,11 @@ class Reads:
     def floor(self, connection: sqlite3.Connection) -> int:
         """Return the newest number that was purged."""
         rows = _all(connection, self._floor)
-        return int(rows[0][0]) if rows else 0
+        if not rows:
+            return 0
+        name, floor, crc = rows[0]
+        self._require_sound((name,), (floor,), crc)
+        return int(floor)
 
     def events(
         self, connection: sqlite3.Connection, after: int, room: int, job_id: int
@@ -246,7 +256,7 @@ class Reads:
         return rows
 
 
-def _believe(row: Sequence[Any], crc: int | None, what: str) -> None:
+def _believe(row: Sequence[Any], rest: object, what: object) -> None:
     pass
 
 

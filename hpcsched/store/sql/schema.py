@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from hpcsched.core.listing.properties import TASK_COUNTS
 
 #: The newest migration (migrations/versions); a new file is made at it directly.
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 
 #: "HPCS": the application id in the header of our SQLite files.
 APPLICATION_ID: Final = 0x48504353
@@ -207,6 +207,7 @@ parameter: Final = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
+    sa.Column("crc", sa.BigInteger),
 )
 
 token: Final = sa.Table(
@@ -226,6 +227,7 @@ counter: Final = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", BIG, nullable=False),
+    sa.Column("crc", sa.BigInteger),
 )
 
 # Accounting outlives its job. The database numbers the rows.
@@ -273,6 +275,7 @@ usage: Final = sa.Table(
     sa.Column("finished", BIG, nullable=False),
     sa.Column("failed", BIG, nullable=False),
     sa.Column("canceled", BIG, nullable=False),
+    sa.Column("crc", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -280,6 +283,7 @@ purge: Final = sa.Table(
     "purge",
     metadata,
     sa.Column("job_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("crc", sa.BigInteger),
 )
 
 meta: Final = sa.Table(
@@ -287,6 +291,7 @@ meta: Final = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", BIG, nullable=False),
+    sa.Column("crc", sa.BigInteger),
 )
 
 #: The row of ``meta`` with the newest sequence that was purged.

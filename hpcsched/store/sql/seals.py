@@ -1,7 +1,8 @@
 """Checksums of rows: a bit that flips on the disk is found, not believed.
 
-SQLite's pages have none. Most rows have one of their own, ``crc``; what
-was written by a version without it has none, and is taken as it is.
+SQLite's pages have none. Rows have one of their own, ``crc``; what was written by a
+version without it has none, and is taken as it is. Sums have another kind (sql.sums),
+and of what lists choose jobs by (labels, terms, parents) the job itself tells.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ COVERED: Final[Mapping[sa.Table, Sequence[str]]] = {
     schema.allocation: (
         *("job_id", "requeue_id", "node_id", "cores", "start_time", "end_time"),
     ),
+    schema.parameter: ("name", "value"),
+    schema.purge: ("job_id",),
 }
 _NOTHING: Final = "\1"
 _DIALECT: Final = sqlite.dialect()
@@ -72,7 +75,7 @@ def sealed(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def mixed(number: int) -> int:
     """Return a number spread over the bits of a checksum, to be put upon one."""
-    return number * 0x9E3779B1 & 0xFFFFFFFF
+    return (number * 0x9E3779B1 ^ number >> 32) & 0xFFFFFFFF
 
 
 def seals(rest: Sequence[float | str], bodies: Sequence[bytes]) -> list[int]:

@@ -86,11 +86,14 @@ def dialect() -> sa.Dialect:
     return sqlite_dialect.dialect(paramstyle="qmark")
 
 
+_NO_TEXT: Final = "Could not decode to UTF-8"
+
+
 def fault_of(error: BaseException, path: Path) -> Fault:
     """Return what an error of the driver, or of ours, means for the store."""
     if isinstance(error, StoreBrokenError | MemoryError):
         return Fault.BROKEN
-    code: int | None = getattr(error, "sqlite_errorcode", None)
+    code = code_of(error)
     if code is None:
         return Fault.DELTA
     if code == sqlite3.SQLITE_IOERR_SHMSIZE and _disk_is_full(path):
@@ -98,10 +101,20 @@ def fault_of(error: BaseException, path: Path) -> Fault:
     return _FAULTS.get(code & 0xFF, Fault.BROKEN)
 
 
+def code_of(error: BaseException) -> int | None:
+    """Return SQLite's number of an error; None: it is no error of SQLite.
+
+    The driver raises one of its own, without a number, for text that is not text.
+    """
+    if str(error).startswith(_NO_TEXT):
+        return sqlite3.SQLITE_CORRUPT
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return code
+
+
 def is_damage(error: BaseException) -> bool:
     """Return whether an error met by a reader says that the files are not sound."""
-    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    return code & 0xFF in {
+    return (code_of(error) or sqlite3.SQLITE_OK) & 0xFF in {
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,

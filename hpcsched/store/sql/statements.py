@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.query import Query
+from hpcsched.store.sql.sums import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -168,10 +169,9 @@ class Statements:
         def build(n: int) -> sa.ClauseElement:
             insert = _insert_of(self._dialect)(table).values([row] * n)
             if rest:
+                new = insert.excluded
                 changes = {
-                    name: table.c[name] + insert.excluded[name]
-                    if add
-                    else insert.excluded[name]
+                    name: _sum(table.c[name], new[name]) if add else new[name]
                     for name in rest
                 }
                 done: sa.ClauseElement = insert.on_conflict_do_update(
@@ -214,6 +214,12 @@ class Statements:
         return BulkStatement(
             self._dialect, len(key), lambda _: sa.delete(table).where(where), sizes=(1,)
         )
+
+
+def _sum(there: sa.Column[Any], new: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return what a column is after something was added; checksums (sums) go round."""
+    both = there + new
+    return both.op("&")(sa.literal_column(str(MASK))) if there.name == "crc" else both
 
 
 def _placeholders(table: sa.Table) -> dict[str, int]:
