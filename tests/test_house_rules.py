@@ -111,7 +111,8 @@ def test_no_event_loop_is_blocked_by_a_sleep() -> None:
     found = [
         hit
         for path in sources(*PRODUCT)
-        if not name_of(path).startswith(SUPERVISOR)
+        # The clock has it under a name of its own, for who has no loop.
+        if not name_of(path).startswith((SUPERVISOR, "hpcsched/common/clock.py"))
         for hit in uses(path, {"time.sleep"})
     ]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import accounting_service_pb2 as pb
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
     from hpcsched.client.pages import Page
 
 CORE_HOUR_MS: Final = 3_600_000
@@ -37,8 +37,8 @@ def job_ends(
       hpc cluster history --since 7d --owner ada
     """
 
-    async def work(client: AsyncClient) -> Page[pb.JobHistory]:
-        after = client.connection.clock.wall() - (DAY_S if since is None else since)
+    async def work(client: Api) -> Page[pb.JobHistory]:
+        after = client.caller.clock.wall() - (DAY_S if since is None else since)
         return await client.accounting.job_history(
             owner=owner, since=after, limit=limit, page_token=page_token
         )
@@ -86,12 +86,12 @@ def print_allocations(app: App, page: Page[pb.Allocation]) -> None:
     _finish(app, table, page)
 
 
-async def ends_of(client: AsyncClient, job_id: int) -> Page[pb.JobHistory]:
+async def ends_of(client: Api, job_id: int) -> Page[pb.JobHistory]:
     """Return how a job has ended so far."""
     return await client.accounting.job_history(job_id=job_id)
 
 
-async def allocations_of(client: AsyncClient, job_id: int) -> Page[pb.Allocation]:
+async def allocations_of(client: Api, job_id: int) -> Page[pb.Allocation]:
     """Return what a job held, and what it holds now."""
     from hpcsched.client.pages import Page
 
@@ -110,8 +110,8 @@ def node_history(
     """List what happened to nodes: joined, online, drained, out of reach."""
     names = joined(nodes)
 
-    async def work(client: AsyncClient) -> Sequence[pb.NodeHistory]:
-        after = client.connection.clock.wall() - (DAY_S if since is None else since)
+    async def work(client: Api) -> Sequence[pb.NodeHistory]:
+        after = client.caller.clock.wall() - (DAY_S if since is None else since)
         found: list[pb.NodeHistory] = []
         for name in names or ("",):
             page = await client.accounting.node_history(node=name, since=after)

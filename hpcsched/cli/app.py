@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from hpcsched.cli import settings
-from hpcsched.cli.settings import Options
+from hpcsched.cli.settings import Options, Settings
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from hpcsched.cli.tables import Table
     from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 T = TypeVar("T")
 
@@ -48,27 +49,42 @@ class App:
         self.verbose = 0
         self._runner: asyncio.Runner | None = None
 
-    def settings(self) -> settings.Settings:
+    def settings(self) -> Settings:
         """Return how to reach the head."""
         return settings.resolve(self.options, settings.environment())
 
-    def call(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
-        """Connect, do the work, and return what comes of it.
+    def call(self, work: Callable[[Api], Coroutine[Any, Any, T]]) -> T:
+        """Connect, make calls one after the other, and return what comes of them.
+
+        It takes no event loop; see ``client.blocking``.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the call was cancelled.
+        """
+        with settings.open_blocking(self._found()) as client:
+            return client.run(work(client))
+
+    def follow(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+        """Connect, do work that streams or waits, and return what comes of it.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; the work was cancelled.
         """
-        found = self.settings()
-        if self.verbose:
-            from hpcsched.cli.problems import note
-
-            note(f"head {found.address}, token file {found.token_file or 'none'}")
+        found = self._found()
 
         async def go() -> T:
             async with settings.open_client(found) as client:
                 return await work(client)
 
         return self.run(go())
+
+    def _found(self) -> Settings:
+        found = self.settings()
+        if self.verbose:
+            from hpcsched.cli.problems import note
+
+            note(f"head {found.address}, token file {found.token_file or 'none'}")
+        return found
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what a coroutine comes to.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import cluster_service_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 
 @click.command("backup", cls=Verb)
@@ -50,7 +50,7 @@ def backup(app: App, *, target: Path | None, keep: int | None, listing: bool) ->
         str(target.absolute()).encode()  # It is printed: refuse before it is made.
     into_folder = target is not None and target.is_dir()
 
-    async def work(client: AsyncClient) -> cluster_service_pb2.Backup:
+    async def work(client: Api) -> cluster_service_pb2.Backup:
         made = await client.cluster.create_backup(keep=keep or 0)
         if target is None:
             return made
@@ -69,9 +69,7 @@ def backup(app: App, *, target: Path | None, keep: int | None, listing: bool) ->
     app.print(str(Path(made.directory) / made.name))
 
 
-async def _fetch(
-    client: AsyncClient, made: cluster_service_pb2.Backup, path: Path
-) -> None:
+async def _fetch(client: Api, made: cluster_service_pb2.Backup, path: Path) -> None:
     """Write a backup to a file that is there as a whole or not at all."""
     part = path.with_name(path.name + ".part")
     digest = hashlib.sha256()
@@ -96,7 +94,7 @@ async def _fetch(
 
 
 def _list(app: App) -> None:
-    async def work(client: AsyncClient) -> Sequence[cluster_service_pb2.Backup]:
+    async def work(client: Api) -> Sequence[cluster_service_pb2.Backup]:
         return await client.cluster.backups()
 
     found = app.call(work)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import job_pb2
     from hpcsched.cli.selectors import Selector, TaskName
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 #: A job that was only chosen may change its state between the list and the verb; then
 #: it is left out, as it would have been a moment later.
@@ -40,7 +40,7 @@ class Pick:
     named: bool
 
 
-async def last_job(client: AsyncClient) -> int:
+async def last_job(client: Api) -> int:
     """Return the id of the caller's newest job.
 
     Raises:
@@ -55,13 +55,13 @@ async def last_job(client: AsyncClient) -> int:
     return page.items[0].id
 
 
-async def job_id_of(client: AsyncClient, job: int) -> int:
+async def job_id_of(client: Api, job: int) -> int:
     """Return the id of a job, which may have been called ``last``."""
     return await last_job(client) if job == LAST else job
 
 
 async def pick_jobs(
-    client: AsyncClient, selectors: Iterable[Selector], allowed: Collection[int]
+    client: Api, selectors: Iterable[Selector], allowed: Collection[int]
 ) -> Sequence[Pick]:
     """Return the jobs that selectors name and choose, in the order of a command line.
 
@@ -90,7 +90,7 @@ async def pick_jobs(
 
 
 async def _choose(
-    client: AsyncClient, chosen: Chosen, allowed: Collection[int]
+    client: Api, chosen: Chosen, allowed: Collection[int]
 ) -> Sequence[int]:
     states = [s for s in sorted(allowed) if not chosen.states or s in chosen.states]
     if not states:
@@ -174,7 +174,7 @@ def _done_count(refusal: HpcError, size: int) -> int:
 
 
 async def act_on_tasks(
-    client: AsyncClient,
+    client: Api,
     names: Sequence[TaskName],
     act: Callable[[int, Sequence[TaskName]], Awaitable[object]],
 ) -> Sequence[TaskName]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import accounting_service_pb2, cluster_service_pb2, job_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 _HERE: Final = "hpcsched.cli.cluster"
 
@@ -47,7 +47,7 @@ def info(app: App) -> None:
     """Show name, version and totals of the cluster, and who the caller is."""
 
     async def work(
-        client: AsyncClient,
+        client: Api,
     ) -> cluster_service_pb2.GetClusterInfoResponse:
         return await client.cluster.info()
 
@@ -133,7 +133,7 @@ def usage(
         _used(app, since, by or ("owner",), owner, project)
         return
 
-    async def work(client: AsyncClient) -> tuple[Any, Sequence[job_pb2.Job]]:
+    async def work(client: Api) -> tuple[Any, Sequence[job_pb2.Job]]:
         from hpcsched.cli.choosing import as_job_states
         from hpcsched.cli.job_list import ACTIVE
 
@@ -169,11 +169,11 @@ def _used(
     from hpcsched.cli.accounting import print_usage
 
     async def work(
-        client: AsyncClient,
+        client: Api,
     ) -> Sequence[accounting_service_pb2.Usage]:
         first = ""
         if since is not None:
-            moment = client.connection.clock.wall() - since
+            moment = client.caller.clock.wall() - since
             first = datetime.fromtimestamp(moment, UTC).date().isoformat()
         return await client.accounting.usage(
             first_day=first, owner=owner, project=project, by=by
@@ -207,7 +207,7 @@ def _by_owner(jobs: Iterable[job_pb2.Job]) -> Mapping[str, Mapping[str, int]]:
 def get(app: App, names: tuple[str, ...]) -> None:
     """Show cluster parameters by their reference names; without NAME all of them."""
 
-    async def work(client: AsyncClient) -> Sequence[cluster_service_pb2.Parameter]:
+    async def work(client: Api) -> Sequence[cluster_service_pb2.Parameter]:
         return await client.cluster.parameters(names)
 
     _print_parameters(app, app.call(work), details=not names)
@@ -226,7 +226,7 @@ def set_(app: App, values: tuple[tuple[str, str], ...]) -> None:
       hpc cluster set TaskCancelGracePeriod=30 JobRetryCount=5
     """
 
-    async def work(client: AsyncClient) -> Sequence[cluster_service_pb2.Parameter]:
+    async def work(client: Api) -> Sequence[cluster_service_pb2.Parameter]:
         return await client.cluster.set_parameters(dict(values))
 
     found = app.call(work)
@@ -251,7 +251,7 @@ def env(app: App, values: tuple[tuple[str, str], ...]) -> None:
       hpc cluster env LICENSE_SERVER=27000@lic1 OLD=
     """
 
-    async def work(client: AsyncClient) -> Mapping[str, str]:
+    async def work(client: Api) -> Mapping[str, str]:
         if not values:
             return await client.cluster.variables()
         return await client.cluster.set_variables(dict(values))

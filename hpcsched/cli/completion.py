@@ -25,7 +25,7 @@ def completion(app: App, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from hpcsched.cli.main import COMPLETION_VARIABLE, root
+    from hpcsched.cli.root import COMPLETION_VARIABLE, root
 
     kind = get_completion_class(shell)
     if kind is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import cluster_service_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 #: This machine's clock may differ from the head's by so much, seconds.
 CLOCK_S: Final = 5.0
@@ -36,9 +36,9 @@ def doctor(app: App, *, store: bool) -> int:
     """
 
     async def work(
-        client: AsyncClient,
+        client: Api,
     ) -> cluster_service_pb2.DiagnoseClusterResponse:
-        clock = client.connection.clock
+        clock = client.caller.clock
         before = clock.wall()
         answer = await client.cluster.diagnose(store=store)
         answer.findings.extend(_here(answer, before, clock.wall()))

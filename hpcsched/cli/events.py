@@ -47,7 +47,7 @@ def events(app: App, *, follow: bool, after: str, jobs: tuple[int, ...]) -> int:
             print_stream(app, message)
 
     try:
-        app.call(work)
+        app.follow(work)
     except KeyboardInterrupt:
         from hpcsched.cli.problems import INTERRUPTED
 
@@ -68,7 +68,7 @@ def watch_nodes(app: App) -> int:
             print_stream(app, message)
 
     try:
-        app.call(work)
+        app.follow(work)
     except KeyboardInterrupt:
         from hpcsched.cli.problems import INTERRUPTED
 

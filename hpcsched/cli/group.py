@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hpcsched.api.v1 import node_pb2
     from hpcsched.cli.app import App
     from hpcsched.cli.node import Names
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 _HERE: Final = "hpcsched.cli.group"
 _VERBS: Final = {
@@ -79,7 +79,7 @@ def list_groups(app: App) -> None:
 def show(app: App, names: tuple[str, ...]) -> None:
     """Show node groups with their nodes."""
 
-    async def work(client: AsyncClient) -> Sequence[node_pb2.NodeGroup]:
+    async def work(client: Api) -> Sequence[node_pb2.NodeGroup]:
         return [await client.groups.get(name) for name in dict.fromkeys(names)]
 
     found = app.call(work)
@@ -98,7 +98,7 @@ def create(app: App, name: str, nodes: Names, *, description: str) -> None:
       hpc group create gpu n[01-04] --description "two A100 each"
     """
 
-    async def work(client: AsyncClient) -> node_pb2.NodeGroup:
+    async def work(client: Api) -> node_pb2.NodeGroup:
         from hpcsched.cli.node import names_of
 
         members = await names_of(client, nodes)
@@ -127,7 +127,7 @@ def delete(app: App, names: tuple[str, ...]) -> None:
     first refusal and keeps what was done.
     """
 
-    async def work(client: AsyncClient) -> None:
+    async def work(client: Api) -> None:
         for name in dict.fromkeys(names):
             await client.groups.delete(name)
             if not app.as_json:
@@ -143,7 +143,7 @@ def delete(app: App, names: tuple[str, ...]) -> None:
 def add(app: App, name: str, nodes: Names) -> None:
     """Put nodes into a group, all or none (administrators)."""
 
-    async def work(client: AsyncClient) -> node_pb2.NodeGroup:
+    async def work(client: Api) -> node_pb2.NodeGroup:
         from hpcsched.cli.node import names_of
 
         return await client.groups.add(name, await names_of(client, nodes))
@@ -162,7 +162,7 @@ def remove(app: App, name: str, nodes: Names) -> None:
     are rerunnable.
     """
 
-    async def work(client: AsyncClient) -> node_pb2.NodeGroup:
+    async def work(client: Api) -> node_pb2.NodeGroup:
         from hpcsched.cli.node import names_of
 
         return await client.groups.remove(name, await names_of(client, nodes))

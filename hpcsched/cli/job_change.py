@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from hpcsched.api.v1 import job_pb2
     from hpcsched.cli.app import App
     from hpcsched.cli.selectors import Selector
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
     from hpcsched.common.errors import HpcError
 
     Jobs = tuple[tuple[Selector, ...], ...]
-    Act = Callable[[AsyncClient, Sequence[int]], Awaitable[object]]
+    Act = Callable[[Api, Sequence[int]], Awaitable[object]]
 
 
 def _states(*names: str) -> frozenset[int]:
@@ -78,7 +78,7 @@ def _carry_out(
     selectors = tuple(selector for group in jobs for selector in group)
 
     async def work(
-        client: AsyncClient,
+        client: Api,
     ) -> tuple[Sequence[job_pb2.Job], HpcError | None]:
         from hpcsched.api.v1 import job_pb2
         from hpcsched.cli.waiting import jobs_now
@@ -127,7 +127,7 @@ def cancel(app: App, jobs: Jobs, *, message: str, force: bool, graceful: bool) -
     """
     _check_kinds(force=force, graceful=graceful)
 
-    def act(client: AsyncClient, job_ids: Sequence[int]) -> Awaitable[object]:
+    def act(client: Api, job_ids: Sequence[int]) -> Awaitable[object]:
         return client.jobs.cancel(
             job_ids, message=message, force=force, graceful=graceful
         )
@@ -145,7 +145,7 @@ def finish(app: App, jobs: Jobs, *, message: str, force: bool, graceful: bool) -
     """End queued or running jobs as Finished; stop at the first refusal."""
     _check_kinds(force=force, graceful=graceful)
 
-    def act(client: AsyncClient, job_ids: Sequence[int]) -> Awaitable[object]:
+    def act(client: Api, job_ids: Sequence[int]) -> Awaitable[object]:
         return client.jobs.finish(
             job_ids, message=message, force=force, graceful=graceful
         )
@@ -206,7 +206,7 @@ def clone(app: App, jobs: Jobs) -> int:
     selectors = tuple(selector for group in jobs for selector in group)
     copies: list[Any] = []
 
-    async def work(client: AsyncClient) -> None:
+    async def work(client: Api) -> None:
         for pick in await pick_jobs(client, selectors, _ALL):
             copies.append(await client.jobs.clone(pick.job_id))  # noqa: PERF401 - what was done is kept
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import job_pb2, task_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 FORMATS: Final = ("xml", "toml", "json")
 
@@ -62,7 +62,7 @@ def exported(app: App, job: int, form: str) -> str:
     from hpcsched.jobfile.writing import write_xml
 
     async def work(
-        client: AsyncClient,
+        client: Api,
     ) -> tuple[job_pb2.Job, Sequence[task_pb2.Task]]:
         job_id = await job_id_of(client, job)
         shown = await client.jobs.get(job_id, full=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import job_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
     from hpcsched.client.pages import Page
 
 _ENDED: Final = ("finished", "failed", "canceled")
@@ -78,13 +78,13 @@ def list_jobs(
     choice = choice_of(filters, sort, None if app.quiet else columns)
     wanted_labels = dict(_label(text) for text in labels)
 
-    async def work(client: AsyncClient) -> Page[job_pb2.Job]:
+    async def work(client: Api) -> Page[job_pb2.Job]:
         whose = "" if owner == "all" else owner
         if whose is None:
             whose = (await client.cluster.info()).user
         after = None
         if since is not None:
-            after = client.connection.clock.wall() - since
+            after = client.caller.clock.wall() - since
         return await client.jobs.list(
             states=cast("Sequence[job_pb2.Job.State.ValueType]", wanted),
             owner=whose,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import job_pb2, task_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 
 @click.command("new", cls=Verb)
@@ -58,7 +58,7 @@ def new(
         check_only(app, spec)
         return
 
-    async def work(client: AsyncClient) -> job_pb2.Job:
+    async def work(client: Api) -> job_pb2.Job:
         return await client.jobs.create(spec, request_id=id_text(request_id))
 
     job = app.call(work)
@@ -89,7 +89,7 @@ def check_only(app: App, *specs: job_pb2.JobSpec, submit: bool = False) -> None:
     from hpcsched.cli.jobfile import describe
     from hpcsched.cli.problems import note
 
-    async def work(client: AsyncClient) -> None:
+    async def work(client: Api) -> None:
         if submit:
             await client.jobs.submit_all(specs, validate_only=True)
             return
@@ -174,7 +174,7 @@ def add(
         given_options(given), command, directory=Path.cwd(), of_submit=False
     )
 
-    async def work(client: AsyncClient) -> tuple[int, int, task_pb2.Task | None]:
+    async def work(client: Api) -> tuple[int, int, task_pb2.Task | None]:
         from hpcsched.client.tasks import ref
 
         job_id = await job_id_of(client, job)

@@ -93,7 +93,7 @@ def call_interruptibly(app: App, work: Callable[[AsyncClient], Any]) -> int:
     from hpcsched.cli.problems import DONE, INTERRUPTED
 
     try:
-        app.call(work)
+        app.follow(work)
     except KeyboardInterrupt:
         return INTERRUPTED
     return DONE

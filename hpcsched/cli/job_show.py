@@ -15,7 +15,7 @@ from hpcsched.common.errors import HpcError
 if TYPE_CHECKING:
     from hpcsched.api.v1 import job_pb2, job_service_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 
 @click.command("show", cls=Verb)
@@ -30,7 +30,7 @@ def show(app: App, job: int, *, as_xml: bool) -> None:
         app.print(exported(app, job, "xml").removesuffix("\n"))
         return
 
-    async def work(client: AsyncClient) -> job_pb2.Job:
+    async def work(client: Api) -> job_pb2.Job:
         job_id = await job_id_of(client, job)
         try:
             return await client.jobs.get(job_id, full=True)
@@ -56,7 +56,7 @@ def show(app: App, job: int, *, as_xml: bool) -> None:
 def why(app: App, job: int) -> None:
     """Say why a job waits, or ended as it did."""
 
-    async def work(client: AsyncClient) -> job_service_pb2.ExplainJobResponse:
+    async def work(client: Api) -> job_service_pb2.ExplainJobResponse:
         return await client.tasks.explain(await job_id_of(client, job))
 
     print_reasons(app, app.call(work))

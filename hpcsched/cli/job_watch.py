@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpcsched.cli.app import App
     from hpcsched.cli.selectors import Selector
     from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ def wait(
         return status_of_jobs(found)
 
     try:
-        return app.call(work)
+        return app.follow(work)
     except KeyboardInterrupt:
         return interrupted(app, job_ids, cancel=cancel_on_interrupt)
     finally:
@@ -118,7 +119,7 @@ def watch(app: App, job: int) -> int:
                     shown.show(_seen(job_id, state, message))
 
     try:
-        app.call(work)
+        app.follow(work)
     except KeyboardInterrupt:
         from hpcsched.cli.problems import INTERRUPTED
 
@@ -155,7 +156,7 @@ def history(app: App, job: int, *, ends: bool, allocations: bool) -> None:
             if caught_up:
                 return
 
-    app.call(work)
+    app.follow(work)
 
 
 def _accounting(app: App, job: int, *, ends: bool) -> None:
@@ -170,9 +171,9 @@ def _accounting(app: App, job: int, *, ends: bool) -> None:
 
 
 async def _of_job(
-    client: AsyncClient,
+    client: Api,
     job: int,
-    look: Callable[[AsyncClient, int], Awaitable[T]],
+    look: Callable[[Api, int], Awaitable[T]],
 ) -> T:
     return await look(client, await job_id_of(client, job))
 

@@ -1,4 +1,4 @@
-"""``hpc``: the command line of hpcsched."""
+"""``hpc``: the command line of hpcsched, as a process."""
 
 from __future__ import annotations
 
@@ -9,92 +9,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-import click
-
-from hpcsched.cli import problems
-from hpcsched.cli.app import App
-from hpcsched.cli.verbs import VerbGroup
-from hpcsched.common.errors import HpcError
+from hpcsched.cli import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EPILOG: Final = """\
-\b
-Examples:
-  hpc up --detach                       a cluster on this machine
-  hpc run -- ./simulate --seed 1        run a command there, see its output
-  hpc submit --array 1-100 -- ./sim '*' a sweep of 100 elements
-  hpc job wait last                     until it has ended
-  hpc job why 42                        why a job waits
-
-\b
-Ids: 42 a job, 42.3 a task, 42.3.17 an element of a sweep.
-Selectors: last, 1-5, 1,3,7-9, all, state=failed, label:k=v.
-Durations: 90s, 15m, 1h30m, 2d, 1:30:00.
-
-\b
-Exit status: 0 done; 1 refused or not found; 2 usage; 3 the head cannot be
-reached; 4 not authenticated or not allowed; 5 wait --timeout ran out;
-10 a job waited for Failed, 11 was Canceled; 130 Ctrl-C. `hpc run` of one
-task that Failed ends with the task's own.
-"""
-
 #: Objects between two looks for cycles: while programs start there are none to find.
 COLLECT_AFTER: Final = 50_000
-
-#: The variable through which a shell's script asks for words.
-COMPLETION_VARIABLE: Final = "_HPC_COMPLETE"
-
-_VERBS: Final = {
-    "up": ("hpcsched.cli.up", "up", "Start a cluster on this machine."),
-    "down": ("hpcsched.cli.down", "down", "Stop it; its state is kept."),
-    "demo": ("hpcsched.cli.demo", "demo", "Show what it does, with real work."),
-    "submit": ("hpcsched.cli.job_submit", "submit", "Short for job submit."),
-    "run": ("hpcsched.cli.job_submit", "run", "Submit, show the output, wait."),
-    "job": ("hpcsched.cli.job", "job", "Jobs: submit, list, wait, cancel, …"),
-    "task": ("hpcsched.cli.task", "task", "Tasks of a job."),
-    "node": ("hpcsched.cli.node", "node", "Nodes of the cluster."),
-    "pool": ("hpcsched.cli.pools", "pool", "What is guaranteed to whom."),
-    "group": ("hpcsched.cli.group", "group", "Groups of nodes."),
-    "template": ("hpcsched.cli.templates", "template", "Job templates."),
-    "cluster": ("hpcsched.cli.cluster", "cluster", "The cluster and its parameters."),
-    "events": ("hpcsched.cli.events", "events", "What happened, and what happens."),
-    "token": ("hpcsched.cli.tokens", "token", "Tokens of users and nodes."),
-    "completion": (
-        "hpcsched.cli.completion",
-        "completion",
-        "Completion for bash, zsh or fish.",
-    ),
-}
-
-
-def _print_version(context: click.Context, _: click.Parameter, value: object) -> None:
-    if value:
-        from importlib.metadata import version
-
-        click.echo(f"hpc {version('hpcsched')}")
-        context.exit()
-
-
-@click.command(
-    "hpc",
-    cls=VerbGroup,
-    lazy=_VERBS,
-    hidden_globals=False,
-    epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the version.",
-)
-def root() -> None:
-    """Jobs, tasks and nodes of an hpcsched cluster."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,17 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Before gRPC is loaded: what breaks is told by us, once, and not by its core.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     _take_closed_streams()
+    deferred.install()
+    # Only now, for they import what is deferred.
+    from hpcsched.cli import problems
+    from hpcsched.cli.root import run
+
     try:
         status = run(argv)
         sys.stdout.flush()
     except BrokenPipeError:
         status = problems.PIPE_CLOSED
-        _close_pipe()
+        close_pipe()
     except OSError as error:
         status = problems.REFUSED
         with contextlib.suppress(OSError):
-            click.echo(f"hpc: OUTPUT_FAILED: {error.strerror}.", err=True)
-        _close_pipe()
+            sys.stderr.write(f"hpc: OUTPUT_FAILED: {error.strerror}.\n")
+            sys.stderr.flush()
+        close_pipe()
     if arguments is None:
         _leave(status)
     raise SystemExit(status)
@@ -128,89 +55,6 @@ def _leave(status: int) -> None:
     main_thread = threading.main_thread()
     if all(one is main_thread or one.daemon for one in threading.enumerate()):
         os._exit(status)
-
-
-def run(argv: Sequence[str]) -> int:
-    """Run one command line; return its exit status (cli.md section 5)."""
-    app = App()
-    as_json = "--json" in _before_command(argv)
-    try:
-        status = _invoke(argv, app)
-    except (KeyboardInterrupt, click.Abort):
-        return problems.INTERRUPTED
-    except BrokenPipeError:
-        _close_pipe()
-        return problems.PIPE_CLOSED
-    except (HpcError, problems.ProblemError, click.ClickException) as error:
-        return _tell(error, as_json=as_json)
-    except UnicodeEncodeError:
-        return _tell(click.UsageError("an argument is no UTF-8 text"), as_json=as_json)
-    finally:
-        app.close()
-    return _as_status(status)
-
-
-def _invoke(argv: Sequence[str], app: App) -> object:
-    """Find the verb and carry it out.
-
-    Not by click's ``main``, which has ideas of its own about pipes and Ctrl-C.
-    """
-    instruction = os.environ.get(COMPLETION_VARIABLE, "")
-    if instruction:
-        from click.shell_completion import shell_complete
-
-        return shell_complete(root, {}, "hpc", COMPLETION_VARIABLE, instruction)
-    try:
-        with root.make_context("hpc", list(argv), obj=app) as context:
-            return root.invoke(context)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-
-
-def _tell(
-    error: HpcError | problems.ProblemError | click.ClickException, *, as_json: bool
-) -> int:
-    if isinstance(error, HpcError):
-        return problems.report_refusal(error, as_json=as_json)
-    if isinstance(error, problems.ProblemError):
-        return _report(error, as_json=as_json)
-    return _report_usage(error, as_json=as_json)
-
-
-def _as_status(result: object) -> int:
-    return result if type(result) is int else problems.DONE
-
-
-def _before_command(argv: Sequence[str]) -> Sequence[str]:
-    return argv[: argv.index("--")] if "--" in argv else argv
-
-
-def _report(problem: problems.ProblemError, *, as_json: bool) -> int:
-    problems.report(
-        problem.reason,
-        str(problem),
-        code=problem.code,
-        hint=problem.hint,
-        metadata=problem.metadata,
-        as_json=as_json,
-    )
-    return problem.status
-
-
-def _report_usage(error: click.ClickException, *, as_json: bool) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return problems.USAGE
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "hpc"
-    problems.report(
-        "USAGE",
-        error.format_message(),
-        code="INVALID_ARGUMENT",
-        hint=f"{path} --help",
-        as_json=as_json,
-    )
-    return problems.USAGE
 
 
 def _take_closed_streams() -> None:
@@ -230,7 +74,7 @@ def _take_closed_streams() -> None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
-def _close_pipe() -> None:
+def close_pipe() -> None:
     """Let the interpreter's own flush at the end go nowhere, in silence."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):

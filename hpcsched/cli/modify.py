@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hpcsched.api.v1 import job_pb2, task_pb2
     from hpcsched.cli.app import App
     from hpcsched.cli.selectors import TaskName
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
     from hpcsched.jobfile.changing import FileChange
 
 _words = click.argument("words", nargs=-1, required=True, metavar="KEY=VALUE…")
@@ -104,7 +104,7 @@ def modify(
         return
     change = assignment(words) if path is None else _of_file(path, words)
 
-    async def work(client: AsyncClient) -> job_pb2.Job:
+    async def work(client: Api) -> job_pb2.Job:
         return await client.jobs.modify(
             await job_id_of(client, job),
             change.spec,
@@ -156,7 +156,7 @@ def _exclude(
 
     how, nodes = change
 
-    async def work(client: AsyncClient) -> job_pb2.Job:
+    async def work(client: Api) -> job_pb2.Job:
         job_id = await job_id_of(client, job)
         jobs = client.jobs
         if how == "+":
@@ -211,7 +211,7 @@ def modify_task(
     spec = pb.TaskSpec()
     fields = assign(spec, words)
 
-    async def work(client: AsyncClient) -> task_pb2.Task:
+    async def work(client: Api) -> task_pb2.Task:
         return await client.tasks.modify(
             await job_id_of(client, name.job_id),
             name.task_id,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import node_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
     Names = tuple[tuple[str, ...], ...]
 
@@ -59,7 +59,7 @@ def node() -> None:
     """Nodes: names, node lists such as n[01-16,20], group:NAME, or `all`."""
 
 
-async def names_of(client: AsyncClient, nodes: Names) -> Sequence[str]:
+async def names_of(client: Api, nodes: Names) -> Sequence[str]:
     """Return the names that were given; ``all`` and groups become those of nodes."""
     names = joined(nodes)
     if EVERY in names:
@@ -75,7 +75,7 @@ async def names_of(client: AsyncClient, nodes: Names) -> Sequence[str]:
 
 
 def _look(app: App, nodes: Names) -> Sequence[node_pb2.Node]:
-    async def work(client: AsyncClient) -> Sequence[node_pb2.Node]:
+    async def work(client: Api) -> Sequence[node_pb2.Node]:
         if not nodes or EVERY in joined(nodes):
             return (await client.nodes.list()).items
         # One by one, so that a name that is not there is refused.
@@ -140,7 +140,7 @@ def list_nodes(
         return
     choice = choice_of(filters, sort, None if app.quiet else columns)
 
-    async def work(client: AsyncClient) -> Sequence[node_pb2.Node]:
+    async def work(client: Api) -> Sequence[node_pb2.Node]:
         names = () if EVERY in joined(nodes) else await names_of(client, nodes)
         pairs = (label.partition("=") for label in labels)
         page = await client.nodes.list(
@@ -212,11 +212,11 @@ def why(app: App, nodes: Names) -> None:
 def change_nodes(
     app: App,
     nodes: Names,
-    act: Callable[[AsyncClient, Sequence[str]], Awaitable[Sequence[node_pb2.Node]]],
+    act: Callable[[Api, Sequence[str]], Awaitable[Sequence[node_pb2.Node]]],
 ) -> None:
     """Carry out a change of nodes, and print them as they are then."""
 
-    async def work(client: AsyncClient) -> Sequence[node_pb2.Node]:
+    async def work(client: Api) -> Sequence[node_pb2.Node]:
         names = await names_of(client, nodes)
         return await act(client, names) if names else ()
 

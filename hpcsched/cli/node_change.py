@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hpcsched.api.v1 import node_pb2
     from hpcsched.cli.app import App
     from hpcsched.cli.node import Names
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 AFFINITIES: Final = {
     "cluster": "AFFINITY_UNSPECIFIED",
@@ -46,7 +46,7 @@ def label(app: App, words: tuple[str, ...]) -> None:
             raise click.UsageError("a label needs a name, such as rack=7")
     labels = {name: value for name, _, value in pairs}
 
-    async def act(client: AsyncClient, names: Sequence[str]) -> Sequence[node_pb2.Node]:
+    async def act(client: Api, names: Sequence[str]) -> Sequence[node_pb2.Node]:
         return await client.nodes.update(names, labels=labels)
 
     change_nodes(app, tuple(nodes), act)
@@ -95,7 +95,7 @@ def set_nodes(
     if affinity is not None:
         bound = node_pb2.Node.Affinity.Value(AFFINITIES[affinity])
 
-    async def act(client: AsyncClient, names: Sequence[str]) -> Sequence[node_pb2.Node]:
+    async def act(client: Api, names: Sequence[str]) -> Sequence[node_pb2.Node]:
         return await client.nodes.update(names, job_types=numbers, affinity=bound)
 
     change_nodes(app, nodes, act)
@@ -111,7 +111,7 @@ def forget(app: App, nodes: Names) -> None:
     a new node.
     """
 
-    async def work(client: AsyncClient) -> Sequence[str]:
+    async def work(client: Api) -> Sequence[str]:
         names = await names_of(client, nodes)
         if names:
             await client.nodes.forget(names)

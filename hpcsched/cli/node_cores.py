@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hpcsched.api.v1 import node_service_pb2
     from hpcsched.cli.app import App
     from hpcsched.cli.node import Names
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
     Found = list[tuple[str, node_service_pb2.GetCoresResponse]]
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def show_cores(app: App, nodes: Names, *, single: bool) -> None:
     """Print the cores of nodes; with one node and --json one object."""
 
-    async def work(client: AsyncClient) -> Found:
+    async def work(client: Api) -> Found:
         from hpcsched.cli.node import names_of
 
         names = await names_of(client, nodes)

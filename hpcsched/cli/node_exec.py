@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hpcsched.cli.app import App
     from hpcsched.cli.command_output import CommandOutput
     from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
     from hpcsched.client.commands import Follower
 
 
@@ -83,13 +84,13 @@ def execute(
         return await _stay(*known[0])
 
     try:
-        return app.call(work)
+        return app.follow(work)
     except KeyboardInterrupt:
         return _interrupted(app, known, cancel=not given["detach_on_interrupt"])
 
 
 async def _start(
-    client: AsyncClient,
+    client: Api,
     nodes: tuple[tuple[str, ...], ...],
     command: Any,
     given: dict[str, Any],
@@ -154,5 +155,5 @@ def _interrupted(
         await _stay(follower, output)
 
     with suppress(KeyboardInterrupt):
-        app.call(work)
+        app.follow(work)
     return INTERRUPTED

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import pool_service_pb2 as pb
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 _HERE: Final = "hpcsched.cli.pools"
 _VERBS: Final = {
@@ -40,7 +40,7 @@ def pool() -> None:
 def list_pools(app: App) -> None:
     """List pools with their guarantees and what their jobs hold."""
 
-    async def work(client: AsyncClient) -> Sequence[pb.Pool]:
+    async def work(client: Api) -> Sequence[pb.Pool]:
         return await client.pools.list()
 
     found = app.call(work)
@@ -69,7 +69,7 @@ def list_pools(app: App) -> None:
 def show(app: App, *, name: str) -> None:
     """Show a pool."""
 
-    async def work(client: AsyncClient) -> pb.Pool:
+    async def work(client: Api) -> pb.Pool:
         return await client.pools.get(name)
 
     _tell(app, app.call(work))
@@ -88,7 +88,7 @@ def show(app: App, *, name: str) -> None:
 def create(app: App, *, name: str, weight: int) -> None:
     """Make a pool (administrators)."""
 
-    async def work(client: AsyncClient) -> pb.Pool:
+    async def work(client: Api) -> pb.Pool:
         return await client.pools.create(name, weight)
 
     _tell(app, app.call(work))
@@ -103,7 +103,7 @@ def create(app: App, *, name: str, weight: int) -> None:
 def set_(app: App, *, name: str, weight: int) -> None:
     """Change the weight of a pool (administrators)."""
 
-    async def work(client: AsyncClient) -> pb.Pool:
+    async def work(client: Api) -> pb.Pool:
         return await client.pools.set(name, weight)
 
     _tell(app, app.call(work))
@@ -120,7 +120,7 @@ def set_(app: App, *, name: str, weight: int) -> None:
 def delete(app: App, *, name: str, force: bool) -> None:
     """Delete a pool (administrators). The Default pool stays."""
 
-    async def work(client: AsyncClient) -> None:
+    async def work(client: Api) -> None:
         await client.pools.delete(name, force=force)
 
     app.call(work)

@@ -17,7 +17,8 @@ from hpcsched.cli.problems import NOT_ALLOWED, UNREACHABLE, USAGE, ProblemError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcsched.client import AsyncClient
+    from hpcsched.client import AsyncClient, Target
+    from hpcsched.client.blocking import BlockingClient
 
 RPC_TIMEOUT_S: Final = 60.0
 
@@ -214,13 +215,33 @@ def _stopped(directory: str) -> Path | None:
 
 
 def open_client(settings: Settings) -> AsyncClient:
-    """Return a client; it connects with its first call.
+    """Return a client for an event loop; it connects with its first call.
 
     Raises:
         ProblemError: an address, a token file or a TLS file cannot be used.
     """
     from hpcsched.client.aio import AsyncClient
-    from hpcsched.client.connection import Patience, Target
+    from hpcsched.client.patience import Patience
+
+    patience = Patience(call_s=settings.rpc_timeout_s)
+    return AsyncClient(_target(settings), patience=patience)
+
+
+def open_blocking(settings: Settings) -> BlockingClient:
+    """Return a client whose calls block; it connects with its first call.
+
+    Raises:
+        ProblemError: an address, a token file or a TLS file cannot be used.
+    """
+    from hpcsched.client.blocking import BlockingClient
+    from hpcsched.client.patience import Patience
+
+    patience = Patience(call_s=settings.rpc_timeout_s)
+    return BlockingClient(_target(settings), patience=patience)
+
+
+def _target(settings: Settings) -> Target:
+    from hpcsched.client.target import Target
     from hpcsched.common.version import version
     from hpcsched.rpc.addresses import (
         CLIENT_PORT,
@@ -233,7 +254,7 @@ def open_client(settings: Settings) -> AsyncClient:
     if settings.ca or settings.cert or settings.key:
         tls = TlsFiles(ca=settings.ca, cert=settings.cert, key=settings.key)
     try:
-        target = Target(
+        return Target(
             addresses=tuple(
                 parse_address(one, CLIENT_PORT)
                 for one in settings.address.split(",")
@@ -247,7 +268,6 @@ def open_client(settings: Settings) -> AsyncClient:
         raise ProblemError(
             "ADDRESS_INVALID", str(error), status=USAGE, code="INVALID_ARGUMENT"
         ) from None
-    return AsyncClient(target, patience=Patience(call_s=settings.rpc_timeout_s))
 
 
 def read_token(path: str) -> str:

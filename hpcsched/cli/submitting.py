@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hpcsched.cli.app import App
     from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 #: Ends of a process that are its own doing; others did not come from the program.
 _OWN_ENDS: Final = frozenset(
@@ -69,10 +70,12 @@ def carry_out(
     """Submit, and wait if that is wanted; return the exit status."""
     job_ids: list[int] = []
 
-    async def work(client: AsyncClient) -> int:
+    async def submit(client: Api) -> int:
         await _submit(app, client, wanted, job_ids, to_stderr=logs)
-        if not wait:
-            return 0
+        return 0
+
+    async def work(client: AsyncClient) -> int:
+        await submit(client)
         with ExitStack() as stack:
             shown = None
             if progress:
@@ -89,14 +92,14 @@ def carry_out(
         return await _tell(client, jobs)
 
     try:
-        return app.call(work)
+        return app.follow(work) if wait else app.call(submit)
     except KeyboardInterrupt:
         return interrupted(app, job_ids, cancel=cancel_on_interrupt)
 
 
 async def _submit(
     app: App,
-    client: AsyncClient,
+    client: Api,
     wanted: Submission,
     job_ids: list[int],
     *,
@@ -149,7 +152,7 @@ def _print_ids(app: App, job_ids: Sequence[int], *, to_stderr: bool) -> None:
 
 
 async def _print_jobs(
-    app: App, client: AsyncClient, job_ids: Sequence[int], *, is_batch: bool
+    app: App, client: Api, job_ids: Sequence[int], *, is_batch: bool
 ) -> None:
     if not is_batch:
         app.print_message(await client.jobs.get(job_ids[0]))
@@ -162,7 +165,7 @@ async def _print_jobs(
     app.print_json(listing("jobs", jobs))
 
 
-async def _tell(client: AsyncClient, jobs: Sequence[job_pb2.Job]) -> int:
+async def _tell(client: Api, jobs: Sequence[job_pb2.Job]) -> int:
     """Say on stderr which jobs did not finish, and why; return the exit status."""
     for job in jobs:
         if job.state != job_pb2.Job.STATE_FINISHED:
@@ -172,7 +175,7 @@ async def _tell(client: AsyncClient, jobs: Sequence[job_pb2.Job]) -> int:
     return status_of_jobs(jobs)
 
 
-async def _tell_why(client: AsyncClient, job: job_pb2.Job) -> None:
+async def _tell_why(client: Api, job: job_pb2.Job) -> None:
     """Say what went wrong in the first tasks that failed."""
     failed = (task_pb2.Task.STATE_FAILED,)
     page = await client.tasks.list(job.id, states=failed, limit=MOST_REASONS)
@@ -183,7 +186,7 @@ async def _tell_why(client: AsyncClient, job: job_pb2.Job) -> None:
             note(f"task {name} Failed: {task.error_message}")
 
 
-async def _own_status(client: AsyncClient, job: job_pb2.Job) -> int:
+async def _own_status(client: Api, job: job_pb2.Job) -> int:
     """Return the exit status of ``hpc run``: the task's own, where there is one."""
     if job.state != job_pb2.Job.STATE_FAILED or job.task_counts.total != 1:
         return await _tell(client, [job])

@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from hpcsched.cli.app import App
     from hpcsched.cli.selectors import TaskName
     from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
     from hpcsched.client.pages import Page
     from hpcsched.common.errors import HpcError
 
     Names = tuple[tuple[TaskName, ...], ...]
-    Act = Callable[
-        [AsyncClient, int, Sequence[job_service_pb2.TaskRef]], Awaitable[object]
-    ]
+    Act = Callable[[Api, int, Sequence[job_service_pb2.TaskRef]], Awaitable[object]]
 
 _HERE: Final = "hpcsched.cli.task"
 _VERBS: Final = {
@@ -82,7 +81,7 @@ def list_tasks(
     wanted: Any = tuple(state for group in states for state in group)
     choice = choice_of(filters, sort, None if app.quiet else columns)
 
-    async def work(client: AsyncClient) -> Page[task_pb2.Task]:
+    async def work(client: Api) -> Page[task_pb2.Task]:
         return await client.tasks.list(
             await job_id_of(client, job),
             states=wanted,
@@ -133,7 +132,7 @@ _message = click.option(
 def show(app: App, name: TaskName) -> None:
     """Show one task or element, with the beginning of its output."""
 
-    async def work(client: AsyncClient) -> task_pb2.Task:
+    async def work(client: Api) -> task_pb2.Task:
         from hpcsched.client.tasks import ref
 
         job_id = await job_id_of(client, name.job_id)
@@ -156,7 +155,7 @@ def why(app: App, name: TaskName) -> None:
     """Say why a task waits, or ended as it did."""
     from hpcsched.cli.job_show import print_reasons
 
-    async def work(client: AsyncClient) -> job_service_pb2.ExplainJobResponse:
+    async def work(client: Api) -> job_service_pb2.ExplainJobResponse:
         from hpcsched.client.tasks import ref
 
         job_id = await job_id_of(client, name.job_id)
@@ -198,7 +197,7 @@ def _run(app: App, names: Names, act: Act) -> int:
     given = tuple(name for group in names for name in group)
 
     async def work(
-        client: AsyncClient,
+        client: Api,
     ) -> tuple[Sequence[task_pb2.Task], HpcError | None]:
         from hpcsched.client.tasks import ref
 
@@ -280,7 +279,7 @@ def conclude(app: App, names: Names, *, cancel: bool) -> int:
     """
 
     async def act(
-        client: AsyncClient, job_id: int, refs: Sequence[job_service_pb2.TaskRef]
+        client: Api, job_id: int, refs: Sequence[job_service_pb2.TaskRef]
     ) -> None:
         from hpcsched.common.errors import HpcError
 

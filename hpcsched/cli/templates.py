@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1.template_service_pb2 import JobTemplate, TemplateRule
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 _HERE: Final = "hpcsched.cli.templates"
 _VERBS: Final = {
@@ -87,7 +87,7 @@ def _rules(command: Callable[..., Any]) -> Callable[..., Any]:
 def list_templates(app: App) -> None:
     """List templates by name."""
 
-    async def work(client: AsyncClient) -> Sequence[JobTemplate]:
+    async def work(client: Api) -> Sequence[JobTemplate]:
         return await client.templates.list()
 
     found = app.call(work)
@@ -114,7 +114,7 @@ def list_templates(app: App) -> None:
 def show(app: App, name: str) -> None:
     """Show a template with its rules."""
 
-    async def work(client: AsyncClient) -> JobTemplate:
+    async def work(client: Api) -> JobTemplate:
         return await client.templates.get(name)
 
     _print(app, app.call(work))
@@ -137,7 +137,7 @@ def create(app: App, /, name: str, **options: Any) -> None:
 
     wanted = _edited(JobTemplate(name=name), options)
 
-    async def work(client: AsyncClient) -> JobTemplate:
+    async def work(client: Api) -> JobTemplate:
         return await client.templates.set(wanted, create_only=True)
 
     _print(app, app.call(work))
@@ -157,7 +157,7 @@ def modify(app: App, /, name: str, remove: tuple[str, ...], **options: Any) -> N
     back, --remove it and state the rest again.
     """
 
-    async def work(client: AsyncClient) -> JobTemplate:
+    async def work(client: Api) -> JobTemplate:
         found = await client.templates.get(name)
         named = joined([_parts(text) for text in remove])
         gone = {_plain(one) for one in named}
@@ -181,7 +181,7 @@ def modify(app: App, /, name: str, remove: tuple[str, ...], **options: Any) -> N
 def delete(app: App, names: tuple[str, ...]) -> None:
     """Delete templates; jobs that exist keep their values (administrators)."""
 
-    async def work(client: AsyncClient) -> None:
+    async def work(client: Api) -> None:
         for name in names:
             await client.templates.delete(name)
             if not app.as_json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from hpcsched.api.v1 import cluster_service_pb2
     from hpcsched.cli.app import App
-    from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 _HERE: Final = "hpcsched.cli.tokens"
 _VERBS: Final = {
@@ -72,7 +72,7 @@ def create(app: App, *, user: str, role: str, expires: float | None, out: Path) 
     """
 
     async def work(
-        client: AsyncClient,
+        client: Api,
     ) -> cluster_service_pb2.CreateTokenResponse:
         from hpcsched.api.v1 import cluster_service_pb2
 
@@ -104,7 +104,7 @@ def create(app: App, *, user: str, role: str, expires: float | None, out: Path) 
 def list_tokens(app: App) -> None:
     """List tokens, without their secrets."""
 
-    async def work(client: AsyncClient) -> Sequence[cluster_service_pb2.Token]:
+    async def work(client: Api) -> Sequence[cluster_service_pb2.Token]:
         return await client.cluster.tokens()
 
     found = app.call(work)
@@ -139,7 +139,7 @@ def list_tokens(app: App) -> None:
 def revoke(app: App, ids: tuple[str, ...]) -> None:
     """Void tokens: whoever holds them is refused from now on."""
 
-    async def work(client: AsyncClient) -> None:
+    async def work(client: Api) -> None:
         await client.cluster.revoke_tokens(ids)
 
     app.call(work)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hpcsched.cli.app import App
     from hpcsched.cli.progress import Progress
     from hpcsched.client import AsyncClient
+    from hpcsched.client.api import Api
 
 #: Between two looks at the counts of a job that is waited for, seconds.
 LOOK_S: Final = 0.5
@@ -139,9 +140,7 @@ async def _look(
         await client.connection.clock.sleep(LOOK_S)
 
 
-async def jobs_now(
-    client: AsyncClient, job_ids: Iterable[int]
-) -> Sequence[job_pb2.Job]:
+async def jobs_now(client: Api, job_ids: Iterable[int]) -> Sequence[job_pb2.Job]:
     """Return jobs as they are; many of them by lists, not one by one."""
     wanted = list(job_ids)
     found: dict[int, job_pb2.Job] = {}
@@ -181,7 +180,7 @@ def interrupted(app: App, job_ids: Sequence[int], *, cancel: bool) -> int:
     """Answer Ctrl-C: let the jobs go on, or cancel them; return the exit status."""
     if cancel and job_ids:
 
-        async def stop(client: AsyncClient) -> None:
+        async def stop(client: Api) -> None:
             for job_id in job_ids:
                 with suppress(HpcError):  # it may have ended already
                     await client.jobs.cancel([job_id], message="Ctrl-C")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hpcsched.client.aio import AsyncClient
-    from hpcsched.client.connection import Patience, Target
+    from hpcsched.client.patience import Patience
     from hpcsched.client.sync import Client
+    from hpcsched.client.target import Target
 
 __all__ = ["AsyncClient", "Client", "Patience", "Target"]
 
@@ -27,8 +28,12 @@ def __getattr__(name: str) -> object:
         from hpcsched.client.sync import Client  # noqa: PLC0415 - on first use
 
         return Client
-    if name in {"Patience", "Target"}:
-        from hpcsched.client import connection  # noqa: PLC0415 - on first use
+    if name == "Patience":
+        from hpcsched.client.patience import Patience  # noqa: PLC0415 - on first use
 
-        return getattr(connection, name)
+        return Patience
+    if name == "Target":
+        from hpcsched.client.target import Target  # noqa: PLC0415 - on first use
+
+        return Target
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from hpcsched.client.pages import Page, gather
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hpcsched.client.connection import Connection
+    from hpcsched.client.api import Caller
 
 LARGEST_PAGE: Final = 1000
 
@@ -22,7 +22,7 @@ class Accounting:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self._connection = connection
 
     async def job_history(

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from hpcsched.client.connection import Connection, Target
+from hpcsched.client.api import Api
+from hpcsched.client.connection import Connection
+from hpcsched.client.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from types import TracebackType
 
     from hpcsched.api.v1 import job_service_pb2, watch_service_pb2
-    from hpcsched.client.accounting import Accounting
-    from hpcsched.client.cluster import Cluster
     from hpcsched.client.commands import Follower
-    from hpcsched.client.jobs import Jobs
-    from hpcsched.client.nodes import Groups, Nodes
     from hpcsched.client.patience import Patience
-    from hpcsched.client.pools import Pools
-    from hpcsched.client.tasks import Tasks
-    from hpcsched.client.templates import Templates
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
     from hpcsched.rpc.credentials import TlsFiles
 
 
-class AsyncClient:
+class AsyncClient(Api):
     """A program's connection to a cluster.
 
     >>> async with AsyncClient.to("head01", token=secret) as client:
     ...     job = await client.jobs.get(42)
 
     Attributes:
-        jobs: Calls about jobs.
-        tasks: Calls about tasks.
-        nodes: Calls about nodes.
-        groups: Calls about node groups.
-        cluster: Calls about the cluster.
-        pools: Calls about pools.
-        accounting: Calls about what was used, by whom, when.
-        templates: Calls about job templates.
+        connection: To the heads; the calls with one answer are those of ``Api``.
     """
 
     def __init__(
@@ -52,54 +39,7 @@ class AsyncClient:
         ids: Ids | None = None,
     ) -> None:
         self.connection = Connection(target, patience=patience, clock=clock, ids=ids)
-
-    @cached_property
-    def jobs(self) -> Jobs:
-        from hpcsched.client.jobs import Jobs as Calls
-
-        return Calls(self.connection)
-
-    @cached_property
-    def tasks(self) -> Tasks:
-        from hpcsched.client.tasks import Tasks as Calls
-
-        return Calls(self.connection)
-
-    @cached_property
-    def nodes(self) -> Nodes:
-        from hpcsched.client.nodes import Nodes as Calls
-
-        return Calls(self.connection)
-
-    @cached_property
-    def groups(self) -> Groups:
-        from hpcsched.client.nodes import Groups as Calls
-
-        return Calls(self.connection)
-
-    @cached_property
-    def cluster(self) -> Cluster:
-        from hpcsched.client.cluster import Cluster as Calls
-
-        return Calls(self.connection)
-
-    @cached_property
-    def pools(self) -> Pools:
-        from hpcsched.client.pools import Pools as Calls
-
-        return Calls(self.connection)
-
-    @cached_property
-    def accounting(self) -> Accounting:
-        from hpcsched.client.accounting import Accounting as Calls
-
-        return Calls(self.connection)
-
-    @cached_property
-    def templates(self) -> Templates:
-        from hpcsched.client.templates import Templates as Calls
-
-        return Calls(self.connection)
+        super().__init__(self.connection)
 
     @classmethod
     def to(

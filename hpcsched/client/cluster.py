@@ -11,7 +11,7 @@ from hpcsched.api.v1 import cluster_service_pb2
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-    from hpcsched.client.connection import Connection
+    from hpcsched.client.api import Caller
 
 
 #: The longest that a backup may take, seconds: some 100 GB on a slow disk.
@@ -23,7 +23,7 @@ class Cluster:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self._connection = connection
 
     async def info(self) -> cluster_service_pb2.GetClusterInfoResponse:

@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import grpc
 from grpc import aio
 
-from hpcsched.client.patience import Patience, Retries
+from hpcsched.client.heads import Heads
+from hpcsched.client.patience import Patience
 from hpcsched.client.stubs import Stubs
+from hpcsched.client.target import Target
 from hpcsched.common.clock import SystemClock
 from hpcsched.common.errors import HpcError
-from hpcsched.common.rng import SystemIds
-from hpcsched.rpc.addresses import CLIENT_PORT, Address, parse_address
 from hpcsched.rpc.channel import client_channel
-from hpcsched.rpc.credentials import TlsFiles
-from hpcsched.rpc.errors import from_rpc_error
-from hpcsched.rpc.metadata import call_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable
     from types import TracebackType
 
+    from hpcsched.client.patience import Retries
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
+    from hpcsched.rpc.addresses import Address
+    from hpcsched.rpc.credentials import TlsFiles
 
 __all__ = ["Connection", "Patience", "Stubs", "Target"]
 
@@ -41,47 +40,12 @@ Res = TypeVar("Res")
 _READY: Final = grpc.ChannelConnectivity.READY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Whom to call, and as whom.
-
-    Attributes:
-        addresses: Heads, tried in turn; at least one.
-        token: The secret; it is never shown in a representation.
-        tls: Files for TLS; None means TLS with the system's authorities beyond
-            loopback, and plain text on it.
-        client: Name and version of the calling program, for the head's log.
-    """
-
-    addresses: Sequence[Address]
-    token: str = field(default="", repr=False)
-    tls: TlsFiles | None = None
-    client: str = "hpcsched-client"
-
-    def __post_init__(self) -> None:
-        if not self.addresses:
-            raise ValueError("at least one address of a head is needed")
-
-    @classmethod
-    def parse(cls, text: str, *, token: str = "", tls: TlsFiles | None = None) -> Self:
-        """Return the target of ``HOST[:PORT][,HOST[:PORT]…]``.
-
-        Raises:
-            AddressError: one of them is no address.
-        """
-        addresses = tuple(parse_address(one, CLIENT_PORT) for one in text.split(","))
-        return cls(addresses=addresses, token=token, tls=tls)
-
-
 class _Link:
     """The channel to one address."""
 
     __slots__ = ("address", "channel", "stubs")
 
-    def __init__(self, address: Address, target: Target) -> None:
-        tls = target.tls
-        if tls is None and not address.is_loopback:
-            tls = TlsFiles()
+    def __init__(self, address: Address, tls: TlsFiles | None) -> None:
         self.address = address
         self.channel = client_channel(address, tls)
         self.stubs = Stubs(self.channel)
@@ -94,7 +58,7 @@ class _Link:
         return self.channel.get_state() is grpc.ChannelConnectivity.IDLE
 
 
-class Connection:
+class Connection(Heads[_Link]):
     """Calls to whichever of the heads answers.
 
     Use it as an asynchronous context manager, in the event loop that makes the calls.
@@ -108,14 +72,11 @@ class Connection:
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
-        self.clock = clock or SystemClock()
-        self.ids = ids or SystemIds(self.clock)
-        self._target = target
-        self._patience = patience or Patience()
-        self._links: list[_Link | None] = [None] * len(target.addresses)
-        self._current = 0
-        self._answered = False
-        self._metadata = call_metadata(token=target.token, client=target.client)
+        clock = clock or SystemClock()
+        super().__init__(target, patience=patience, clock=clock, ids=ids)
+
+    def _open(self, address: Address, tls: TlsFiles | None) -> _Link:
+        return _Link(address, tls)
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,10 +91,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close all channels; calls that are under way end."""
-        for link in self._links:
-            if link is not None:
-                await link.channel.close(None)
-        self._links = [None] * len(self._links)
+        for link in self._forget_links():
+            await link.channel.close(None)
 
     async def call(
         self,
@@ -232,35 +191,17 @@ class Connection:
             guard.cancel()
             call.cancel()
 
-    def _retries(self, *, limit: float | None) -> Retries:
-        return Retries(self._patience, self.clock, self.ids, limit=limit)
-
     async def _pause(self, retries: Retries, refusal: HpcError) -> None:
         """Wait before the next attempt.
 
         Raises:
             HpcError: this refusal: trying again is no use, or patience ran out.
         """
-        heads = len(self._links)
-        pause = retries.next_pause(refusal, heads=heads)
-        if pause is None:
-            raise refusal
-        self._current = (self._current + 1) % heads
-        await self.clock.sleep(pause)
-
-    def _link(self) -> _Link:
-        link = self._links[self._current]
-        if link is None:
-            link = _Link(self._target.addresses[self._current], self._target)
-            self._links[self._current] = link
-        return link
+        await self.clock.sleep(self._next_head(retries, refusal))
 
     def _refusal(self, error: BaseException, link: _Link, guard: _Guard) -> HpcError:
         if isinstance(error, aio.AioRpcError):
-            refusal = from_rpc_error(error, address=str(link.address))
-            if refusal.reason != "HEAD_UNREACHABLE":
-                self._answered = True
-            return refusal
+            return self._refused(error, link)
         task = asyncio.current_task()
         if guard.fired and not (task and task.cancelling()):
             return HpcError(

@@ -13,7 +13,7 @@ from hpcsched.client.pages import Page, gather
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from hpcsched.client.connection import Connection
+    from hpcsched.client.api import Caller
 
 LARGEST_PAGE: Final = 1_000
 
@@ -39,7 +39,7 @@ class Jobs:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self._connection = connection
 
     def _id(self, request_id: str) -> str:

@@ -11,7 +11,7 @@ from hpcsched.client.pages import Page, gather
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from hpcsched.client.connection import Connection
+    from hpcsched.client.api import Caller
 
 LARGEST_NODE_PAGE: Final = 10_000
 
@@ -21,7 +21,7 @@ class Nodes:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self._connection = connection
 
     async def list(
@@ -147,7 +147,7 @@ class Groups:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self._connection = connection
 
     async def list(self, names: Iterable[str] = ()) -> Sequence[node_pb2.NodeGroup]:

@@ -9,7 +9,7 @@ from hpcsched.api.v1 import pool_service_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpcsched.client.connection import Connection
+    from hpcsched.client.api import Caller
 
 
 class Pools:
@@ -17,7 +17,7 @@ class Pools:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self._connection = connection
 
     async def list(self) -> Sequence[pb.Pool]:

@@ -11,7 +11,7 @@ from hpcsched.client.pages import Page, gather
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hpcsched.client.connection import Connection
+    from hpcsched.client.api import Caller
 
 LARGEST_PAGE: Final = 10_000
 
@@ -28,7 +28,7 @@ class Tasks:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self._connection = connection
 
     def _id(self, request_id: str) -> str:

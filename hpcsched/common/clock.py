@@ -72,6 +72,10 @@ class SystemClock:
             if left <= 0:
                 return
 
+    def block(self, seconds: float) -> None:
+        """Block this thread; for programs without an event loop only."""
+        time.sleep(seconds)
+
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         return _LoopTimer(when, callback)
 

@@ -31,6 +31,23 @@ def client_channel(
     return _open(address, tls, client_options(authority=authority))
 
 
+def blocking_channel(address: Address, tls: TlsFiles | None) -> grpc.Channel:
+    """Return a client's channel whose calls block the thread that makes them.
+
+    Args:
+        address: Of the head.
+        tls: None for plain text, which is for loopback addresses only.
+
+    Raises:
+        CredentialsError: the files cannot be used, or plain text beyond loopback.
+    """
+    if tls is None:
+        require_loopback(address)
+        return grpc.insecure_channel(str(address), options=client_options())
+    credentials = channel_credentials(tls)
+    return grpc.secure_channel(str(address), credentials, options=client_options())
+
+
 def agent_channel(
     address: Address, tls: TlsFiles | None, *, authority: str = ""
 ) -> grpc.aio.Channel:

@@ -16,7 +16,7 @@ import pytest
 from click import Context, Group
 
 from hpcsched.cli.local.layout import Layout
-from hpcsched.cli.main import root
+from hpcsched.cli.root import root
 from hpcsched.cli.settings import Settings, open_client
 from hpcsched.client.patience import Patience
 from tests.support.polling import PATIENCE_S, wait_for
@@ -264,7 +264,7 @@ def test_completion_knows_verbs_and_options(
 
 def test_a_cold_start_imports_neither_grpc_nor_rich() -> None:
     code = (
-        "import sys; from hpcsched.cli import main; main.run(['job', 'list', '--help'])"
+        "import sys; from hpcsched.cli import root; root.run(['job', 'list', '--help'])"
         "; print(sorted({'grpc', 'rich', 'google.protobuf'} & set(sys.modules)))"
     )
 

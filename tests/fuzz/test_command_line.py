@@ -12,7 +12,7 @@ import click
 import pytest
 from hypothesis import strategies as st
 
-from hpcsched.cli import main
+from hpcsched.cli import root
 from tests.support.campaign import campaign, time_limit
 from tests.support.fake_api import FakeApi
 
@@ -95,7 +95,7 @@ def argument_vectors(draw: Any) -> list[str]:
     return [word for word in words if word not in LASTING_OPTIONS]
 
 
-VERBS: Final = sorted(leaves(main.root), key=lambda one: one[0])
+VERBS: Final = sorted(leaves(root.root), key=lambda one: one[0])
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_f59_any_argument_vector_ends_with_a_documented_status(
         capsys.readouterr()
         signal.alarm(LONGEST_S)
         try:
-            status = main.run(words)
+            status = root.run(words)
         except BaseException as error:
             raise AssertionError(f"{words} raised {error!r}") from error
         finally:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpcsched.cli import main
+from hpcsched.cli import root
 
 if TYPE_CHECKING:
     import pytest
@@ -46,7 +46,7 @@ class CommandLine:
     def __call__(self, *arguments: object, status: int | None = 0) -> Result:
         """Run a command line, and see that its exit status is the given one."""
         self._capsys.readouterr()
-        found = main.run([str(one) for one in arguments])
+        found = root.run([str(one) for one in arguments])
         out, err = self._capsys.readouterr()
         result = Result(found, out, err)
         assert status is None or found == status, result
