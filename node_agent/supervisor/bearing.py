@@ -20,8 +20,7 @@ import socket
 
 from node_agent.supervisor import dropping
 from node_agent.supervisor.commands import CHANNEL_FD
-from node_agent.supervisor.launch import IGNORED_BY_PYTHON
-from node_agent.supervisor.linux import name_this_process
+from node_agent.supervisor.linux import IGNORED_BY_PYTHON, name_this_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

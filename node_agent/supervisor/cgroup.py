@@ -22,7 +22,7 @@ from node_agent.supervisor.log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from node_agent.supervisor.clock import Clock
 
@@ -61,8 +61,16 @@ class Cgroup:
         os.close(self.events)
 
 
+def _nothing_is_born() -> None:
+    """Wait for nobody."""
+
+
 class Cgroups:
-    """The slots' cgroups, below the cgroup that this process was started in."""
+    """The slots' cgroups, below the cgroup that this process was started in.
+
+    Attributes:
+        before_moving: Called before this process goes elsewhere, all threads of it.
+    """
 
     def __init__(self, directory: str, clock: Clock) -> None:
         """Find out whether cgroups can be used.
@@ -76,6 +84,7 @@ class Cgroups:
             OSError: they cannot; the text says why.
         """
         self._clock = clock
+        self.before_moving: Callable[[], None] = _nothing_is_born
         self._own = own_cgroup()
         self.base = os.path.join(self._own, cgroup_name(directory))
         self._slots: dict[int, Cgroup] = {}
@@ -109,6 +118,7 @@ class Cgroups:
         """
         if self._place == number:
             return
+        self.before_moving()
         try:
             os.write(self._slot(number).procs, b"0")
         except OSError as error:
@@ -138,6 +148,7 @@ class Cgroups:
     def leave(self) -> None:
         """Move this process out of every slot's cgroup."""
         if self._place != HOME:
+            self.before_moving()
             os.write(self._home, b"0")
             self._place = HOME
 

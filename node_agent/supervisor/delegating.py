@@ -15,7 +15,7 @@ import os
 
 from node_agent.supervisor import protocol
 from node_agent.supervisor.definition import render
-from node_agent.supervisor.launch import StartFailedError
+from node_agent.supervisor.failure import StartFailedError
 from node_agent.supervisor.reports import Ending
 
 TYPE_CHECKING = False

@@ -26,10 +26,10 @@ from node_agent.supervisor import delegating
 from node_agent.supervisor.accounts import LOOK_UP_S, AccountError, look_up
 from node_agent.supervisor.clock import Clock
 from node_agent.supervisor.definition import encoded
-from node_agent.supervisor.launch import (
-    IGNORED_BY_PYTHON,
+from node_agent.supervisor.failure import StartFailedError
+from node_agent.supervisor.linux import IGNORED_BY_PYTHON
+from node_agent.supervisor.userfiles import (
     OUTPUT_FLAGS,
-    StartFailedError,
     find_program,
     open_file,
     same_path,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from node_agent.supervisor.attempt import Attempt, Queued
     from node_agent.supervisor.exits import Exit
-    from node_agent.supervisor.launch import StartFailedError
+    from node_agent.supervisor.failure import StartFailedError
     from node_agent.supervisor.node import Node
     from node_agent.supervisor.reports import Ending
 
@@ -49,8 +49,8 @@ class Ender:
     def main_ended(self, attempt: Attempt) -> None:
         """End an attempt whose main process was reaped; its status is journalled."""
         node = self._node
-        node.own.mains.discard(attempt.pid)
-        node.foreign.mains.discard(attempt.pid)
+        node.own.forget(attempt.pid)
+        node.foreign.forget(attempt.pid)
         if attempt.reported:
             self._check(attempt)
             return
@@ -294,8 +294,8 @@ class Ender:
         attempt.over = True
         node.activity += 1
         node.by_pid.pop(attempt.pid, None)
-        node.own.mains.discard(attempt.pid)
-        node.foreign.mains.discard(attempt.pid)
+        node.own.forget(attempt.pid)
+        node.foreign.forget(attempt.pid)
         node.busy &= ~attempt.cores
         if attempt.pidfd >= 0:
             os.close(attempt.pidfd)  # epoll forgets it with that

@@ -27,10 +27,12 @@ class Kin:
 
     Attributes:
         mains: Those that are main processes of attempts, or none of our business.
+        elsewhere: Main processes that other threads have made. The kernel lists the
+            children of each thread by itself; orphans become the first thread's.
         adopted: Others, with the attempt that each belongs to; None is not known.
     """
 
-    __slots__ = ("_file", "_is_own", "_pid", "adopted", "mains")
+    __slots__ = ("_file", "_is_own", "_pid", "adopted", "elsewhere", "mains")
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -40,6 +42,7 @@ class Kin:
             path = f"/proc/{pid}/task/{pid}/children"
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.mains: set[int] = set()
+        self.elsewhere: set[int] = set()
         self.adopted: dict[int, Attempt | None] = {}
 
     def _children(self) -> list[int]:
@@ -53,16 +56,26 @@ class Kin:
     def scan(self, owner_of: Callable[[int], Attempt | None]) -> list[int]:
         """Look for new orphans, find out whose they are; return the new ones."""
         children = self._children()
-        if self._is_own and len(children) == len(self.mains) + len(self.adopted):
+        known = len(self.mains) + len(self.adopted)
+        if self._file < 0:
+            known += len(self.elsewhere)
+        if self._is_own and len(children) == known:
             return []  # nobody but us reaps them, so the number tells
         for pid in self.adopted.keys() - set(children):
             del self.adopted[pid]
         new = [
-            pid for pid in children if pid not in self.mains and pid not in self.adopted
+            pid
+            for pid in children
+            if not (pid in self.mains or pid in self.elsewhere or pid in self.adopted)
         ]
         for pid in new:
             self.adopted[pid] = owner_of(pid)
         return new
+
+    def forget(self, pid: int) -> None:
+        """Take note that a main process has ended."""
+        self.mains.discard(pid)
+        self.elsewhere.discard(pid)
 
     def of(self, attempt: Attempt) -> list[int]:
         """Return the orphans that belong to the attempt."""

@@ -1,7 +1,8 @@
 """Turning a definition into a process: directory, files, affinity, posix_spawn.
 
-posix_spawn knows no working directory, affinity or cgroup; the spawner has one thread,
-so it sets them on itself just before, and the child inherits them.
+posix_spawn knows no working directory, affinity or cgroup; the spawner's thread sets
+them on itself just before, and the child inherits them. What gets cores of its own is
+made by other threads where that is possible, see pinned.py.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
-import stat
 
 from node_agent.supervisor import hostfile
 from node_agent.supervisor.attempt import cores_in
 from node_agent.supervisor.definition import encoded, render
+from node_agent.supervisor.failure import StartFailedError
+from node_agent.supervisor.linux import IGNORED_BY_PYTHON
+from node_agent.supervisor.userfiles import (
+    OUTPUT_FLAGS,
+    find_program,
+    open_file,
+    same_path,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,51 +31,16 @@ if TYPE_CHECKING:
     from node_agent.supervisor.commands import Config
     from node_agent.supervisor.definition import Definition
     from node_agent.supervisor.nursery import Gate, Nursery
+    from node_agent.supervisor.pinned import PinnedStarts
     from node_agent.supervisor.slots import Slot, Slots
 
-IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-OUTPUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-FILE_FLAGS = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 SPARE_DESCRIPTORS = 200
 DESCRIPTORS_PER_SLOT = 5
-SHORTAGES = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 RETRIED = {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP}
 
 
 #: Names of the task to which those of an element add its number.
 _WITH_INSTANCE = (b"CCP_TASKSYSTEMID", b"CCP_TASKCONTEXT")
-
-
-class StartFailedError(Exception):
-    """Nothing was executed.
-
-    Attributes:
-        code: What failed: ``cwd``, ``stdin``, ``stdout``, ``stderr``, ``exec``,
-            ``user``, ``hosts`` or ``cgroup``.
-        is_of_node: The node is at fault, not the task: it may be tried elsewhere.
-        text: The errno's name and what it was about.
-    """
-
-    def __init__(
-        self,
-        code: str,
-        error: OSError | ValueError,
-        what: bytes,
-        *,
-        is_of_node: bool = False,
-    ) -> None:
-        self.code = code
-        number = error.errno if isinstance(error, OSError) else None
-        self.is_of_node = is_of_node or number in SHORTAGES
-        name = ""
-        if isinstance(error, OSError) and error.errno is not None:
-            name = errno.errorcode.get(error.errno, str(error.errno))
-            reason = os.strerror(error.errno)
-        else:
-            name, reason = "EINVAL", str(error)
-        shown = what.decode("utf-8", "replace")
-        self.text = f"{code}: {name}: {reason}: {shown}"
-        super().__init__(self.text)
 
 
 class Launcher:
@@ -78,8 +50,15 @@ class Launcher:
         cpus: The cores that this process itself may use.
     """
 
-    def __init__(self, slots: Slots, config: Config, nursery: Nursery) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        config: Config,
+        nursery: Nursery,
+        pinned: PinnedStarts | None = None,
+    ) -> None:
         self._nursery = nursery
+        self._pinned_starts = pinned
         self._gate: Gate | None = None
         self._slots = slots
         self._config = config
@@ -93,7 +72,7 @@ class Launcher:
     def start(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
         """Start the attempt's process in its slot; return the process id.
 
-        One of another account waits for ``let_go``.
+        One of another account waits for ``let_go``. 0: it is being made, see pinned.py.
 
         Raises:
             StartFailedError: nothing was executed.
@@ -105,6 +84,17 @@ class Launcher:
             raise StartFailedError("user", problem, wanted)
         if definition.account:
             return self._start_as_another(attempt, queued, slot)
+        if self._begin(attempt, queued, slot):
+            return 0
+        return self.start_here(attempt, queued, slot)
+
+    def start_here(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
+        """Start it in this thread; return the process id.
+
+        Raises:
+            StartFailedError: nothing was executed.
+        """
+        definition = attempt.definition
         try:
             os.chdir(definition.cwd)
         except (OSError, ValueError) as error:
@@ -126,6 +116,34 @@ class Launcher:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard, self._hard))
             for descriptor in opened:
                 os.close(descriptor)
+
+    def _begin(self, attempt: Attempt, queued: Queued, slot: Slot) -> bool:
+        """Have a process made elsewhere that gets cores of its own, if that can be."""
+        starts = self._pinned_starts
+        cores = self._cores_of(attempt)
+        if starts is None or cores is self.cpus or self._raised:
+            return False
+        definition = attempt.definition
+        if definition.stdin or definition.stdout or definition.stderr:
+            return False
+        arguments = definition.arguments(queued.value)
+        path = definition.program_path or (arguments[0] if arguments else b"")
+        if not path.startswith(b"/") or b"\0" in b"".join(arguments):
+            return False
+        for kind, code in ((0, "stdout"), (1, "stderr")):
+            self._private(slot, kind, code)
+        environment = self._environment(attempt, queued)
+        if hostfile.FORMAT in environment:
+            self._write_hosts(slot, environment)
+        return starts.begin(
+            attempt,
+            queued,
+            slot,
+            cores=cores,
+            path=path,
+            arguments=arguments,
+            environment=[b"%b=%b" % item for item in environment.items()],
+        )
 
     def _start_as_another(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
         """Make the process that becomes the account's, and then the task's.
@@ -348,49 +366,3 @@ def _posix_spawn(
         return _posix_spawn(
             b"/bin/sh", [b"/bin/sh", path, *arguments[1:]], environment, actions
         )
-
-
-def find_program(program: bytes, environment: dict[bytes, bytes]) -> bytes:
-    """Return the path of a program as execvp(3) finds it in the task's PATH.
-
-    Raises:
-        OSError: ENOENT if there is none, EACCES if none may be executed.
-    """
-    if not program:
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-    if b"/" in program:
-        return program
-    denied = False
-    for folder in environment.get(b"PATH", os.defpath.encode()).split(b":"):
-        path = os.path.join(folder or b".", program)
-        if not os.path.isfile(path):
-            continue
-        if os.access(path, os.X_OK):
-            return path
-        denied = True
-    number = errno.EACCES if denied else errno.ENOENT
-    raise OSError(number, os.strerror(number))
-
-
-def same_path(first: bytes, second: bytes) -> bool:
-    """Say whether two paths are spelt for one file."""
-    return os.path.normpath(first) == os.path.normpath(second)
-
-
-def open_file(code: str, path: bytes, flags: int, opened: list[int]) -> int:
-    """Open a file of the user's; never wait for the other end of a FIFO.
-
-    Raises:
-        StartFailedError: it cannot be opened, or is a directory, disk or socket.
-    """
-    try:
-        descriptor = os.open(path, flags | FILE_FLAGS, 0o666)
-        opened.append(descriptor)
-        mode = os.fstat(descriptor).st_mode
-        os.set_blocking(descriptor, True)
-    except (OSError, ValueError) as error:
-        raise StartFailedError(code, error, path) from None
-    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise StartFailedError(code, OSError(number, os.strerror(number)), path)
-    return descriptor

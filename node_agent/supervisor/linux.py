@@ -18,6 +18,8 @@ SIGNALFD_INFO_BYTES = 128
 SIGSET_BYTES = 128  # glibc and musl
 FIRST_PRIVATE_FD = 3
 
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
 FRONT_NAME = "hpc-supervisor"
 REAPER_NAME = "hpc-reaper"
 """Names of the processes that reap for a spawner, see ``name_this_process``."""

@@ -13,6 +13,7 @@ from node_agent.supervisor.log import log
 from node_agent.supervisor.nursery import Nursery
 from node_agent.supervisor.oom import OomCounter
 from node_agent.supervisor.outputs import DEFAULT_QUOTA_BYTES, Outputs
+from node_agent.supervisor.pinned import PinnedStarts
 from node_agent.supervisor.slots import Slots
 from node_agent.supervisor.timers import Timers
 
@@ -42,6 +43,7 @@ class Node:
         activity: Grows with every start and end.
         busy: Bit mask of the cores that tasks have.
         own: Children of this process.
+        pinned: Processes that threads of it are making.
         foreign: Children of the reaper: what a spawner before this one has started.
         warnings: What the agent must be told after its hello.
         retiring: The machine goes down: every task is being ended, none is started.
@@ -86,7 +88,11 @@ class Node:
         )
         self.own = Kin(os.getpid())
         nursery = Nursery(self.own.mains, cgroups)
-        self.launcher = Launcher(self.slots, config, nursery)
+        self.pinned = PinnedStarts(clock, inherit=cgroups is not None)
+        alone = self.pinned if self.pinned.possible else None
+        if cgroups is not None:
+            cgroups.before_moving = self.pinned.wait_until_born
+        self.launcher = Launcher(self.slots, config, nursery, alone)
         self.by_pid: dict[int, Attempt] = {}
         self.busy = 0
         self.foreign = Kin(reaper)

@@ -102,6 +102,7 @@ class Orders:
                 f" only {protocol.VERSION}"
             )
             return
+        self._starter.settle()
         node.publish()  # what is in no agent's hands yet comes with all the rest
         hidden = node.unpublished()
         table = node.table

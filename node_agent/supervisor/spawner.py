@@ -12,10 +12,10 @@ import signal
 import socket
 import sys
 
-from node_agent.supervisor import commands, records
+from node_agent.supervisor import commands
 from node_agent.supervisor.channel import Channel
 from node_agent.supervisor.ending import Ender
-from node_agent.supervisor.exits import Exit, next_dead_child, wait_status
+from node_agent.supervisor.exits import Exit, wait_status
 from node_agent.supervisor.front import lock_file
 from node_agent.supervisor.gathering import Gathering
 from node_agent.supervisor.link import Link
@@ -29,6 +29,8 @@ from node_agent.supervisor.linux import (
 from node_agent.supervisor.log import log
 from node_agent.supervisor.opening import open_node, take_lock
 from node_agent.supervisor.orders import Orders
+from node_agent.supervisor.pinned import LOOK_S
+from node_agent.supervisor.reaping import Reaping
 from node_agent.supervisor.recovery import ReaperLostError, Recovery
 from node_agent.supervisor.retiring import Retirement
 from node_agent.supervisor.starting import Starter
@@ -78,6 +80,8 @@ class Spawner:
         self._ender.ask_reaper = lambda: self._channel.send("exits")
         self._stopper = Stopper(self._node, self._ender)
         self._starter = Starter(self._node, self._ender, self._stopper)
+        self._stopper.settle = self._starter.settle
+        self._reaping = Reaping(self._node, self._starter, self._ender, self._reaped)
         self._orders = Orders(
             self._node,
             self._starter,
@@ -154,15 +158,24 @@ class Spawner:
         node = self._node
         poll = node.poll
         while self._status is None:
-            patience_s = 0.0 if self._more else node.timers.patience_s()
-            for descriptor, events in poll.poll(patience_s):
+            for descriptor, events in poll.poll(self._patience_s()):
                 self._handle(descriptor, events)
             node.timers.run()
-            self._reap()
+            self._starter.look()
+            self._reaping.run()
             self._more = self._starter.start_what_fits()
             self._end_turn()
             self._retirement.look()
         return self._leave()
+
+    def _patience_s(self) -> float | None:
+        """Return how long to wait for whatever comes next, None for ever."""
+        if self._more:
+            return 0.0
+        patience_s = self._node.timers.patience_s()
+        if not len(self._node.pinned):
+            return patience_s
+        return LOOK_S if patience_s is None else min(LOOK_S, patience_s)
 
     def _handle(self, descriptor: int, events: int) -> None:
         node = self._node
@@ -207,39 +220,6 @@ class Spawner:
         return not link.urgent and self._gathering.goes_on(
             link.waits, queued=queued, live=live
         )
-
-    def _reap(self) -> None:
-        """Reap what has ended; each status is journalled before it is reaped."""
-        node = self._node
-        orphans = False
-        while True:
-            try:
-                info = next_dead_child()
-            except ChildProcessError:
-                break
-            if info is None:
-                break
-            pid = info.si_pid
-            attempt = node.by_pid.get(pid)
-            if attempt is None or not attempt.own or attempt.status is not None:
-                os.waitpid(pid, 0)
-                if node.launcher.reaped(pid) or self._starter.probes.reaped(pid):
-                    continue
-                node.own.mains.discard(pid)
-                node.own.adopted.pop(pid, None)
-                orphans = True
-                if pid == self._checker:
-                    self._checked(info)
-                continue
-            attempt.status = wait_status(info)
-            attempt.ended_at = self._clock.wall()
-            node.journal.add(records.status(attempt))
-            node.journal.flush()
-            _, _, usage = os.wait4(pid, 0)
-            attempt.usage(usage)
-            self._ender.main_ended(attempt)
-        if orphans:
-            self._ender.orphans_changed()
 
     # -- the reaper
 
@@ -334,11 +314,15 @@ class Spawner:
             return
         self._node.own.mains.add(self._checker)
 
-    def _checked(self, info: os.waitid_result) -> None:
+    def _reaped(self, info: os.waitid_result) -> None:
+        """Hear of a process that was nobody's."""
+        if info.si_pid != self._checker:
+            return
         self._checker = 0
         if wait_status(info) != 0:
             self._node.warn("upgrade: the new code cannot be loaded; nothing changed")
             return
+        self._starter.settle()
         self._end_turn()
         self._prepare_to_leave()
         os.set_inheritable(commands.CHANNEL_FD, True)  # noqa: FBT003
@@ -350,6 +334,7 @@ class Spawner:
     def _leave(self) -> int:
         status = self._status or 0
         node = self._node
+        self._starter.settle()
         self._end_turn()
         self._prepare_to_leave()
         if node.cgroups is not None and not node.by_pid:

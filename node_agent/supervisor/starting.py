@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node_agent.supervisor import protocol, records, reports
 from node_agent.supervisor.attempt import Attempt, Queued
-from node_agent.supervisor.launch import StartFailedError
+from node_agent.supervisor.failure import StartFailedError
 from node_agent.supervisor.probing import Probes
 
 TYPE_CHECKING = False
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from node_agent.supervisor.attempt import InstanceKey
     from node_agent.supervisor.ending import Ender
     from node_agent.supervisor.node import Node
+    from node_agent.supervisor.pinned import Birth
     from node_agent.supervisor.slots import Slot
     from node_agent.supervisor.stopping import Stopper
     from node_agent.supervisor.table import Job
@@ -233,9 +234,45 @@ class Starter:
         except StartFailedError as error:
             self._ender.start_failed(attempt, error)
             return
+        if not attempt.pid:  # settle() goes on with it
+            attempt.born = (attempt.tried_at, attempt.tried_at)
+            return
+        node.own.mains.add(attempt.pid)
         self._started(attempt, slot)
         if definition.account:  # not before there is a record of its process
             node.launcher.let_go(on_record=node.journal.flush())
+
+    def look(self) -> None:
+        """Take note of the processes that other threads have made."""
+        node = self._node
+        for birth in node.pinned.finished():
+            attempt = birth.attempt
+            if birth.pid:
+                attempt.pid = birth.pid
+                node.own.elsewhere.add(attempt.pid)
+            else:  # nothing was executed: find out here what is wrong
+                self._start_again(birth)
+                if not attempt.pid:
+                    continue
+            self._started(attempt, birth.slot)
+
+    def _start_again(self, birth: Birth) -> None:
+        node = self._node
+        attempt = birth.attempt
+        try:
+            attempt.pid = node.launcher.start_here(attempt, birth.queued, birth.slot)
+        except StartFailedError as error:
+            self._ender.start_failed(attempt, error)
+        else:
+            node.own.mains.add(attempt.pid)
+
+    def settle(self, pid: int = 0) -> None:
+        """Wait until no process is being made; if one is named, only for that one."""
+        node = self._node
+        self.look()
+        while len(node.pinned) and pid not in node.by_pid:
+            node.pinned.wait()
+            self.look()
 
     def _enter_cgroup(self, attempt: Attempt) -> None:
         cgroups = self._node.cgroups
@@ -257,7 +294,6 @@ class Starter:
         attempt.born = (attempt.tried_at, now)
         attempt.started_at = node.clock.wall()
         node.by_pid[attempt.pid] = attempt
-        node.own.mains.add(attempt.pid)
         self.report_started(attempt, slot)
         if attempt.definition.limit_s is not None:
             self._stopper.watch_limit(attempt)

@@ -13,6 +13,8 @@ from node_agent.supervisor.kin import kill_tree, signal_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from node_agent.supervisor.attempt import Attempt
     from node_agent.supervisor.ending import Ender
     from node_agent.supervisor.node import Node
@@ -25,11 +27,16 @@ LIMIT = "limit"
 
 
 class Stopper:
-    """Carries out stops and limits."""
+    """Carries out stops and limits.
+
+    Attributes:
+        settle: Waits until no process is just being made: it could not be signalled.
+    """
 
     def __init__(self, node: Node, ender: Ender) -> None:
         self._node = node
         self._ender = ender
+        self.settle: Callable[[], None] = _nothing_is_made
 
     def stop(
         self,
@@ -40,6 +47,7 @@ class Stopper:
         why: str,
     ) -> None:
         """Stop attempts of a task; one that has not come yet will be refused."""
+        self.settle()
         node = self._node
         table = node.table
         dropped, early = [], []
@@ -82,6 +90,7 @@ class Stopper:
 
     def stop_all(self, grace_s: float | None, why: str) -> None:
         """Stop every attempt of the node; those in the queue were never started."""
+        self.settle()
         node = self._node
         node.stopping_all = True
         queued = list(node.table.queued.values())
@@ -96,6 +105,8 @@ class Stopper:
 
     def end_job(self, number: int) -> None:
         """Kill what is left of a job; it is forgotten when nothing lives."""
+        if number in self._node.table.jobs and self._node.table.live_of(number):
+            self.settle()
         node = self._node
         job = node.table.jobs.get(number)
         if job is None:
@@ -223,3 +234,7 @@ class Stopper:
                 self.kill(attempt)
         else:
             self.stop_attempt(attempt, None, protocol.TIME_LIMIT, LIMIT)
+
+
+def _nothing_is_made() -> None:
+    """Settle where nothing starts."""

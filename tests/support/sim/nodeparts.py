@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from errno import ENOENT
 from typing import TYPE_CHECKING, Any
 
 from node_agent.supervisor import protocol
 from node_agent.supervisor.commands import Config
 from node_agent.supervisor.definition import User
-from node_agent.supervisor.launch import StartFailedError
+from node_agent.supervisor.failure import StartFailedError
 from node_agent.supervisor.link import Link
 from node_agent.supervisor.node import Node
 from node_agent.supervisor.outputs import Outputs
+from node_agent.supervisor.pinned import Birth
 from node_agent.supervisor.recovery import Recovery
 from node_agent.supervisor.slots import CLOSED, Slots
 from node_agent.supervisor.timers import Timers
@@ -19,7 +21,8 @@ from tests.support.sim.clocks import SimClock
 from tests.support.sim.lives import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from random import Random
 
     from node_agent.supervisor.attempt import Attempt, Queued
     from node_agent.supervisor.exits import Exit
@@ -32,6 +35,11 @@ if TYPE_CHECKING:
 
 #: Of ``start_ticks``, as /proc has them.
 TICKS = 100
+
+#: Shares of the processes that the spawner's own thread makes, and of the others those
+#: of which it hears when it looks.
+MADE_HERE = 0.3
+HEARD_AT_ONCE = 0.5
 
 
 class SimConfig(Config):
@@ -94,14 +102,52 @@ class SimCgroups:
         self._host.signal(slot, number)
 
 
-class SimLauncher:
-    """Starts processes on the host."""
+class SimPinned:
+    """Processes that exist, of which the spawner has not heard yet."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._births: list[Birth] = []
+        self._hurried = False
+
+    def __len__(self) -> int:
+        return len(self._births)
+
+    def add(self, birth: Birth) -> None:
+        self._births.append(birth)
+
+    def finished(self) -> Iterator[Birth]:
+        for birth in list(self._births):
+            if self._hurried or self._rng.random() < HEARD_AT_ONCE:
+                self._births.remove(birth)
+                yield birth
+        self._hurried = False
+
+    def wait(self) -> None:
+        self._hurried = True
+
+
+class SimLauncher:
+    """Starts processes on the host; of some of them one hears a little later."""
+
+    def __init__(self, host: Host, pinned: SimPinned, rng: Random) -> None:
         self._host = host
+        self._pinned = pinned
+        self._rng = rng
         self.cpus = set(range(host.cores))
 
     def start(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
+        if self._rng.random() < MADE_HERE:
+            return self.start_here(attempt, queued, slot)
+        birth = Birth(attempt, queued, slot)
+        try:
+            birth.number.value = self.start_here(attempt, queued, slot)
+        except StartFailedError:
+            birth.error = ENOENT
+        self._pinned.add(birth)
+        return 0
+
+    def start_here(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
         cores = tuple(attempt.core_list)
         words = words_of(attempt.definition.raw)
         try:
@@ -123,10 +169,15 @@ class SimKin:
 
     def __init__(self) -> None:
         self.mains: set[int] = set()
+        self.elsewhere: set[int] = set()
         self.adopted: dict[int, Any] = {}
 
     def scan(self, owner_of: Any) -> list[int]:
         return []
+
+    def forget(self, pid: int) -> None:
+        self.mains.discard(pid)
+        self.elsewhere.discard(pid)
 
     def of(self, attempt: Attempt) -> list[int]:
         return []
@@ -178,6 +229,8 @@ class SimNode(Node):
         table: Table,
         journal: SimJournal,
         on_report: Callable[[bytes], None],
+        *,
+        rng: Random,
     ) -> None:
         self._on_report = on_report
         self.config = config
@@ -192,7 +245,9 @@ class SimNode(Node):
         self.boot_id = config.boot_id()
         self.outputs = Outputs(config.path("output"), 1 << 30, for_group=False)
         self.slots = SimSlots(config.path("output"), self.outputs, for_group=False)
-        self.launcher = SimLauncher(host)  # type: ignore[assignment]
+        pinned = SimPinned(rng)
+        self.pinned = pinned  # type: ignore[assignment]
+        self.launcher = SimLauncher(host, pinned, rng)  # type: ignore[assignment]
         self.by_pid = {}
         self.busy = 0
         self.own = SimKin()  # type: ignore[assignment]

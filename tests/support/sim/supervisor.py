@@ -13,6 +13,7 @@ from node_agent.supervisor.definition import User
 from node_agent.supervisor.ending import Ender
 from node_agent.supervisor.exits import Exit
 from node_agent.supervisor.orders import Orders
+from node_agent.supervisor.pinned import LOOK_S
 from node_agent.supervisor.records import Fold, status
 from node_agent.supervisor.replay import read_journal
 from node_agent.supervisor.starting import Starter
@@ -58,12 +59,15 @@ class Spawner:
         journal = SimJournal(config.path("journal"))
         journal.resume(replay.segment, replay.offset, replay.old)
         journal.on_flush = self._flushed
-        self.node = node = SimNode(config, host, table, journal, supervisor.on_report)
+        self.node = node = SimNode(
+            config, host, table, journal, supervisor.on_report, rng=supervisor.rng
+        )
         for warning in replay.warnings:
             node.warnings.append(warning)
         self.ender = Ender(node)
         self.stopper = Stopper(node, self.ender)
         self.starter = Starter(node, self.ender, self.stopper)
+        self.stopper.settle = self.starter.settle
         self.orders = Orders(
             node,
             self.starter,
@@ -141,6 +145,7 @@ class Spawner:
         self._planned = None
         self.link.serve()
         node.timers.run()
+        self.starter.look()
         self._reap()
         more = self.starter.start_what_fits()
         if node.publish():
@@ -153,6 +158,8 @@ class Spawner:
             self.wake()
             return
         patience = node.timers.patience_s()
+        if len(node.pinned):
+            patience = LOOK_S if patience is None else min(LOOK_S, patience)
         if patience is not None:
             self.loop.call_later(max(0.0005, patience), self.wake)
 
@@ -160,9 +167,11 @@ class Spawner:
         for process in self.host.all:
             if process.reaped or process.living or not process.main:
                 continue
-            attempt = self.node.by_pid.get(process.pid)
             if not process.own:
                 continue
+            if process.pid not in self.node.by_pid and len(self.node.pinned):
+                self.starter.settle(process.pid)
+            attempt = self.node.by_pid.get(process.pid)
             if attempt is None or attempt.status is not None:
                 process.reaped = True
                 continue
