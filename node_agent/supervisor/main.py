@@ -12,8 +12,9 @@ Three processes, all with the program's name and directory in their command line
     exact exit statuses to the new spawner. It syncs the journal as well.
 *spawner*
     child of the reaper, child subreaper too: starts and ends the tasks, keeps the
-    journal, serves the agent. One thread, so that it may set its own directory,
-    affinity and cgroup just before ``posix_spawn``; no fork per task.
+    journal, serves the agent. One thread does all of it, so that it may set its own
+    directory, affinity and cgroup just before ``posix_spawn``; others only wait for
+    processes that get cores of their own (pinned.py). No fork per task.
 
 =====================  ==============================================================
 what happens           what follows

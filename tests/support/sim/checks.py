@@ -13,7 +13,7 @@ from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JOB_TERMINAL, NodeLoss
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.spec import TaskSpec
-from hpcsched.core.task.states import TASK_TERMINAL, EndReason, TaskType
+from hpcsched.core.task.states import TASK_TERMINAL, EndReason, TaskState, TaskType
 from hpcsched.core.task.table import LEGAL_TASK_MOVES
 
 if TYPE_CHECKING:
@@ -196,8 +196,15 @@ class Checks:
             self._canceled.pop(job_id, None)
 
     def _check_cause(self, actor: str, change: Any) -> None:
-        """Is what the nodes are blamed for what happened to them (I5)?"""
-        nodes = [n for n in self._sim.nodes if actor in {"system", f"node:{n.name}"}]
+        """Is what the nodes are blamed for what happened to them (I5)?
+
+        A task of several nodes that one of them has lost ends when the others have
+        stopped: on the word of one of those.
+        """
+        wide = change.previous == TaskState.CANCELING
+        nodes = [
+            n for n in self._sim.nodes if wide or actor in {"system", f"node:{n.name}"}
+        ]
         if change.text == LOST and not any(
             n.supervisor.reaper_deaths or n.machine.boots > 1 for n in nodes
         ):
