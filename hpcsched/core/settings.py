@@ -22,6 +22,8 @@ class Settings:
 
     Attributes:
         templates: The job templates by name; the default one is always there.
+        restored: An older store was put back: jobs below this number were there then,
+            and their attempts begin at this number (core.job.numbering).
     """
 
     activation_filter: str = ""
@@ -66,6 +68,7 @@ class Settings:
     output_limit: int = 4096
     task_retries: int = 3
     templates: Mapping[str, Template] = field(default_factory=_default_template)
+    restored: tuple[int, int] = (0, 1)
 
     @classmethod
     def from_texts(

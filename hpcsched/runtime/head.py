@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.environment import Scene
+from hpcsched.core.job.numbering import first_attempt
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.accounting_calls import AccountingCalls
 from hpcsched.runtime.apart import Apart
@@ -40,6 +41,7 @@ from hpcsched.runtime.token_calls import TokenCalls
 from hpcsched.runtime.watching import Watching
 from hpcsched.runtime.world import World
 from hpcsched.store.base import Delta
+from hpcsched.store.progress import RESTORED_JOBS, generation_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -150,7 +152,13 @@ class Head(
         self._next_job = state.counters.get("next_job", 1)
         self._texts = dict(state.parameters)
         templates = stored_templates(state.entries)
-        world.settings = Settings.from_texts(self._texts, templates)
+        world.settings = replace(
+            Settings.from_texts(self._texts, templates),
+            restored=(
+                state.counters.get(RESTORED_JOBS, 0),
+                first_attempt(generation_of(self._term)),
+            ),
+        )
         self._tokens = {row.digest: row for row in state.tokens}
         self._counters = dict(state.counters)
         self._restore_variables(state.entries)

@@ -108,8 +108,9 @@ class ParameterCalls:
                 else:
                     self._texts[name] = text
             log.info("%s has set %s", caller.user, ", ".join(sorted(chosen)))
-            templates = self._world.settings.templates
-            self._obey(Settings.from_texts(self._texts, templates))
+            now = self._world.settings
+            settings = Settings.from_texts(self._texts, now.templates)
+            self._obey(replace(settings, restored=now.restored))
 
         await self._ledgers.once(caller, request, act)
         there = [name for name in chosen if known(name) or name in self._texts]

@@ -24,6 +24,9 @@ CLUSTER: Final = "cluster"
 """Kind of the entries that say which cluster this is, and what is wrong with it."""
 UNSAFE: Final = "unsafe"
 """Name of the entry that keeps a head in safe mode."""
+RESTORED_JOBS: Final = "restored_jobs"
+"""Counter: jobs below were in an older store when it was put back; their attempts go on
+in numbers of their own (core.job.numbering)."""
 JOBS_AHEAD: Final = 10_000
 EVENTS_AHEAD: Final = 1_000_000
 """Numbers left out where nobody knows how many were given out since."""
@@ -127,7 +130,11 @@ def begin_generation(
         # what follows is another history.
         last_seq=own.last_seq + events + 1,
     )
-    counters = (("term", after.term), ("next_job", after.next_job))
+    counters = (
+        ("term", after.term),
+        ("next_job", after.next_job),
+        (RESTORED_JOBS, after.next_job),
+    )
     rows = [with_seal((name,), (number,)) for name, number in counters]
     connection.executemany(_PUT.format("counter"), rows)
     floor = with_seal((schema.FLOOR,), (after.last_seq,))

@@ -12,6 +12,7 @@ from hpcsched.core.job.accounting import end_of, given_back
 from hpcsched.core.job.apply import apply
 from hpcsched.core.job.events import Change, Event, EventName, TaskMove
 from hpcsched.core.job.holding import nodes_held
+from hpcsched.core.job.numbering import renumbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -102,6 +103,9 @@ class Turn:
 
         It happened ``now`` unless another time is given, not before the last one.
         """
+        old_jobs, least = self.settings.restored
+        if moves and self.job.job_id < old_jobs:
+            moves = renumbered(self.job, moves, least)
         event = Event(
             name=name,
             time=self.now if time is None else time,
