@@ -17,6 +17,8 @@ from hpcsched.core.scheduling.known import Known
 from hpcsched.core.scheduling.snapshot import NodeFree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hpcsched.core.scheduling.snapshot import (
         Demand,
         Holder,
@@ -125,13 +127,14 @@ class Books:
                 jobs.pop(job_id, None)
             self._rebook(node_id)
 
-    def claim(self, node_id: int, job_id: int, *, claims: bool) -> None:
-        """A job waits on a node for the next core that is free, or does no longer."""
+    def claim(self, node_id: int, ids: Iterable[int], *, claims: bool) -> None:
+        """Jobs wait on a node for the next cores that are free, or do no longer."""
         own = self.claims.setdefault(node_id, {})
         if claims:
-            own[job_id] = None
+            own.update(dict.fromkeys(ids))
         else:
-            own.pop(job_id, None)
+            for job_id in ids:
+                own.pop(job_id, None)
             if not own:
                 del self.claims[node_id]
         self._rebook(node_id)

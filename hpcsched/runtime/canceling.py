@@ -71,7 +71,9 @@ def cancel_alike(
     lot = world.scheduler.waiting.lot_of(ids[at])
     if lot is None or not isinstance(command, CancelJob) or _tells(lot):
         return None
-    some = _in_order(lot, ids, at)
+    if lot.kind.ahead:
+        return None  # its node decides what becomes of it
+    some = _in_order(world, lot, ids, at)
     if len(some) < FEWEST:
         return None
     now = world.clock.wall()
@@ -147,11 +149,11 @@ def _tells(lot: Lot) -> bool:
     return lot.kind.like.spec.notify_on_completion
 
 
-def _in_order(lot: Lot, ids: Sequence[int], at: int) -> Sequence[int]:
+def _in_order(world: World, lot: Lot, ids: Sequence[int], at: int) -> Sequence[int]:
     """Return the ids from a position on that are of a lot, and ascend."""
     count, last = 0, 0
     for job_id in islice(ids, at, at + MOST):
-        if job_id not in lot or job_id <= last:
+        if job_id not in lot or job_id <= last or world.jobs.is_changing(job_id):
             break
         count, last = count + 1, job_id
     some = ids[at : at + count]

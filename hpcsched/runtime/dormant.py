@@ -49,7 +49,7 @@ class Dormant:
     def wake(self, job_id: int) -> Job | None:
         """Return a job that sleeps, awake; nothing changes for anybody else."""
         lot = self._waiting.lot_of(job_id)
-        if lot is None:
+        if lot is None or self.is_leaving(job_id):
             return None
         self._waiting.stand_alone(lot, job_id)
         job = lot.kind.job(job_id, job_id + lot.shift)
@@ -58,13 +58,18 @@ class Dormant:
 
     # What happens to several at once
 
+    def hold(self, ids: Sequence[int]) -> None:
+        """Jobs are being changed together: until then nobody looks at one of them."""
+        self._leaving.append(_set_of(ids))
+
+    def let_go(self, ids: Sequence[int]) -> None:
+        """They have been, or could not be."""
+        self._leaving.remove(_set_of(ids))
+
     def take(self, ids: Sequence[int]) -> None:
         """Take jobs of one lot out of the queue; they ascend."""
-        for first, last in from_sorted_iterable(ids):
-            part = self._waiting.lot_of(first)
-            assert part is not None  # noqa: S101  they are of a lot
-            self._waiting.cut_out(part, first, last)
-        self._leaving.append(_set_of(ids))
+        self._waiting.leave_lot(ids)
+        self.hold(ids)
 
     def is_leaving(self, job_id: int) -> bool:
         """Is a job being changed, and not to be looked at?"""
@@ -72,7 +77,7 @@ class Dormant:
 
     def left(self, lot: Lot, ids: Sequence[int], *, gone: bool) -> None:
         """Those that were taken are over, or stand where they stood."""
-        self._leaving.remove(_set_of(ids))
+        self.let_go(ids)
         if gone:
             self._world.tally.note_alike(lot.kind.like, -len(ids))
         else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import TakeReports
+from hpcsched.runtime.whole_lives import WholeLives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ class Intake:
         "_acknowledge",
         "_break_off",
         "_is_current",
+        "_lives",
         "_record",
         "_unacked",
         "_world",
@@ -64,20 +66,41 @@ class Intake:
         self._acknowledge = acknowledge
         self._break_off = break_off
         self._unacked: deque[list[int]] = deque()
+        self._lives = WholeLives(world, record, tell=self._tell, told=self._answered)
 
     def take(self, frame: AgentFrame) -> None:
         """Hand the reports of a frame to their jobs."""
-        by_job: dict[int, list[Any]] = {}
-        for report in frame.reports:
-            by_job.setdefault(report.job_id, []).append(report)
-        entry = [frame.seq, len(by_job)]  # the frame, and the answers it waits for
+        # The frame, and the answers it waits for: one more, until all are asked.
+        entry = [frame.seq, 1]
         self._unacked.append(entry)
+        by_job: dict[int, list[Any]] = {}
+        for report in self._lives.take(frame.reports, entry):
+            by_job.setdefault(report.job_id, []).append(report)
         for job_id, reports in by_job.items():
-            self._tell(job_id, reports, entry, FIRST_PAUSE_S)
-        if not by_job:
-            self._release()
+            self._tell(job_id, reports, entry)
+        self._answered([entry], None)
+
+    def _answered(self, entries: Sequence[list[int]], error: HpcError | None) -> None:
+        """Reports of frames are durable, or could not be made so."""
+        if error is not None:
+            self._break_off(error)
+            return
+        for entry in entries:
+            entry[1] -= 1
+        self._release()
 
     def _tell(
+        self,
+        job_id: int,
+        reports: Sequence[Any],
+        entry: list[int],
+        pause: float = FIRST_PAUSE_S,
+    ) -> None:
+        """Let a job take reports; the frame waits for its answer."""
+        entry[1] += 1
+        self._post(job_id, reports, entry, pause)
+
+    def _post(
         self, job_id: int, reports: Sequence[Any], entry: list[int], pause: float
     ) -> None:
         def reply(_: Any, error: BaseException | None) -> None:
@@ -86,8 +109,7 @@ class Intake:
             elif isinstance(error, HpcError) and error.reason != "JOB_NOT_FOUND":
                 self._break_off(error)
             else:
-                entry[1] -= 1
-                self._release()
+                self._answered([entry], None)
 
         command = TakeReports(
             node_id=self._record.node_id, node=self._record.name, reports=list(reports)
@@ -99,7 +121,7 @@ class Intake:
     ) -> None:
         """The job could not take them: they are not recorded, and must not be lost."""
         if len(reports) > 1:  # the others are no fault's
-            entry[1] += len(reports) - 1
+            entry[1] -= 1
             for report in reports:
                 self._tell(job_id, [report], entry, pause)
             return
@@ -113,7 +135,7 @@ class Intake:
         def again() -> None:
             if self._is_current():
                 longer = min(LONGEST_PAUSE_S, 2 * pause)
-                self._tell(job_id, reports, entry, longer)
+                self._post(job_id, reports, entry, longer)
 
         clock = self._world.clock
         clock.call_at(clock.mono() + pause, again)

@@ -8,8 +8,8 @@ kind, as it would be from its rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codec
 
@@ -31,6 +31,8 @@ class Kind:
         like: One of them; nothing happens to it.
         blob, specs, chunks: What is stored of each; it has no notes.
         demand: What each of them wants, but for its number and place.
+        base: What they were before they were sent to wait on a node; None: this.
+        moulds: Made by ``runtime.whole_lives`` of the first of them that have run.
     """
 
     like: Job
@@ -38,6 +40,13 @@ class Kind:
     specs: Mapping[int, bytes]
     chunks: Mapping[tuple[int, int], bytes]
     demand: Demand
+    base: Kind | None = None
+    moulds: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    @property
+    def ahead(self) -> int:
+        """The node on which each of them waits; 0: on none."""
+        return int(self.like.ahead[0]) if self.like.ahead else 0
 
     def job(self, job_id: int, order: int) -> Job:
         """Return one of them, as if it had been loaded."""
@@ -82,11 +91,15 @@ class Lot:
         urgency, again, _ = self.kind.demand.order
         return urgency, again, job_id + self.shift, job_id
 
+    def order_of(self, job_id: int) -> tuple[int, int, int]:
+        """Return the order of one of its jobs among those that want something."""
+        urgency, again, _ = self.kind.demand.order
+        return urgency, again, job_id + self.shift
+
     def demand(self, job_id: int) -> Demand:
         """Return what one of its jobs wants."""
-        like = self.kind.demand
-        order = (*like.order[:2], job_id + self.shift)
-        return replace(like, job_id=job_id, order=order)
+        order = self.order_of(job_id)
+        return replace(self.kind.demand, job_id=job_id, order=order)
 
     def without(self, first: int, last: int) -> Iterator[Lot]:
         """Yield what is left of it without some of its jobs."""

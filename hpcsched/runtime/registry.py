@@ -99,6 +99,30 @@ class JobRegistry:
         Who has asked for one of them meanwhile gets it now.
         """
         self._dormant.left(lot, ids, gone=gone)
+        self._give(ids)
+
+    def is_changing(self, job_id: int) -> bool:
+        """Is a job that sleeps being changed together with others?"""
+        return self._dormant.is_leaving(job_id)
+
+    def begin_change(self, ids: Sequence[int]) -> None:
+        """Jobs of lots are about to be changed together; they stay where they are."""
+        self._dormant.hold(ids)
+
+    def end_change(self, ids: Sequence[int]) -> None:
+        """They are what they were to become, or what they were."""
+        self._dormant.let_go(ids)
+        self._give(ids)
+
+    def have_ended(self, ids: Sequence[int]) -> None:
+        """Jobs that slept are over: the change has made them so."""
+        lots = self._world.scheduler.waiting.leave_lot(ids)
+        for lot in lots:
+            self._world.tally.note_alike(lot.kind.like, -len(lot))
+        self.end_change(ids)
+
+    def _give(self, ids: Sequence[int]) -> None:
+        """Give jobs to those that have been asked for meanwhile."""
         for actor in [self._actors[n] for n in ids if n in self._actors]:
             job = self._dormant.wake(actor.job_id)
             if job is None:

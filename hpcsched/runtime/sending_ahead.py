@@ -4,33 +4,51 @@ Only jobs of one small task that may run anywhere, in queue order from the very 
 and never past one that is not such a job, so that nobody is overtaken; and only behind
 jobs of the same kind, whose cores come free one by one: as many as these would end
 within a moment, judged by those before them. A node's next free cores are theirs
-(``Books.claim``). They are asked for again when somebody comes before them in the
-queue, when the node has no news for a second, and when policy is another one.
+(``Books.claim``). Those that sleep are sent together (``runtime.departing``). They are
+asked for again when somebody comes before them in the queue, when the node has no news
+for a second, and when policy is another one.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.ahead import may_go_ahead
 from hpcsched.core.job.commands import RecallAhead, SendAhead
-from hpcsched.core.job.placing import AHEAD_LIMIT, AHEAD_S
 from hpcsched.core.job.recalling import LONG_S, QUIET_S
 from hpcsched.core.job.states import JobState
 from hpcsched.core.scheduling.snapshot import Demand
+from hpcsched.runtime.departing import depart
+from hpcsched.runtime.lots import Lot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import (
+        Callable,
+        Container,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from hpcsched.common.clock import Timer
     from hpcsched.core.job.model import Job
+    from hpcsched.core.job.wholelife import Life
     from hpcsched.runtime.books import Books
     from hpcsched.runtime.waiting import Waiting
     from hpcsched.runtime.world import World
 
+    Order = tuple[int, int, int]
+    _Candidate = tuple[int, Order, Lot | None]
+
 log = logging.getLogger(__name__)
+AHEAD_S: Final = 0.1
+"""What waits on a node should have started within this time."""
+AHEAD_LIMIT: Final = 128
 _SMOOTH: Final = 0.3
 _PLAIN: Final = Demand(job_id=0, order=(0, 0, 0), least=1, most=1).shape
 
@@ -66,6 +84,8 @@ class SendingAhead:
         self._left: list[Container[int]] = []
         self._small: dict[int, dict[int, int]] = {}
         self._node_of: dict[int, int] = {}
+        self._orders: dict[int, Order] = {}
+        self._passing: dict[int, set[int]] = {}
         self._news: dict[int, float] = {}
         self._last: tuple[int, int, int] = (0, 0, 0)
         self._mean = -1.0
@@ -97,19 +117,26 @@ class SendingAhead:
         if node_id == before:
             return
         if before:
-            del self.sent[job_id]
-            self._books.claim(before, job_id, claims=False)
+            self._unclaim(before, (job_id,))
             if job.state is JobState.QUEUED and job_id not in self._asked:
                 self._barred.add(job_id)  # it would not, or its node did not start it
             self._asked.discard(job_id)
         if node_id:  # it was loaded
-            self._claim(job_id, node_id)
+            self._claim(node_id, {job_id: job.order})
             self._last = max(self._last, job.order)
             self._watch()
 
-    def _claim(self, job_id: int, node_id: int) -> None:
-        self.sent[job_id] = node_id
-        self._books.claim(node_id, job_id, claims=True)
+    def _claim(self, node_id: int, orders: Mapping[int, Order]) -> None:
+        self.sent.update(dict.fromkeys(orders, node_id))
+        self._orders.update(orders)
+        self._books.claim(node_id, orders, claims=True)
+
+    def _unclaim(self, node_id: int, ids: Iterable[int]) -> None:
+        for job_id in ids:
+            del self.sent[job_id], self._orders[job_id]
+        self._books.claim(node_id, ids, claims=False)
+        if node_id not in self._books.claims:
+            self._passing.pop(node_id, None)
 
     def _has_started(self, job: Job) -> None:
         for node_id, use in job.uses.items():
@@ -128,8 +155,24 @@ class SendingAhead:
         table = job.tables[0]
         start, end = table.get("start", 0), table.get("end", 0)
         if job.state is JobState.FINISHED and 0 < start <= end:
-            mean, took = self._mean, end - start
-            self._mean = took if mean < 0 else mean + _SMOOTH * (took - mean)
+            self._learn(end - start)
+
+    def _learn(self, took: float) -> None:
+        mean = self._mean
+        self._mean = took if mean < 0 else mean + _SMOOTH * (took - mean)
+
+    def passed(self, node_id: int, lives: Mapping[int, Life]) -> None:
+        """Jobs that waited on a node have run there, and are over.
+
+        As long as others wait behind them they go on where these were.
+        """
+        self._unclaim(node_id, lives)
+        self._news[node_id] = self._world.clock.mono()
+        took = [life.end - life.start for life in lives.values()]
+        self._learn(max(0.0, sum(took) / len(took)))
+        if node_id in self._books.claims:
+            passing = self._passing.setdefault(node_id, set())
+            passing.update(life.core for life in lives.values())
 
     # Sending
 
@@ -139,20 +182,23 @@ class SendingAhead:
             if self.sent:
                 self.recall(list(self.sent))
             return
-        if self._mean < 0 or not self._small or not self._waiting:
+        if self._mean < 0 or not self._waiting:
             return
         rooms = list(self._rooms())
         if not rooms:
             return
-        for number, demand in enumerate(self._candidates()):
+        chosen: dict[int, list[_Candidate]] = {}
+        for number, candidate in enumerate(self._candidates()):
             at = number % len(rooms)
             node_id, room = rooms[at]
-            self._send(demand, node_id)
+            chosen.setdefault(node_id, []).append(candidate)
             rooms[at] = (node_id, room - 1)
             if room <= 1:
                 del rooms[at]
                 if not rooms:
                     break
+        for node_id, some in chosen.items():
+            self._send(node_id, some)
         self._watch()
 
     def _is_allowed(self) -> bool:
@@ -162,48 +208,78 @@ class SendingAhead:
 
     def _rooms(self) -> Iterator[tuple[int, int]]:
         """Yield nodes, and how many more may wait there; a few alone are no news."""
-        for node_id, jobs in self._small.items():
-            limit = int(len(jobs) * AHEAD_S / max(self._mean, 1e-4))
+        for node_id in {**self._small, **self._passing}:
+            cores = len(self._cores(node_id))
+            limit = int(cores * AHEAD_S / max(self._mean, 1e-4))
             limit = min(AHEAD_LIMIT, limit)
             there = len(self._books.claims.get(node_id, ()))
             if limit > there and 2 * there <= limit and node_id in self._books.ready:
                 yield node_id, limit - there
 
-    def _candidates(self) -> Iterator[Demand]:
-        """Yield the first jobs of the queue, up to one that has to be planned for."""
-        pending = self._world.scheduler.granting.pending
-        for demand in self._waiting.in_order():
-            job_id = demand.job_id
-            if job_id in self.sent or job_id in pending:
-                continue
-            if demand.shape != _PLAIN or demand.most != 1 or job_id in self._barred:
-                return
-            if self._rests(job_id) or any(job_id in ids for ids in self._left):
-                return
-            yield demand
+    def _cores(self, node_id: int) -> set[int]:
+        """Return the cores of a node on which such jobs come and go."""
+        cores = set(self._passing.get(node_id, ()))
+        if cores:
+            for held in self._books.held_on(node_id).values():
+                cores.difference_update(held)
+        return cores.union(self._small.get(node_id, {}).values())
 
-    def _send(self, demand: Demand, node_id: int) -> None:
-        job_id, node = demand.job_id, self._books.nodes[node_id]
-        self._claim(job_id, node_id)
-        self._last = max(self._last, demand.order)
+    def _candidates(self) -> Iterator[_Candidate]:
+        """Yield the first jobs of the queue, up to one that has to be planned for."""
+        for entry in self._waiting.entries():
+            if not isinstance(entry, Lot):
+                if entry.job_id in self.sent or self._is_pending(entry.job_id):
+                    continue
+                if not self._may_go(entry.job_id, entry):
+                    return
+                yield entry.job_id, entry.order, None
+            elif not entry.kind.ahead:
+                for job_id in entry.ids:
+                    if job_id in self.sent or self._is_pending(job_id):
+                        continue
+                    if not self._may_go(job_id, entry.kind.demand):
+                        return
+                    yield job_id, entry.order_of(job_id), entry
+
+    def _is_pending(self, job_id: int) -> bool:
+        return job_id in self._world.scheduler.granting.pending
+
+    def _may_go(self, job_id: int, demand: Demand) -> bool:
+        if demand.shape != _PLAIN or demand.most != 1 or job_id in self._barred:
+            return False
+        return not (self._rests(job_id) or any(job_id in ids for ids in self._left))
+
+    def _send(self, node_id: int, some: Sequence[_Candidate]) -> None:
+        """Let jobs wait on a node; those that sleep go on sleeping."""
+        node = self._books.nodes[node_id]
         command = SendAhead(
             node_id=node_id,
-            cores=tuple(sorted({*self._small[node_id].values()})),
+            cores=tuple(sorted(self._cores(node_id))),
             shape=(node.cores, node.sockets),
         )
+        self._claim(node_id, {job_id: order for job_id, order, _ in some})
+        self._last = max(self._last, *(order for _, order, _ in some))
+        for lot, group in groupby(some, key=itemgetter(2)):
+            ids = [job_id for job_id, _, _ in group]
+            if lot is None or not depart(self._world, lot, ids, command, self._forget):
+                for job_id in ids:
+                    self._send_one(job_id, command)
 
+    def _send_one(self, job_id: int, command: SendAhead) -> None:
         def answered(_: Any, error: BaseException | None) -> None:
             if error is not None:
                 log.warning("job %d was not sent ahead: %s", job_id, error)
-                self._forget(job_id)
+                self._forget((job_id,))
 
         self._world.jobs.tell(job_id, command, answered)
 
-    def _forget(self, job_id: int) -> None:
-        node_id = self.sent.pop(job_id, 0)
-        if node_id:
-            self._books.claim(node_id, job_id, claims=False)
-        self._asked.discard(job_id)
+    def _forget(self, ids: Iterable[int]) -> None:
+        """They could not be sent, and are where they were."""
+        for job_id in ids:
+            node_id = self.sent.get(job_id, 0)
+            if node_id:
+                self._unclaim(node_id, (job_id,))
+            self._asked.discard(job_id)
 
     # Taking back
 
@@ -211,14 +287,9 @@ class SendingAhead:
         """Somebody wants something: who would be before its time comes back."""
         if not self.sent or demand.job_id in self.sent or demand.order >= self._last:
             return
-        later = [n for n in self.sent if self._order_of(n) > demand.order]
+        later = [n for n, order in self._orders.items() if order > demand.order]
         self.recall(later)
         self._last = demand.order
-
-    def _order_of(self, job_id: int) -> tuple[int, int, int]:
-        if self._waiting.has(job_id):
-            return self._waiting[job_id].order
-        return (0, 0, 0)
 
     def leave(self, node_id: int) -> None:
         """A node is another one now, or is given up: nobody waits there any more."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sortedcontainers import SortedDict
 
+from hpcsched.common.ranges import from_sorted_iterable
 from hpcsched.runtime.lots import Lot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hpcsched.core.scheduling.snapshot import Demand
     from hpcsched.runtime.lots import Kind
@@ -116,6 +117,25 @@ class Waiting:
         self.cut_out(lot, job_id, job_id)
         self.put(job_id, demand)
 
+    def change_kind(self, ids: Sequence[int], kind: Kind) -> None:
+        """Let jobs of one lot be of another kind, where they stand; they ascend."""
+        for lot in self.leave_lot(ids):
+            self.put_lot(Lot(kind, lot.first, lot.last, lot.shift))
+
+    def leave_lot(self, ids: Sequence[int]) -> list[Lot]:
+        """Take jobs of lots out of the queue; return them as lots. They ascend."""
+        taken = []
+        for first, last in from_sorted_iterable(ids):
+            at = first
+            while at <= last:
+                lot = self.lot_of(at)
+                assert lot is not None  # noqa: S101  they are of lots
+                part = Lot(lot.kind, at, min(last, lot.last), lot.shift)
+                self.cut_out(lot, part.first, part.last)
+                taken.append(part)
+                at = part.last + 1
+        return taken
+
     def review(self, demand_of: Callable[[Kind], Demand]) -> None:
         """Let lots say anew what each of their jobs wants."""
         for kind in {lot.kind for lot in self._lots.values()}:
@@ -130,6 +150,10 @@ class Waiting:
                 self._made.clear()
             demand = self._made[job_id] = lot.demand(job_id)
         return demand
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield demands and lots, what is left out now as well."""
+        yield from self._all.values()
 
     def _each(self, entries: Iterable[Entry]) -> Iterator[Demand]:
         for entry in entries:

@@ -2,20 +2,21 @@
 
 Jobs of one call that ask for the same differ in their number and in their place in the
 queue alone as long as nothing happens to one of them. So one of them is encoded, and
-where its place in the queue stands in that the others have theirs. The rows in the
-database are those that so many deltas would have made.
+where its place in the queue stands in that the others have theirs. When they have run,
+they differ in what was measured of each as well: then each has bytes of its own. The
+rows in the database are those that so many deltas would have made.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hpcsched.core.job.packing import Cut
-    from hpcsched.store.base import Delta
+    from hpcsched.store.base import Delta, JobRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,43 @@ class Alike:
     bodies: Sequence[Cut] = field(default=())
 
 
+class Own(NamedTuple):
+    """What of the rows of one job is no other's.
+
+    Attributes:
+        times, bodies: Of its events, in order.
+        start_time, blob: Of its row.
+        chunks: In the order of the delta's.
+    """
+
+    job_id: int
+    times: tuple[float, ...]
+    bodies: tuple[bytes, ...]
+    start_time: float | None
+    blob: bytes
+    chunks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Varied:
+    """For which jobs a delta is meant that have some rows of their own.
+
+    The delta names the first of them. Events, the job's row and chunks are those of the
+    delta for each, but for what is its own; everything else is written once, and is of
+    all together.
+
+    Attributes:
+        own: Of each, the delta's own job first.
+    """
+
+    own: Sequence[Own]
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Their numbers."""
+        return [one.job_id for one in self.own]
+
+
 def one_by_one(delta: Delta) -> Iterator[Delta]:
     """Yield what a delta stands for: one delta for each job; most are one."""
     alike = delta.alike
@@ -46,6 +84,9 @@ def one_by_one(delta: Delta) -> Iterator[Delta]:
         yield delta
         return
     yield replace(delta, alike=None)
+    if isinstance(alike, Varied):
+        yield from (_of_one(delta, delta.job, own) for own in alike.own[1:])
+        return
     for job_id in alike.ids[1:]:
         order = job_id + alike.shift
         events = [
@@ -65,6 +106,21 @@ def one_by_one(delta: Delta) -> Iterator[Delta]:
         )
 
 
+def _of_one(delta: Delta, row: JobRow, own: Own) -> Delta:
+    told = zip(delta.events, own.times, own.bodies, strict=True)
+    return type(delta)(
+        events=[
+            replace(event, job_id=own.job_id, time=time, body=body)
+            for event, time, body in told
+        ],
+        job=replace(row, job_id=own.job_id, start_time=own.start_time, blob=own.blob),
+        chunks=dict(zip(sorted(delta.chunks), own.chunks, strict=True)),
+    )
+
+
 def jobs_of(delta: Delta) -> int:
     """Return for how many jobs a delta is meant; 1 also for what is not of a job."""
-    return 1 if delta.alike is None else len(delta.alike.ids)
+    alike = delta.alike
+    if alike is None:
+        return 1
+    return len(alike.own if isinstance(alike, Varied) else alike.ids)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpcsched.core.listing.conditions import Condition
     from hpcsched.core.listing.ordering import Position, SortKey
     from hpcsched.core.listing.properties import Value
-    from hpcsched.store.alike import Alike
+    from hpcsched.store.alike import Alike, Varied
     from hpcsched.store.backups import Backup
     from hpcsched.store.history import (
         AllocationRow,
@@ -196,7 +196,7 @@ class Delta:
     allocations: Sequence[AllocationRow] = ()
     usage: Sequence[UsageRow] = ()
     purge_job: int | None = None
-    alike: Alike | None = None
+    alike: Alike | Varied | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,15 +145,12 @@ def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]
         "CCP_CLUSTER_NAME": scene.cluster,
         "CCP_SCHEDULER": scene.head,
         "CCP_CONNECTIONSTRING": scene.head,
-        "CCP_JOBID": str(job.job_id),
+        **_named(job.job_id, record.task_id),
         "CCP_JOBNAME": job.spec.name,
         "CCP_JOBTYPE": "Admin" if job.spec.job_type is JobType.ADMIN else "Batch",
         "CCP_JOBTEMPLATE": job.spec.job_template or "Default",
         "CCP_TASKID": str(record.task_id),
         "CCP_TASKINSTANCEID": "0",
-        # Of an element the node adds its number: unique among all that there are.
-        "CCP_TASKSYSTEMID": f"{job.job_id}.{record.task_id}",
-        "CCP_TASKCONTEXT": f"{job.job_id}.{record.task_id}",
         "CCP_NUMCPUS": str(spec.min_cores),
         "CCP_RETRY_COUNT": "0",
         "CCP_PREVIOUS_JOB_ID": "0",
@@ -168,3 +165,21 @@ def environment_of(job: Job, record: TaskRecord, scene: Scene) -> dict[str, str]
         "CCP_ENVLIST": ",".join(sorted(user)),
     }
     return {**user, **provided}
+
+
+def _named(job_id: int, task_id: int) -> dict[str, str]:
+    """Return the variables that name a job; they are the scheduler's alone."""
+    # Of an element the node adds its number: unique among all that there are.
+    system_id = f"{job_id}.{task_id}"
+    return {
+        "CCP_JOBID": str(job_id),
+        "CCP_TASKSYSTEMID": system_id,
+        "CCP_TASKCONTEXT": system_id,
+    }
+
+
+def as_of_job(definition: DefineTask, job_id: int) -> DefineTask:
+    """Return a definition as it is in another job that is alike."""
+    named = _named(job_id, definition.task_id)
+    environment = {**definition.environment, **named}
+    return replace(definition, job_id=job_id, environment=environment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from hpcsched.store.alike import Alike
 from hpcsched.store.history import SUMS
 from hpcsched.store.sql.seals import mixed, sealed
 from hpcsched.store.sql.sums import with_seal
@@ -30,7 +31,8 @@ class Books:
 
     def add(self, delta: Delta) -> None:
         """Take what a delta says."""
-        for h in delta.history if delta.alike is None else ():
+        # Jobs that are alike have theirs from one of them (sql.many).
+        for h in () if isinstance(delta.alike, Alike) else delta.history:
             who = (h.requeue_id, h.owner, h.project)
             *told, crc = sealed((*who, h.state, h.event_time, h.body))
             self._history.append((h.job_id, *told, crc ^ mixed(h.job_id)))

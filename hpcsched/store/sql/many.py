@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+from hpcsched.store.alike import Varied
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.rows import columns_of, terms_row, write_exactly
 from hpcsched.store.sql.seals import mixed, seal, sealed, seals
@@ -17,13 +18,15 @@ from hpcsched.store.step import begins
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hpcsched.store.alike import Alike
+    from hpcsched.store.alike import Alike, Own
     from hpcsched.store.base import Delta, JobRow
     from hpcsched.store.sql.rows import Session
     from hpcsched.store.sql.statements import Cursor, Row, Statements
     from hpcsched.store.step import Step
 
-_BLOB: Final = [column.name for column in schema.job.c].index("blob")
+_NAMES: Final = [column.name for column in schema.job.c]
+_BLOB: Final = _NAMES.index("blob")
+_START: Final = _NAMES.index("start_time")
 SLICE: Final = 2048
 """Jobs of which the rows are in memory at a time."""
 
@@ -34,12 +37,18 @@ class Many:
     def __init__(self) -> None:
         self.rows = 0
         self._each: list[_One] = []
+        self._varied: list[_Own] = []
 
     def add(self, delta: Delta, step: Step, last_seq: int) -> int:
         """Take a delta; return the number of its last event."""
         alike, row = delta.alike, delta.job
         if alike is None or row is None or step.base is None:
             raise AssertionError("jobs that are alike have a row and events")
+        if isinstance(alike, Varied):
+            count = len(alike.own)
+            self._varied.append(_Own(delta, alike, row, step, last_seq))
+            self.rows += count * (1 + len(delta.events) + len(delta.chunks))
+            return last_seq + count * len(delta.events)
         one = _One(delta, alike, row, step, last_seq)
         self._each.append(one)
         self.rows += len(alike.ids) * one.width
@@ -54,6 +63,9 @@ class Many:
         for one in self._each:
             for at in range(0, len(one.alike.ids), SLICE):
                 one.write(session, statements, at, one.alike.ids[at : at + SLICE])
+        for own in self._varied:
+            for at in range(0, len(own.alike.own), SLICE):
+                own.write(session, statements, at, own.alike.own[at : at + SLICE])
 
 
 class _One:
@@ -149,4 +161,53 @@ class _One:
         s.add_history.run(
             run,
             [(i, *one, crc ^ mixed(i)) for i in ids for *one, crc in history],
+        )
+
+
+class _Own:
+    """Jobs that have some rows of their own."""
+
+    __slots__ = ("alike", "delta", "row", "seq", "step")
+
+    def __init__(
+        self, delta: Delta, alike: Varied, row: JobRow, step: Step, last_seq: int
+    ) -> None:
+        self.delta = delta
+        self.alike = alike
+        self.row = row
+        self.step = step
+        self.seq = last_seq + 1
+
+    def write(
+        self, session: Session, s: Statements, at: int, some: Sequence[Own]
+    ) -> None:
+        """Write a slice of the jobs that begins at a position."""
+        events, base = self.delta.events, self.step.base or 0
+        count = len(events)
+        owners = [event.owner for event in events]
+        seq, told = self.seq + at * count, []
+        for job_id, times, bodies, *_ in some:
+            for number, what in enumerate(zip(times, owners, bodies, strict=True)):
+                row = (seq, job_id, base + number + 1, *what, seal(what))
+                told.append(row)
+                seq += 1
+        s.add_events.run(session.cursor, told)
+        columns = columns_of(self.row, self.step.revision)
+        left = columns[1:_BLOB]
+        middle, right = columns[_BLOB + 1 : _START], columns[_START + 1 : -1]
+        last = (base,) if base else ()
+        rows = [
+            (i, *left, blob, *middle, start, *right, crc32(blob), *last)
+            for i, _, _, start, blob, _ in some
+        ]
+        statement = s.advance_jobs if base else s.create_jobs
+        write_exactly(session, statement, rows, base)
+        keys = sorted(self.delta.chunks)
+        s.put_chunks.run(
+            session.cursor,
+            [
+                (one.job_id, *key, body, crc32(body))
+                for one in some
+                for key, body in zip(keys, one.chunks, strict=True)
+            ],
         )
