@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     Told = Callable[[HpcError | None], None]
 
 log = logging.getLogger(__name__)
-FEWEST: Final = 3
+FEWEST: Final = 2
 """Fewer take their reports by themselves."""
 YOUNG_S: Final = 0.04
 """So long a start may wait for its end: a little more than nodes gather reports."""
@@ -388,7 +388,8 @@ def _is_the_same(
         tuple(body for _, body in sorted(delta.chunks.items())),
     )
     mine = [one for one in held if one.job_id == lived.job.job_id]
-    return own == real and [history] == delta.history and mine == delta.allocations
+    told = (list(delta.history), list(delta.allocations))
+    return own == real and ([history], mine) == told
 
 
 def _allocation(job_id: int, node_id: int, life: Life) -> AllocationRow:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpcsched.core.job.packing import Cut
-from hpcsched.store.alike import Alike, one_by_one
+from hpcsched.store.alike import Alike, Own, Varied, one_by_one
 from hpcsched.store.base import Delta, JobQuery
 from hpcsched.store.errors import StaleRevisionError
 from hpcsched.store.history import HistoryQuery, JobHistoryRow, UsageQuery, UsageRow
@@ -138,3 +138,75 @@ async def test_it_goes_into_one_transaction_with_others(kit: StoreKit) -> None:
     assert list(numbers) == [1, 7, 8]
     events = await kit.store.read_events(0, 100)
     assert [event.job_id for event in events] == [1, 1, 2, 2, 3, 3, 4, 5, 5, 6, 6]
+
+
+def lived_jobs(ids: list[int]) -> Delta:
+    """Return a delta that ends jobs of those, each with rows of its own."""
+    row = a_row(ids[0], state=8, active=False, end_time=3000.0, create_time=1.0)
+    own = [
+        Own(
+            job_id,
+            (2000.0 + job_id, 3000.0),
+            (b"began %d" % job_id, b"ended %d" % job_id),
+            2000.0 + job_id,
+            b"blob %d" % job_id,
+            (b"chunk %d" % job_id, b"other %d" % job_id),
+        )
+        for job_id in ids
+    ]
+    first = own[0]
+    history = [
+        JobHistoryRow(
+            job_id=job_id,
+            requeue_id=0,
+            owner="ada",
+            project="",
+            state=8,
+            event_time=3000.0,
+            body=b"end %d" % job_id,
+        )
+        for job_id in ids
+    ]
+    events = zip((3, 4), first.times, first.bodies, strict=True)
+    return a_delta(
+        events=[
+            replace(an_event(ids[0], revision, body), time=time)
+            for revision, time, body in events
+        ],
+        job=replace(row, start_time=first.start_time, blob=first.blob),
+        chunks={(0, 0): first.chunks[0], (1, 0): first.chunks[1]},
+        history=history,
+        usage=[UsageRow(day=0, owner="ada", project="", finished=len(ids))],
+        sums={"ended tasks finished": len(ids)},
+        alike=Varied(own=own),
+    )
+
+
+async def test_jobs_with_rows_of_their_own_read_as_one_delta_for_each_would(
+    kit: StoreKit,
+) -> None:
+    last = 2400
+    deltas = [
+        new_jobs(1, last),
+        lived_jobs([*range(1, 2200), 2300]),
+        lived_jobs([2250]),
+    ]
+    other = MemoryKit()
+    numbers = [await kit.commit(delta) for delta in deltas]
+    for delta in deltas:
+        await other.commit_together(*one_by_one(delta))
+
+    assert numbers == [1, 2 * last + 1, 2 * last + 4401]
+    assert await content(kit, last) == await content(other, last)
+
+
+async def test_one_of_those_that_is_not_where_it_should_be_keeps_all_as_they_were(
+    kit: StoreKit,
+) -> None:
+    await kit.commit(new_jobs(1, 300))
+    await kit.commit(a_delta(200, 3))
+    before = await content(kit, 300)
+    with pytest.raises(StaleRevisionError):
+        await kit.commit(lived_jobs(list(range(1, 301))))
+
+    assert await content(kit, 300) == before

@@ -48,6 +48,7 @@ class FakeAgent(FakeNode):
 
     Attributes:
         delay: Seconds that each frame takes, in both directions.
+        gathers: Seconds for which reports wait for others, all in one frame.
         twice: Every frame with reports is sent twice.
         mute: It has frozen: nothing is sent or heard, and the stream stays.
         retry: Seconds until it connects again by itself; None: it does not.
@@ -70,7 +71,8 @@ class FakeAgent(FakeNode):
         self.instances = 1
         self.token = "*"  # noqa: S105  a name
         self.machine_id = f"machine-{name}"
-        self.delay = 0.0
+        self.delay = self.gathers = 0.0
+        self._gathering = False
         self.twice = False
         self.mute = False
         self.retry: float | None = 1.0
@@ -258,6 +260,14 @@ class FakeAgent(FakeNode):
 
     def flush(self) -> None:
         """Send what the journal has and this stream has not."""
+        if not self.gathers:
+            self._flush_now()
+        elif not self._gathering:
+            self._gathering = True
+            self.clock.call_at(self.clock.mono() + self.gathers, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._gathering = False
         fresh = [report for report, seq in self.journal if not seq]
         if not fresh or not self.welcomed or self.mute:
             return

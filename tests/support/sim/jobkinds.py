@@ -104,6 +104,14 @@ class JobKinds:
             for _ in range(die.randint(10, 40))
         ]
 
+    def equal(self, die: random.Random) -> NewJob:
+        """Return a small job that is asked for many times in one call."""
+        spec = JobSpec(
+            name=self._name("equal"), priority=die.choice((2000, 2000, 3000))
+        )
+        words = die.choice(("quick",) * 6 + ("quick,flaky", "quick,sick"))
+        return NewJob(spec=spec, tasks=(TaskSpec(arguments=("live", words)),))
+
     def _sweep(self) -> NewJob:
         end = self._rng.randint(1, 25)
         sweep = self.task(type=TaskType.PARAMETRIC_SWEEP, end=end)

@@ -74,6 +74,8 @@ class Workload:
         # By a die of their own: what a seed tells otherwise stays as it was.
         self._die = random.Random(f"crowds of {sim.seed}")
         self._crowds = self._die.choice((0, 0, 1, 3))
+        self._flock_die = random.Random(f"flocks of {sim.seed}")
+        self._flocks = self._flock_die.choice((0, 0, 1, 3))
 
     async def run(self, seconds: float) -> None:
         """Act for so long."""
@@ -84,6 +86,8 @@ class Workload:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._crowds):
                 tasks.create_task(self._crowd(seconds))
+            for _ in range(self._flocks):
+                tasks.create_task(self._flock(seconds))
             for _ in range(jobs):
                 tasks.create_task(self._job())
                 if self.actions and self._rng.random() < 0.9:
@@ -168,6 +172,34 @@ class Workload:
                 (self._cancel, self._force, self._hold, self._modify, self._look)
             )
             await action(int(job_id))
+
+    async def _flock(self, seconds: float) -> None:
+        """Submit equal small jobs in one call; they pass nodes asleep, many at once."""
+        die = self._flock_die
+        await asyncio.sleep(die.random() * seconds)
+        new = self.kinds.equal(die)
+        name, count = new.spec.name, die.randint(10, 60)
+        self.names.append(name)
+        self.asked[name] = count
+        request = self._sim.clients.request(f"submit {name}")
+        try:
+            ids = await self._sim.clients.call(
+                f"submit {name}",
+                lambda head: head.submit_jobs(
+                    ANN, [new] * count, request, validate_only=False
+                ),
+            )
+        except Unanswered:
+            return
+        except HpcError:
+            self.refused.add(name)
+            return
+        self.numbers[name] = int(ids[0])
+        self.lots[int(ids[0])] = list(map(int, ids))
+        for job_id in die.sample(list(ids), die.choice((0, 1, 4))):
+            await asyncio.sleep(die.random() * 0.03)
+            actions = (self._cancel, self._force, self._hold, self._modify, self._look)
+            await die.choice(actions)(int(job_id))
 
     # Meddling
 
