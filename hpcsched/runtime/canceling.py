@@ -152,8 +152,11 @@ def _tells(lot: Lot) -> bool:
 def _in_order(world: World, lot: Lot, ids: Sequence[int], at: int) -> Sequence[int]:
     """Return the ids from a position on that are of a lot, and ascend."""
     count, last = 0, 0
+    changing = world.jobs.some_change
     for job_id in islice(ids, at, at + MOST):
-        if job_id not in lot or job_id <= last or world.jobs.is_changing(job_id):
+        if job_id not in lot or job_id <= last:
+            break
+        if changing and world.jobs.is_changing(job_id):
             break
         count, last = count + 1, job_id
     some = ids[at : at + count]

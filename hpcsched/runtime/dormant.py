@@ -71,9 +71,15 @@ class Dormant:
         self._waiting.leave_lot(ids)
         self.hold(ids)
 
+    @property
+    def some_leave(self) -> bool:
+        """Are jobs being changed?"""
+        return bool(self._leaving)
+
     def is_leaving(self, job_id: int) -> bool:
         """Is a job being changed, and not to be looked at?"""
-        return any(job_id in ids for ids in self._leaving)
+        leaving = self._leaving
+        return bool(leaving) and any(job_id in ids for ids in leaving)
 
     def left(self, lot: Lot, ids: Sequence[int], *, gone: bool) -> None:
         """Those that were taken are over, or stand where they stood."""

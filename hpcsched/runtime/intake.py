@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import TakeReports
-from hpcsched.runtime.whole_lives import WholeLives
+from hpcsched.runtime.sleepers import Sleepers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,8 +45,8 @@ class Intake:
         "_acknowledge",
         "_break_off",
         "_is_current",
-        "_lives",
         "_record",
+        "_sleepers",
         "_unacked",
         "_world",
     )
@@ -66,7 +66,7 @@ class Intake:
         self._acknowledge = acknowledge
         self._break_off = break_off
         self._unacked: deque[list[int]] = deque()
-        self._lives = WholeLives(world, record, tell=self._tell, told=self._answered)
+        self._sleepers = Sleepers(world, record, tell=self._tell, told=self._answered)
 
     def take(self, frame: AgentFrame) -> None:
         """Hand the reports of a frame to their jobs."""
@@ -74,7 +74,7 @@ class Intake:
         entry = [frame.seq, 1]
         self._unacked.append(entry)
         by_job: dict[int, list[Any]] = {}
-        for report in self._lives.take(frame.reports, entry):
+        for report in self._sleepers.take(frame.reports, entry):
             by_job.setdefault(report.job_id, []).append(report)
         for job_id, reports in by_job.items():
             self._tell(job_id, reports, entry)

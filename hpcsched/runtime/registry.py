@@ -101,6 +101,11 @@ class JobRegistry:
         self._dormant.left(lot, ids, gone=gone)
         self._give(ids)
 
+    @property
+    def some_change(self) -> bool:
+        """Are there jobs that sleep and are being changed together?"""
+        return self._dormant.some_leave
+
     def is_changing(self, job_id: int) -> bool:
         """Is a job that sleeps being changed together with others?"""
         return self._dormant.is_leaving(job_id)

@@ -1,6 +1,6 @@
-"""Jobs that waited on a node asleep, and of which it tells that they have run.
+"""What is written of jobs that waited on a node asleep, and have run there.
 
-A frame brings many of them. One is decided on, as each would be by itself; what is
+One is decided on, as each would be by itself; what is
 written of the others is what is written of that one, with what was measured of each
 (core/job/wholelife.py). The decision on the first of every frame is the check: where it
 leads to other bytes than those that were to be expected, and wherever a report is not
@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 from hpcsched.core.job.decide import decide
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.stencils import Stencil
 from hpcsched.core.job.wholelife import (
     as_if_waiting,
-    is_start,
-    life_of,
     news_of,
     strange_life,
 )
@@ -51,10 +49,6 @@ if TYPE_CHECKING:
     Told = Callable[[HpcError | None], None]
 
 log = logging.getLogger(__name__)
-FEWEST: Final = 2
-"""Fewer take their reports by themselves."""
-YOUNG_S: Final = 0.04
-"""So long a start may wait for its end: a little more than nodes gather reports."""
 
 
 @dataclass(slots=True)
@@ -96,7 +90,7 @@ class _Mould:
         )
 
 
-class _Group:
+class Group:
     """Lives of one kind that one frame tells of.
 
     Attributes:
@@ -210,149 +204,6 @@ class _Group:
             held=bool(delta.allocations),
             settings=self._world.settings,
         )
-
-
-class _Young(NamedTuple):
-    """A start that is held back, and the frame that waits for it."""
-
-    report: Report
-    entry: list[int]
-    since: float
-
-
-class WholeLives:
-    """What one stream of a node tells of jobs that sleep.
-
-    Args:
-        world: The head's actors.
-        record: The node.
-        tell: Gives a report to its job, as ever.
-        told: Called with frames that wait for one answer less, or with what kept
-            reports from being durable.
-    """
-
-    def __init__(
-        self,
-        world: World,
-        record: NodeRecord,
-        *,
-        tell: Callable[[int, Sequence[Report], list[int]], None],
-        told: Callable[[Sequence[list[int]], HpcError | None], None],
-    ) -> None:
-        self._world = world
-        self._record = record
-        self._tell = tell
-        self._told = told
-        self._young: dict[int, _Young] = {}
-        self._watching = False
-
-    def take(self, reports: Sequence[Report], entry: list[int]) -> Sequence[Report]:
-        """Take what a frame tells of jobs that sleep.
-
-        Args:
-            reports: Of the frame.
-            entry: The frame, and the number of answers that it waits for.
-
-        Returns:
-            The reports that are left.
-        """
-        found: dict[tuple[object, ...], _Group] = {}
-        left: list[Report] = []
-        several = _several(reports)
-        waiting, now = self._world.scheduler.waiting, self._world.clock.wall()
-        for report in reports:
-            job_id = report.job_id
-            lot = None if job_id in several else waiting.lot_of(job_id)
-            life = None
-            if lot is not None and self._sleeps_here(lot.kind, job_id):
-                like, order = lot.kind.like, job_id + lot.shift
-                life = life_of(report, like, order, now)
-                if life is None and is_start(report, like) and self._may_wait():
-                    self._hold_back(report, entry)
-                    continue
-            if lot is None or life is None:
-                self._wake(job_id)
-                left.append(report)
-                continue
-            key = (id(lot.kind.base), lot.kind.like.ahead[2:])
-            group = found.get(key)
-            if group is None:
-                group = found[key] = _Group(self._world, self._record, lot.kind)
-            group.lives[job_id] = life
-            group.reports.append(report)
-        for group in found.values():
-            if not self._commit(group, entry):
-                for report in group.reports:
-                    self._wake(report.job_id)
-                    left.append(report)
-        return left
-
-    def _sleeps_here(self, kind: Kind, job_id: int) -> bool:
-        here = kind.ahead == self._record.node_id and not _is_told(kind)
-        return here and not self._world.jobs.is_changing(job_id)
-
-    def _commit(self, group: _Group, entry: list[int]) -> bool:
-        if len(group.lives) < FEWEST:
-            return False
-        young = [self._young.get(job_id) for job_id in group.lives]
-        entries = [entry, *(one.entry for one in young if one is not None)]
-        taken = group.commit(lambda error: self._told(entries, error))
-        if taken:
-            entry[1] += 1
-            for job_id in group.lives:
-                self._young.pop(job_id, None)
-        return taken
-
-    # Starts
-
-    def _may_wait(self) -> bool:
-        """Is there so much more behind it that nobody is kept waiting by that?"""
-        claims = self._world.scheduler.books.claims.get(self._record.node_id, ())
-        return len(claims) > 2 * (len(self._young) + 1)
-
-    def _hold_back(self, report: Report, entry: list[int]) -> None:
-        """Let a start wait for its end, which is on its way more often than not."""
-        since = self._world.clock.mono()
-        self._young[report.job_id] = _Young(report, entry, since)
-        entry[1] += 1
-        self._watch(since + YOUNG_S)
-
-    def _watch(self, when: float) -> None:
-        if not self._watching:
-            self._watching = True
-            self._world.clock.call_at(when, self._look)
-
-    def _look(self) -> None:
-        """Give starts to their jobs whose ends have not come."""
-        self._watching = False
-        old = self._world.clock.mono() - YOUNG_S
-        for job_id, young in list(self._young.items()):
-            if young.since > old:
-                self._watch(young.since + YOUNG_S)
-                return
-            self._wake(job_id)
-
-    def _wake(self, job_id: int) -> None:
-        """Give a job its start, if that was held back: it does no longer sleep."""
-        young = self._young.pop(job_id, None)
-        if young is not None:
-            young.entry[1] -= 1  # it is counted anew
-            self._tell(job_id, [young.report], young.entry)
-
-
-def _several(reports: Sequence[Report]) -> set[int]:
-    """Return the jobs of which a frame tells more than once."""
-    seen: set[int] = set()
-    several: set[int] = set()
-    for report in reports:
-        (several if report.job_id in seen else seen).add(report.job_id)
-    return several
-
-
-def _is_told(kind: Kind) -> bool:
-    """Is somebody told of each by mail?"""
-    spec = kind.like.spec
-    return spec.notify_on_start or spec.notify_on_completion
 
 
 def _is_plain(lived: _Lived, life: Life) -> bool:

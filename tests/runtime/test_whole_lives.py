@@ -20,8 +20,9 @@ from hpcsched.core.settings import Settings
 from hpcsched.runtime.front import NewJob, Stop, WatchQuery
 from hpcsched.runtime.lots import Kind
 from hpcsched.runtime.mail import Mail
+from hpcsched.runtime.sleepers import YOUNG_S
 from hpcsched.runtime.turns import new_job_delta, turns_delta
-from hpcsched.runtime.whole_lives import YOUNG_S, _Group
+from hpcsched.runtime.whole_lives import Group
 from hpcsched.store.alike import one_by_one
 from hpcsched.store.history import SUMS
 from tests.support.ahead_bench import RUN_S, many, node, taught, there
@@ -108,7 +109,7 @@ def test_what_is_written_of_each_is_what_it_would_have_written(
     spec: str, now: float, measured: list[tuple[Any, ...]]
 ) -> None:
     world, kind = a_world(), sent_kind(SPECS[spec])
-    group = _Group(world, RECORD, kind)
+    group = Group(world, RECORD, kind)
     for number, (start, took, core, user, kernel, memory) in enumerate(measured):
         job_id = 100 + 3 * number
         life = Life(
