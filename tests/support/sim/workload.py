@@ -12,9 +12,12 @@ from hpcsched.core.template.template import Template
 from hpcsched.runtime.front import Edit, Stop
 from tests.support.head_bench import ANN, BOB, ROOT
 from tests.support.sim.clients import Unanswered
+from tests.support.sim.crowds import Crowds
 from tests.support.sim.jobkinds import JobKinds
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.support.sim.simulation import Simulation
 
 #: A template that administrators change, and nobody's job has.
@@ -45,19 +48,19 @@ class Workload:
         self.actions = [
             action
             for action in (
-                self._cancel,
-                self._force,
+                self.cancel,
+                self.force,
                 self._requeue,
                 self._finish,
                 self._cancel_task,
                 self._requeue_task,
-                self._hold,
+                self.hold,
                 self._wait,
                 self._offline,
                 self._add_tasks,
-                self._modify,
+                self.modify,
                 self._forget,
-                self._look,
+                self.look,
                 self._trespass,
                 self._template,
             )
@@ -71,11 +74,7 @@ class Workload:
         self._lots = random.Random(f"lots of {sim.seed}") if sim.seed % 3 == 0 else None
         if self._lots is not None:
             self.actions.append(self._cancel_lot)
-        # By a die of their own: what a seed tells otherwise stays as it was.
-        self._die = random.Random(f"crowds of {sim.seed}")
-        self._crowds = self._die.choice((0, 0, 1, 3))
-        self._flock_die = random.Random(f"flocks of {sim.seed}")
-        self._flocks = self._flock_die.choice((0, 0, 1, 3))
+        self._crowds = Crowds(sim, self)
 
     async def run(self, seconds: float) -> None:
         """Act for so long."""
@@ -84,10 +83,8 @@ class Workload:
         jobs = self._rng.randint(4, 24)
         pause = seconds / jobs
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._crowds):
-                tasks.create_task(self._crowd(seconds))
-            for _ in range(self._flocks):
-                tasks.create_task(self._flock(seconds))
+            for crowd in self._crowds.all(seconds):
+                tasks.create_task(crowd)
             for _ in range(jobs):
                 tasks.create_task(self._job())
                 if self.actions and self._rng.random() < 0.9:
@@ -148,58 +145,10 @@ class Workload:
                 lambda head: head.submit_job(ANN, job_id, second),
             )
 
-    async def _crowd(self, seconds: float) -> None:
-        """Submit many small jobs at once, of which some wait on nodes for a core."""
-        await asyncio.sleep(self._die.random() * seconds)
-        new = self.kinds.crowd(self._die)
-        names = [one.spec.name for one in new]
-        self.names += names
-        request = self._sim.clients.request(f"submit {names[0]} and more")
-        try:
-            ids = await self._sim.clients.call(
-                f"submit {names[0]} and more",
-                lambda head: head.submit_jobs(ANN, new, request, validate_only=False),
-            )
-        except Unanswered:
-            return
-        except HpcError:
-            self.refused.update(names)
-            return
-        self.numbers.update(zip(names, map(int, ids), strict=True))
-        for job_id in self._die.sample(list(ids), 3):
-            await asyncio.sleep(self._die.random() * 0.02)
-            action = self._die.choice(
-                (self._cancel, self._force, self._hold, self._modify, self._look)
-            )
-            await action(int(job_id))
-
-    async def _flock(self, seconds: float) -> None:
-        """Submit equal small jobs in one call; they pass nodes asleep, many at once."""
-        die = self._flock_die
-        await asyncio.sleep(die.random() * seconds)
-        new = self.kinds.equal(die)
-        name, count = new.spec.name, die.randint(10, 60)
-        self.names.append(name)
-        self.asked[name] = count
-        request = self._sim.clients.request(f"submit {name}")
-        try:
-            ids = await self._sim.clients.call(
-                f"submit {name}",
-                lambda head: head.submit_jobs(
-                    ANN, [new] * count, request, validate_only=False
-                ),
-            )
-        except Unanswered:
-            return
-        except HpcError:
-            self.refused.add(name)
-            return
-        self.numbers[name] = int(ids[0])
-        self.lots[int(ids[0])] = list(map(int, ids))
-        for job_id in die.sample(list(ids), die.choice((0, 1, 4))):
-            await asyncio.sleep(die.random() * 0.03)
-            actions = (self._cancel, self._force, self._hold, self._modify, self._look)
-            await die.choice(actions)(int(job_id))
+    def meddle_with(self, die: random.Random) -> Callable[[int], Awaitable[None]]:
+        """Return something that people do with one of many jobs."""
+        some = (self.cancel, self.force, self.hold, self.modify, self.look)
+        return die.choice(some)
 
     # Meddling
 
@@ -223,7 +172,7 @@ class Workload:
         self._count += 1
         return self._sim.clients.request(f"{what} {self._count}")
 
-    async def _cancel(self, job_id: int) -> None:
+    async def cancel(self, job_id: int) -> None:
         request = self._request("cancel")
         stop = Stop(message="enough")
         if await self._try(
@@ -233,7 +182,7 @@ class Workload:
             self.acked.append(("cancel", job_id))
             self._sim.checks.canceled(job_id)
 
-    async def _force(self, job_id: int) -> None:
+    async def force(self, job_id: int) -> None:
         request = self._request("force")
         stop = Stop(force=True)
         if await self._try(
@@ -288,7 +237,7 @@ class Workload:
             lambda head: head.requeue_tasks(ANN, job_id, [(1, 0)], request),
         )
 
-    async def _hold(self, job_id: int) -> None:
+    async def hold(self, job_id: int) -> None:
         hold, release = self._request("hold"), self._request("release")
         await self._try(
             f"hold {job_id}", lambda head: head.hold_jobs(ANN, [job_id], None, hold)
@@ -335,7 +284,7 @@ class Workload:
             lambda head: head.add_tasks(ANN, job_id, tasks, request, submit=True),
         )
 
-    async def _modify(self, job_id: int) -> None:
+    async def modify(self, job_id: int) -> None:
         request = self._request("modify")
         edit = Edit(changes={"priority": self._rng.choice((500, 2000, 3500))})
         await self._try(
@@ -350,7 +299,7 @@ class Workload:
             f"forget {job_id}", lambda head: head.forget_jobs(ANN, [job_id], request)
         )
 
-    async def _look(self, job_id: int) -> None:
+    async def look(self, job_id: int) -> None:
         async def look(head: Any) -> Any:
             await head.get_job(ANN, job_id, full=True)
             return await head.explain(ANN, job_id, None)
@@ -389,7 +338,7 @@ class Workload:
         """Let everything end that waits for its user."""
         for job_id, job in list(self._sim.site.state.jobs.items()):
             if job.row.state == JobState.CONFIGURING:
-                await self._cancel(job_id)
+                await self.cancel(job_id)
             elif job.row.state == JobState.QUEUED:
                 request = self._request("release")
                 await self._try(
@@ -406,4 +355,4 @@ class Workload:
         )
         if reason[0] in {"", "None"}:
             self._sim.checks.fail(f"I8: job {job_id} waits, and nobody knows why")
-        await self._cancel(job_id)
+        await self.cancel(job_id)
