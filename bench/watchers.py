@@ -36,7 +36,7 @@ class Watchers:
     def __init__(self, count: int) -> None:
         self.seen = [0] * count
         self.cursors = [""] * count
-        self.there = 0
+        self.there = self.messages = 0
 
     async def watch(
         self, number: int, stub: Any, metadata: Any, *, stuck: bool
@@ -49,6 +49,7 @@ class Watchers:
                 if stuck:
                     await asyncio.Event().wait()
             self.seen[number] += len(message.events)
+            self.messages += 1
             if message.events:
                 self.cursors[number] = message.cursor
 
@@ -76,7 +77,8 @@ async def main(args: argparse.Namespace) -> None:
         while await reader.readline():
             seen = watchers.seen[args.stuck :] or [0]
             ends = len(set(watchers.cursors[args.stuck :]))
-            say(least=min(seen), most=max(seen), cursors=ends)
+            told = watchers.messages
+            say(least=min(seen), most=max(seen), cursors=ends, messages=told)
         raise SystemExit
 
 

@@ -31,7 +31,7 @@ FEW: Final = 16
 """Subscribers that are told of each event at once."""
 WAVE_S: Final = 0.001
 """Between two waves for each further subscriber, at least."""
-SHARE: Final = 0.15
+SHARE: Final = 0.12
 """Of the time that waves may take: where one takes longer the next is later."""
 LONGEST: Final = 2.0
 """Times that, at most: whoever watches should not wait for long on a busy machine."""

@@ -15,13 +15,12 @@ from hpcsched.runtime.frames import HeadFrame
 from hpcsched.services.convert_order import head_message
 from hpcsched.services.convert_report import agent_value, hello_value
 from hpcsched.services.gate import node_of_token
-from hpcsched.services.interrupting import after, interruptible, too_slow
+from hpcsched.services.interrupting import WriteDeadline, after, interruptible
 from hpcsched.services.limits import (
     ABORT_DEADLINE_S,
     HELLO_DEADLINE_S,
     MAX_HELLO_BYTES,
     MAX_LIVE_ATTEMPTS,
-    WRITE_DEADLINE_S,
 )
 
 if TYPE_CHECKING:
@@ -183,10 +182,13 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
     async def _write(self, context: Any, link: Link) -> None:
         """Write what is queued; who takes nothing is refused."""
         try:
-            slow = too_slow()
-            with interruptible() as interrupt:
+            with (
+                interruptible() as interrupt,
+                WriteDeadline(self._clock, interrupt) as deadline,
+            ):
                 while (frame := await link.next()) is not None:
-                    with after(self._clock, WRITE_DEADLINE_S, interrupt, slow):
-                        await context.write(head_message(frame))
+                    deadline.begin()
+                    await context.write(head_message(frame))
+                    deadline.end()
         except HpcError as refusal:
             link.refusal = refusal

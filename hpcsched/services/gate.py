@@ -20,12 +20,11 @@ from hpcsched.rpc.metadata import REQUEST_ID, STATUS_DETAILS, bearer_token, call
 from hpcsched.services.admission import HEAVY_BYTES, Admission, FairTurns
 from hpcsched.services.cursors import with_cursors
 from hpcsched.services.denials import DenialLog
-from hpcsched.services.interrupting import after, interruptible, too_slow
+from hpcsched.services.interrupting import WriteDeadline, after, interruptible
 from hpcsched.services.limits import (
     ABORT_DEADLINE_S,
     DEFAULT_DEADLINE_S,
     REAUTHENTICATE_S,
-    WRITE_DEADLINE_S,
 )
 from hpcsched.services.sending import Once
 
@@ -282,16 +281,17 @@ class _Call:
     async def stream(self, data: bytes, context: Any) -> None:
         async def body(secret: str) -> None:
             request = self._read(data)
-            clock, slow = self._gate.clock, too_slow()
             with (
                 self._gate.streaming(context.peer()),
                 self._gate.while_valid(secret) as interrupt,
+                WriteDeadline(self._gate.clock, interrupt) as deadline,
             ):
                 answers = self._handler.unary_stream(request, context)
                 async with contextlib.aclosing(answers):
                     async for answer in answers:
-                        with after(clock, WRITE_DEADLINE_S, interrupt, slow):
-                            await context.write(answer)
+                        deadline.begin()
+                        await context.write(answer)
+                        deadline.end()
 
         await self._guard(body, context)
 
