@@ -35,6 +35,8 @@ GATHER_S: Final = 0.003
 FRAME_BYTES: Final = 1024 * 1024
 
 
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+
 #: struct ucred of unix(7): pid, uid, gid.
 _PEER: Final = struct.Struct("iii")
 
@@ -202,7 +204,7 @@ class _Wire(asyncio.Protocol):
     def send(self, message: Message) -> None:
         if not self._pending:
             asyncio.get_running_loop().call_soon(self._flush)
-        text = json.dumps(message, separators=(",", ":")).encode()
+        text = _encode(message).encode()
         if self._pending_bytes + len(text) > FRAME_BYTES:
             self._flush()
         self._pending.append(text)

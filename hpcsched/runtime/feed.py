@@ -16,7 +16,7 @@ from hpcsched.core.views import ChangeView, EventView
 from hpcsched.runtime.node_event import stored_node_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from hpcsched.common.clock import Clock
     from hpcsched.core.job.events import Change
@@ -69,7 +69,17 @@ class Feed:
         self.floor = floor
 
     def publish(self, events: Sequence[EventView]) -> None:
-        """Show events that have been committed; they come in order, without gaps."""
+        """Show events that have been committed, and wake who waits for them."""
+        self.show(events)
+        self.wake()
+
+    def show(self, events: Sequence[EventView]) -> None:
+        """Show events that have been committed; they come in order, without gaps.
+
+        Everybody can read them from now on. Who shows them calls ``wake`` as well, when
+        the orders that follow from them are on their way: what a node waits for leaves
+        before messages to watchers are made.
+        """
         if not events:
             return
         if events[0].seq != self.last + 1:
@@ -82,7 +92,8 @@ class Feed:
         self.last = events[-1].seq
         self._trim()
         if self._waiting:
-            self._wake_soon({event.job_id for event in events})
+            self._news.add(ANY)
+            self._news.update([event.job_id for event in events])
 
     def publish_alike(self, first: Sequence[EventView], ids: Sequence[int]) -> None:
         """Show committed events of jobs that are alike, by those of the first one.
@@ -94,7 +105,9 @@ class Feed:
         if count > (TAIL if self.subscribers else PAGE):
             self._forget(len(self._tail))
             self.last = first[0].seq + count - 1
-            self._wake_soon(self._waiting.keys() & set(ids))
+            self._news.add(ANY)
+            self._news |= self._waiting.keys() & set(ids)
+            self.wake()
             return
         every = len(first)
         self.publish(
@@ -115,20 +128,15 @@ class Feed:
             ]
         )
 
-    def _wake_soon(self, jobs: Iterable[int]) -> None:
-        """Wake who waits for events of jobs, behind what else follows from them.
+    def wake(self, *, behind: asyncio.AbstractEventLoop | None = None) -> None:
+        """Wake who waits for what was shown.
 
-        Everybody can read them by now. But an order that a node waits for is sent in
-        the turn of the loop after the next, and is to be on its way before a message
-        to a watcher is made: the longest part of a job's life begins with it.
+        Args:
+            behind: Behind what is to be done next in this loop.
         """
-        if not self._news:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._wake)
-        self._news.add(ANY)
-        self._news.update(jobs)
-
-    def _wake(self) -> None:
+        if behind is not None:
+            behind.call_soon(self.wake)
+            return
         news, self._news = self._news, set()
         for job_id in news:
             for future in self._waiting.pop(job_id, ()):
@@ -258,21 +266,24 @@ class Feed:
 
 
 def _weight(event: EventView) -> int:
-    return 1 + sum(1 + len(change.elements) for change in event.changes)
+    changes = event.changes
+    return 1 + len(changes) + sum([len(change.elements) for change in changes])
 
 
 def changes_view(changes: Sequence[Change]) -> tuple[ChangeView, ...]:
     """Return changes as watchers see them."""
     return tuple(
-        ChangeView(
-            task_id=c.task_id,
-            elements=tuple(c.ranges),
-            state=int(c.state),
-            previous_state=int(c.previous),
-            reason_code=c.code,
-            reason=c.text,
-        )
-        for c in changes
+        [
+            ChangeView(
+                task_id=c.task_id,
+                elements=tuple(c.ranges),
+                state=int(c.state),
+                previous_state=int(c.previous),
+                reason_code=c.code,
+                reason=c.text,
+            )
+            for c in changes
+        ]
     )
 
 

@@ -177,8 +177,8 @@ def _size(order: Order) -> int:
         variables = order.environment.items()
         return (
             len(order.command_line)
-            + sum(len(one) for one in order.arguments)
-            + sum(len(name) + len(value) for name, value in variables)
+            + sum(map(len, order.arguments))
+            + sum([len(name) + len(value) for name, value in variables])
         )
     if isinstance(order, StartTasks):
         return _ENTRY * len(order.instances) + sum(len(one) for one in order.lines)

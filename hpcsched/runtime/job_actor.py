@@ -233,11 +233,13 @@ class JobActor:
             self._lost(error)
             return
         assert self.job is not None  # noqa: S101  it was there when the commit began
-        self._faults = 0
-        self._pause = 0.0
+        self._faults, self._pause = 0, 0.0
         self._world.tally.committed(self._sums)
-        self._world.feed.publish(turns_views(self.job, seq, self._decided))
-        self._finish()
+        self._world.feed.show(turns_views(self.job, seq, self._decided))
+        try:
+            self._finish()
+        finally:
+            self._world.wake_watchers()
 
     def _finish(self) -> None:
         """What the turn led to is durable: answer, then act."""

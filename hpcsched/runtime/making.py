@@ -50,12 +50,15 @@ def begin(world: World, made: Sequence[Made], seqs: Sequence[int]) -> None:
         world.feed.publish(views)
         world.feed.publish_alike(own, one.lot.ids)
         views = []
-    world.feed.publish(views)
-    for one in made:
-        if one.lot is None:
-            world.jobs.adopt(one.job).act(one.decided)
-        else:
-            world.jobs.adopt_lot(one.lot)
+    world.feed.show(views)
+    try:
+        for one in made:
+            if one.lot is None:
+                world.jobs.adopt(one.job).act(one.decided)
+            else:
+                world.jobs.adopt_lot(one.lot)
+    finally:
+        world.wake_watchers()
 
 
 def runs_of(new: Sequence[NewJob]) -> Iterator[tuple[int, int]]:

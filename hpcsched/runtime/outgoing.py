@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpcsched.core.orders import Order
     from hpcsched.runtime.world import World
 
-PATIENCE_S: Final = 0.005
+PATIENCE_S: Final = 0.01
 """How long what nobody waits for may wait for a frame to travel with, seconds."""
 
 
@@ -55,6 +55,7 @@ class Outgoing:
         """Send in the next turn of the loop."""
         if not self._leaving:
             self._leaving = True
+            self._world.leaving += 1
             self._world.loop.call_soon(self._go)
 
     def in_time(self) -> None:
@@ -64,7 +65,9 @@ class Outgoing:
             self._due = clock.call_at(clock.mono() + PATIENCE_S, self._go)
 
     def _go(self) -> None:
-        self._leaving = False
+        if self._leaving:
+            self._leaving = False
+            self._world.leaving -= 1
         if self._due is not None:
             self._due.cancel()
             self._due = None

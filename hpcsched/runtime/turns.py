@@ -163,7 +163,7 @@ def turns_views(job: Job, seq: int, decided: Decided) -> list[EventView]:
                     revision=revision,
                     time=event.time,
                     owner=job.owner,
-                    name=event.name.value,
+                    name=str(event.name),
                     actor=event.actor,
                     changes=changes_view(changes),
                     message=event.message,

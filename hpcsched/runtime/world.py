@@ -50,6 +50,7 @@ class World:
         alarms: What an administrator should look at.
         lag: How late the loop is.
         connections: How often nodes have connected of late.
+        leaving: Nodes to which orders leave in the next turn of the loop.
     """
 
     store: Store
@@ -79,11 +80,16 @@ class World:
     alarms: Alarms = field(init=False)
     lag: LoopLag = field(init=False)
     connections: Connections = field(init=False)
+    leaving: int = 0
 
     def __post_init__(self) -> None:
         self.alarms = Alarms(self.clock)
         self.lag = LoopLag(self.clock)
         self.connections = Connections(self.clock)
+
+    def wake_watchers(self) -> None:
+        """Tell of what was shown, behind the orders that are about to leave."""
+        self.feed.wake(behind=self.loop if self.leaving else None)
 
     @property
     def resting(self) -> bool:

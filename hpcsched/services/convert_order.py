@@ -62,7 +62,8 @@ def _define(o: orders.DefineTask) -> order_pb2.Order:
             arguments=map(to_bytes, o.arguments),
             command_line=to_bytes(o.command_line),
             environment={
-                name: to_bytes(value) for name, value in o.environment.items()
+                name: value.encode(errors="surrogateescape")
+                for name, value in o.environment.items()
             },
             work_directory=to_bytes(o.work_directory),
             stdin_path=to_bytes(o.stdin_path),

@@ -29,7 +29,7 @@ from hpcsched.services.limits import (
 from hpcsched.services.sending import Once
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from hpcsched.common.clock import Clock
     from hpcsched.common.rng import Ids
@@ -134,9 +134,10 @@ class Gate(aio.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(call.stream, **kinds)
         return grpc.stream_stream_rpc_method_handler(call.both, **kinds)
 
-    @contextlib.asynccontextmanager
-    async def answering(self, method: str, peer: str, size: int) -> AsyncIterator[None]:
-        """Let a unary call be answered, within the caller's limits and in its turn.
+    def admission_of(
+        self, method: str, peer: str, size: int
+    ) -> contextlib.AbstractContextManager[None]:
+        """Let a unary call be answered, within the caller's limits.
 
         Raises:
             HpcError: TOO_MANY_CALLS, TOO_MANY_BYTES, TOO_MANY_STREAMS,
@@ -144,15 +145,12 @@ class Gate(aio.ServerInterceptor):
         """
         user = _token.get().user
         if method.endswith(_WAITS):
-            with self.admission.stream(user, peer):
-                yield
-            return
-        with self.admission.call(user, peer, size):
-            if size <= HEAVY_BYTES:
-                yield
-                return
-            async with self._turns.turn(user):
-                yield
+            return self.admission.stream(user, peer)
+        return self.admission.call(user, peer, size)
+
+    def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Let a heavy call be answered in the caller's turn."""
+        return self._turns.turn(_token.get().user)
 
     def streaming(self, peer: str) -> contextlib.AbstractContextManager[None]:
         """Let a stream of a client be open, within the caller's limits.
@@ -163,11 +161,8 @@ class Gate(aio.ServerInterceptor):
         return self.admission.stream(_token.get().user, peer)
 
     @contextlib.contextmanager
-    def deadline(self, context: Any) -> Iterator[None]:
+    def deadline(self) -> Iterator[None]:
         """Give a call without a deadline one; gRPC itself sees to the others."""
-        if context.time_remaining() is not None:
-            yield
-            return
         with (
             interruptible() as interrupt,
             after(self.clock, DEFAULT_DEADLINE_S, interrupt, _DeadlineError()),
@@ -270,11 +265,18 @@ class _Call:
 
     async def unary(self, data: bytes, context: Any) -> Any:
         async def body(_: str) -> Any:
-            gate, peer = self._gate, context.peer()
-            with gate.deadline(context):
-                async with gate.answering(self._method, peer, len(data)):
-                    request = self._read(data)
-                    return await self._handler.unary_unary(request, context)
+            if context.time_remaining() is not None:
+                return await answer()
+            with self._gate.deadline():
+                return await answer()
+
+        async def answer() -> Any:
+            gate, size = self._gate, len(data)
+            with gate.admission_of(self._method, context.peer(), size):
+                if size <= HEAVY_BYTES or self._method.endswith(_WAITS):
+                    return await self._handler.unary_unary(self._read(data), context)
+                async with gate.turn():
+                    return await self._handler.unary_unary(self._read(data), context)
 
         return await self._guard(body, context)
 

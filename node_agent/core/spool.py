@@ -47,7 +47,8 @@ class Spool:
     @property
     def has_ends_waiting(self) -> bool:
         """Is there an end among them?"""
-        return any(isinstance(report, End) for _, report in self._waiting)
+        # An end is often the last one.
+        return any(isinstance(report, End) for _, report in reversed(self._waiting))
 
     def add(self, position: int, report: Report) -> bool:
         """Keep a report of the journal; return False for one that is here already."""

@@ -266,13 +266,18 @@ def _grant(grant: order_pb2.SetGrant) -> o.SetGrant:
 
 
 def _define(define: order_pb2.DefineTask) -> o.DefineTask:
+    # Going through the items of a map of protobuf takes twice as long.
+    variables = define.environment
     return o.DefineTask(
         job_id=define.job_id,
         task_id=define.task_id,
         definition=define.definition,
         arguments=tuple(map(from_bytes, define.arguments)),
         command_line=from_bytes(define.command_line),
-        environment={k: from_bytes(v) for k, v in define.environment.items()},
+        environment={
+            name: variables[name].decode("utf-8", "surrogateescape")
+            for name in variables
+        },
         work_directory=from_bytes(define.work_directory),
         stdin_path=from_bytes(define.stdin_path),
         stdout_path=from_bytes(define.stdout_path),

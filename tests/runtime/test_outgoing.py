@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpcsched.core.orders import Order
     from tests.support.manual_clock import ManualClock
 
-PATIENCE_S = 0.005
+PATIENCE_S = 0.01
 GRANT = SetGrant(job_id=2, cores=(0,))
 OVER = EndJob(job_id=1)
 
@@ -31,7 +31,7 @@ async def frames(
     monkeypatch.setattr(outgoing, "PATIENCE_S", PATIENCE_S)
     loop: AbstractEventLoop = asyncio.get_running_loop()
     sent: list[list[Order]] = []
-    world: Any = SimpleNamespace(loop=loop, clock=clock)
+    world: Any = SimpleNamespace(loop=loop, clock=clock, leaving=0)
     return Outgoing(world, sent.append), sent
 
 

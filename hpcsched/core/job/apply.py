@@ -27,6 +27,7 @@ from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.job.uses import NO_USES, Uses
 from hpcsched.core.task.elements import ElementTable
 from hpcsched.core.task.states import (
+    TASK_STATES,
     TASK_TERMINAL,
     CancelOrigin,
     TaskState,
@@ -379,7 +380,7 @@ def _settle_record(
     if not record.has_elements:
         record.state = state
         previous = job.tables[0].get("prev", record.base)
-        record.previous = TaskState(previous) if previous else None
+        record.previous = TASK_STATES[previous] if previous else None
         return
     way: list[TaskState] = []
     if record.spec.size:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.model import PER_NODE
 from hpcsched.core.job.states import JobState
-from hpcsched.core.task.states import TaskState, TaskType
+from hpcsched.core.task.states import TASK_STATES, TaskState, TaskType
 
 if TYPE_CHECKING:
     from hpcsched.core.job.model import Job, TaskRecord
@@ -30,7 +30,7 @@ _BEFORE: Final = {
 def derive_state(job: Job, record: TaskRecord) -> TaskState:
     """Return the state of a task: its only element's, or the master's."""
     if not record.has_elements:
-        return TaskState(job.tables[record.table].state[record.base])
+        return TASK_STATES[job.tables[record.table].state[record.base]]
     if record.canceled:
         stopping = any(record.counts[state] for state in _STOPPING)
         return TaskState.CANCELING if stopping else TaskState.CANCELED

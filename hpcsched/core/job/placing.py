@@ -364,7 +364,7 @@ class _Placer:
             if absent:
                 return 0
         limit = record.spec.max_concurrent or UNBOUNDED
-        active = sum(record.counts[state] for state in ACTIVE)
+        active = sum([record.counts[state] for state in ACTIVE])
         return limit - active - self._taken.get(record.task_id, 0)
 
     def _width(self, record: TaskRecord, use: NodeUse, room: int) -> int:

@@ -59,6 +59,8 @@ _QUIET: Final = {
 }
 _NOTHING_PACKED: Final = {"uses": pack({})}
 _RANK: Final = attrgetter("rank")
+_SHELVES: Final = range(len(Shelf))
+_PHASES: Final = len(UsePhase)
 
 
 class Uses(dict[int, NodeUse]):
@@ -92,7 +94,7 @@ class Uses(dict[int, NodeUse]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shelves: list[dict[int, NodeUse]] = [{} for _ in Shelf]
+        self._shelves: list[dict[int, NodeUse]] = [{} for _ in _SHELVES]
         self._ranks = 0
         self._held: dict[int, tuple[int, ...]] | None = None
         self._ids: frozenset[int] | None = None
@@ -100,7 +102,7 @@ class Uses(dict[int, NodeUse]):
         self._packed: Mapping[str, bytes] | None = None
         self.cores = self.sockets = self.nodes = self.busy = self.busy_nodes = 0
         self.widest = 0
-        self.phases = [0] * len(UsePhase)
+        self.phases = [0] * _PHASES
         self.crowded: dict[int, NodeUse] = {}
 
     def put(self, use: NodeUse) -> None:
@@ -185,7 +187,10 @@ class Uses(dict[int, NodeUse]):
     def any_in(self, phases: Iterable[UsePhase]) -> bool:
         """Is a node in one of these phases?"""
         counts = self.phases
-        return any(counts[phase] for phase in phases)
+        for phase in phases:  # noqa: SIM110  a generator takes three times as long
+            if counts[phase]:
+                return True
+        return False
 
     def not_open(self) -> list[int]:
         """Return the nodes that the job has to leave, or that are lost."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -60,7 +60,18 @@ class NodeFree:
 
     def copy(self) -> NodeFree:
         """Return one that a plan may use up."""
-        return replace(self, free=list(self.free), jobs=set(self.jobs))
+        return NodeFree(
+            self.node_id,
+            self.name,
+            self.cores,
+            self.memory_bytes,
+            list(self.free),
+            set(self.jobs),
+            self.exclusive,
+            self.sockets,
+            self.groups,
+            self.booked,
+        )
 
 
 @dataclass(frozen=True, slots=True)

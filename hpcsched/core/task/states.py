@@ -37,6 +37,8 @@ class TaskState(IntEnum):
         return self.name.capitalize()
 
 
+TASK_STATES: Final = {int(state): state for state in TaskState}
+"""By number: calling the class takes ten times as long."""
 TASK_TERMINAL: Final = frozenset(
     {TaskState.FINISHED, TaskState.FAILED, TaskState.CANCELED}
 )
