@@ -67,7 +67,7 @@ class Dormant:
         self._leaving.remove(_set_of(ids))
 
     def take(self, ids: Sequence[int]) -> None:
-        """Take jobs of one lot out of the queue; they ascend."""
+        """Take jobs of one lot out of the queue."""
         self._waiting.leave_lot(ids)
         self.hold(ids)
 

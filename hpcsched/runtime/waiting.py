@@ -118,14 +118,14 @@ class Waiting:
         self.put(job_id, demand)
 
     def change_kind(self, ids: Sequence[int], kind: Kind) -> None:
-        """Let jobs of one lot be of another kind, where they stand; they ascend."""
+        """Let jobs of lots be of another kind, where they stand."""
         for lot in self.leave_lot(ids):
             self.put_lot(Lot(kind, lot.first, lot.last, lot.shift))
 
     def leave_lot(self, ids: Sequence[int]) -> list[Lot]:
-        """Take jobs of lots out of the queue; return them as lots. They ascend."""
+        """Take jobs of lots out of the queue; return them as lots."""
         taken = []
-        for first, last in from_sorted_iterable(ids):
+        for first, last in from_sorted_iterable(sorted(ids)):
             at = first
             while at <= last:
                 lot = self.lot_of(at)

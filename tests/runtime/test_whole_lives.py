@@ -195,6 +195,22 @@ async def test_hardly_any_of_them_wakes(bench: Bench) -> None:
     bench.check_at_rest()
 
 
+async def test_they_end_in_another_order_than_that_of_their_numbers(
+    bench: Bench,
+) -> None:
+    first, second = RUN_S, RUN_S / 7
+    node(bench).plan = lambda one: (first if one.key[0] % 3 else second, 0)
+    awake = woken(bench)
+    ids = await many(bench, 120)
+    await bench.clock.advance(5)
+
+    assert len(set(awake) & set(ids)) < 40
+    assert not bench.world.scheduler.waiting
+    assert not bench.world.scheduler.ahead.sent
+    assert bench.world.tally.counts == {8: 124}
+    assert await at_its_end(bench, ids) == {"Finished"}
+
+
 async def test_their_history_is_that_of_jobs_that_differ() -> None:
     found = []
     for alike in (True, False):
