@@ -54,6 +54,7 @@ class Audit:
         if head is not None and program is not None and not program.frozen:
             self._cores(head)
             self._lost_nodes(head)
+            self._sleepers(head)
         if self._healed is not None:
             self._limits()
 
@@ -81,6 +82,15 @@ class Audit:
             if used != mine:
                 name = node.record.name
                 self._fail(f"I6: {name}: {used} cores are booked, {mine} are held")
+
+    def _sleepers(self, head: Any) -> None:
+        """What waits on a node asleep is known to wait there (S3)."""
+        scheduler, jobs = head._world.scheduler, head._world.jobs
+        for lot in scheduler.waiting.lots():
+            for job_id in lot.ids if lot.kind.ahead else ():
+                there = scheduler.ahead.sent.get(job_id)
+                if there != lot.kind.ahead and not jobs.is_changing(job_id):
+                    self._fail(f"job {job_id} sleeps on {lot.kind.ahead}, not {there}")
 
     def _lost_nodes(self, head: Any) -> None:
         """A job learns that its node is lost, and goes on elsewhere (T22)."""
