@@ -46,9 +46,9 @@ async def last_job(client: Api) -> int:
     Raises:
         ProblemError: there is none.
     """
-    owner = (await client.cluster.info()).user
-    page = await client.jobs.list(owner=owner, limit=1)
+    page = await client.jobs.list(mine=True, limit=1)
     if not page.items:
+        owner = (await client.cluster.info()).user
         raise ProblemError(
             "JOB_NOT_FOUND", "you have no job", code="NOT_FOUND", user=owner
         )
@@ -97,7 +97,7 @@ async def _choose(
         return ()
     page = await client.jobs.list(
         states=as_job_states(states),
-        owner=(await client.cluster.info()).user,
+        mine=True,
         labels=chosen.labels,
         min_id=chosen.first,
         max_id=chosen.last,

@@ -25,8 +25,8 @@ DEFERRED: Final = frozenset(
         "google.protobuf.internal.python_message",
         "google.protobuf.text_format",
         "grpc.aio",
-        "grpc.experimental",
         "inspect",
+        "socket",
         "ssl",
         "traceback",
     }

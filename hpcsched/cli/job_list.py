@@ -79,15 +79,13 @@ def list_jobs(
     wanted_labels = dict(_label(text) for text in labels)
 
     async def work(client: Api) -> Page[job_pb2.Job]:
-        whose = "" if owner == "all" else owner
-        if whose is None:
-            whose = (await client.cluster.info()).user
         after = None
         if since is not None:
             after = client.caller.clock.wall() - since
         return await client.jobs.list(
             states=cast("Sequence[job_pb2.Job.State.ValueType]", wanted),
-            owner=whose,
+            owner="" if owner is None or owner == "all" else owner,
+            mine=owner is None,
             since=after,
             labels=wanted_labels,
             choice=choice,

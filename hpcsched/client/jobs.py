@@ -109,6 +109,7 @@ class Jobs:
         *,
         states: Iterable[job_pb2.Job.State.ValueType] = (),
         owner: str = "",
+        mine: bool = False,
         since: float | None = None,
         labels: Mapping[str, str] | None = None,
         min_id: int = 0,
@@ -124,6 +125,7 @@ class Jobs:
         Args:
             states: Any of these; none means all.
             owner: Whose; empty means everybody's.
+            mine: Only the caller's, in place of an owner.
             since: Submitted at or after this Unix time.
             labels: With all of these custom properties.
             min_id: Smallest id; 0 is no bound.
@@ -140,6 +142,7 @@ class Jobs:
             request = job_service_pb2.ListJobsRequest(
                 states=wanted,
                 owner=owner,
+                mine=mine,
                 since=_stamp(since),
                 changed_since=_stamp(changed_since),
                 custom_properties=labels,

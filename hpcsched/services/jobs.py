@@ -184,7 +184,7 @@ class JobService(
             since = seconds_since_epoch(request.since, "since")
         query = JobQuery(
             states=job_states(request.states, "states"),
-            owner=request.owner,
+            owner=_owner(request),
             since=since,
             labels=dict(request.custom_properties),
             min_id=not_negative(request.min_id, "min_id"),
@@ -281,3 +281,17 @@ class JobService(
         task = task_key(request.task, "task") if request.HasField("task") else None
         reason, lines = await self._front.explain(caller(), job_id, task)
         return pb.ExplainJobResponse(pending_reason=reason, reasons=lines)
+
+
+def _owner(request: pb.ListJobsRequest) -> str:
+    """Return whose jobs are asked for; empty: everybody's.
+
+    Raises:
+        HpcError: INVALID_FIELD, one's own and somebody's.
+    """
+    if not request.mine:
+        return request.owner
+    if request.owner:
+        problem = "not together with owner"
+        raise HpcError("INVALID_FIELD", field="mine", problem=problem)
+    return caller().user

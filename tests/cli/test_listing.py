@@ -109,3 +109,11 @@ def test_f8_a_job_that_is_set_aside_is_marked(hpc: CommandLine, api: FakeApi) ->
     assert hpc("job", "show", aside, "--json").json["set_aside"] == why
     assert "Set aside" in hpc("cluster", "info").out
     assert hpc("cluster", "info", "--json").json["jobs_set_aside"] == 1
+
+
+def test_a_list_of_ones_own_jobs_is_one_call(hpc: CommandLine, api: FakeApi) -> None:
+    mine = api.add_job()
+    api.jobs[api.add_job()].owner = "eve"
+
+    assert [job["id"] for job in hpc("--json", "job", "list").json["jobs"]] == [mine]
+    assert [name for name, _ in api.requests] == ["ListJobs"]

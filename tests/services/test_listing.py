@@ -50,6 +50,18 @@ async def test_a_search_carries_conditions_order_and_place(
     assert front.last["search"].after == (20, 2)
 
 
+async def test_ones_own_jobs_are_found_without_a_name(
+    jobs: Any, front: FakeFront
+) -> None:
+    front.answers["list_jobs"] = []
+
+    await jobs.ListJobs(pb.ListJobsRequest(mine=True))
+
+    assert front.last["query"].owner == "ann"
+    refused = await refusal(jobs.ListJobs(pb.ListJobsRequest(mine=True, owner="bob")))
+    assert (refused.reason, refused.facts["field"]) == ("INVALID_FIELD", "mine")
+
+
 @pytest.mark.parametrize("call", ["jobs", "tasks", "nodes"])
 async def test_a_bad_filter_is_refused_with_its_place(
     call: str, jobs: Any, nodes: Any, front: FakeFront

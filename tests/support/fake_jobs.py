@@ -89,7 +89,9 @@ class FakeJobs:
 
     def ListJobs(self, request: Any, context: Any) -> Any:
         def work() -> Any:
-            found = [job for job in self._api.jobs.values() if _matches(job, request)]
+            whose = self._api.user if request.mine else request.owner
+            every = self._api.jobs.values()
+            found = [job for job in every if _matches(job, request, whose)]
             found.sort(key=lambda job: job.id, reverse=not request.ascending)
             start = int(request.page_token or 0)
             size = request.page_size or 100
@@ -384,11 +386,11 @@ def _is_master(task: task_pb2.Task) -> bool:
     return task.type == task_pb2.TASK_TYPE_PARAMETRIC_SWEEP and not task.instance_id
 
 
-def _matches(job: job_pb2.Job, request: Any) -> bool:
+def _matches(job: job_pb2.Job, request: Any, owner: str) -> bool:
     labels: Iterable[tuple[str, str]] = request.custom_properties.items()
     return (
         (not request.states or job.state in request.states)
-        and (not request.owner or job.owner == request.owner)
+        and (not owner or job.owner == owner)
         and (not request.min_id or job.id >= request.min_id)
         and (not request.max_id or job.id <= request.max_id)
         and all(job.custom_properties.get(k) == v for k, v in labels)

@@ -33,7 +33,7 @@ NEVER = (
     *("difflib", "fractions", "importlib.metadata", "rich", "tomllib", "typer"),
     *("google.protobuf.json_format", "shlex"),
     # An event loop, and what is imported for it or beside it.
-    *("asyncio", "asyncio.events", "ssl", "concurrent.futures", "subprocess"),
+    *("asyncio", "asyncio.events", "ssl", "concurrent.futures", "subprocess", "socket"),
     *("grpc.aio", "grpc.aio._channel", "traceback", "typing_extensions"),
     *("google.protobuf.internal.python_message", "google.protobuf.text_format"),
     *("hpcsched.cli.selectors", "hpcsched.common.nodelist", "hpcsched.common.taskid"),
