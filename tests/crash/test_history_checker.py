@@ -198,6 +198,11 @@ def another_job_for_a_retry(history: History) -> None:
     history.calls.append(call)
 
 
+def half_of_a_call(history: History) -> None:
+    half = replace(history.calls[0], request_id="other", job_id=0, outcome="unknown")
+    history.calls.append(half)
+
+
 def twice(history: History) -> None:
     again = replace(history.runs[1], pid=99, began=9, ended=10)
     history.runs.append(again)
@@ -338,6 +343,7 @@ BAD: list[tuple[str, str, Callable[[History], object]]] = [
     ("I9", "a node is released under a task", released_too_early),
     ("I11", "two jobs of one request", two_jobs_of_a_request),
     ("I11", "a retry was given another job", another_job_for_a_retry),
+    ("I11", "half of the jobs of a call", half_of_a_call),
     ("I14", "an older attempt was started later", older_attempt_later),
     ("I14", "a revision that nobody was told", lambda h: tell(h, 6, None)),
     ("I14", "the job fell behind its events", lambda h: change_job(h, revision=9)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -43,6 +44,7 @@ BOOT = "import sys; del sys.argv[0]; from {module} import main; sys.exit(main())
 #: A daemon that is told to stop, on a busy machine, seconds.
 STOP_S = 30.0
 LOOPBACK = "127.0.0.1"
+PORTS = (15_000, 32_000)
 
 
 def program(name: str) -> list[str]:
@@ -54,15 +56,17 @@ def program(name: str) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody has right now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Return ports that nobody has right now, nor gets while their head is down.
+
+    Those that the system gives to whoever asks for any are others.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            found.append(port)
+    return list(dict.fromkeys(found)) if len(set(found)) == count else free_ports(count)
 
 
 class Crew:

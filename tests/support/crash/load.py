@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpcsched.api.v1 import job_pb2
+from hpcsched.api.v1 import job_pb2, template_service_pb2
 from hpcsched.client import AsyncClient, Patience
 from hpcsched.common.clock import SystemClock
 from hpcsched.common.errors import HpcError
@@ -44,10 +45,20 @@ VERBS = (
     *("finish",),
     *("hold",),
     *("set",),
+    *("bulk",) * 2,
+    *("template",),
+    *("drain",),
 )
+
+#: Equal jobs of one call, of which some go ahead to a node.
+BULK = (5, 40)
 
 #: A parameter that changes nothing of what the rounds are about.
 PARAMETER = "TTLCompletedJobs"
+
+#: A template that jobs are submitted with once it is there; it asks nothing of them.
+TEMPLATE = "crash"
+TEMPLATE_NAME = f"template {TEMPLATE}"
 
 
 class Loader:
@@ -78,6 +89,7 @@ class Loader:
         self._chance = chance
         self._jobs: list[int] = []
         self._held: set[int] = set()
+        self._has_template = False
         self._clock = SystemClock()
 
     async def run(self, seconds: float, parameters: bool) -> None:
@@ -85,9 +97,9 @@ class Loader:
         end = self._clock.boot() + seconds
         while self._clock.boot() < end:
             verb = self._chance.choice(VERBS)
-            if verb == "set" and not parameters:
+            if verb in ("set", "template", "drain") and not parameters:
                 verb = "submit"
-            if not self._jobs:
+            if not self._jobs and verb not in ("set", "template", "drain", "bulk"):
                 verb = "submit"
             if verb == "submit" and len(self._jobs) >= LIVE_JOBS:
                 self._jobs.pop(0)  # left to itself
@@ -120,7 +132,8 @@ class Loader:
         sent = self._clock.boot()
         outcome, reason, answer = UNKNOWN, "", None
         patience = None
-        if verb not in ("submit_again", "release") and self._chance.random() < 0.1:
+        certain = ("submit_again", "release", "online")
+        if verb not in certain and self._chance.random() < 0.1:
             patience = self._chance.uniform(0.0, 0.05)
         while True:
             try:
@@ -133,6 +146,7 @@ class Loader:
                     continue
             except HpcError as error:
                 reason = error.reason
+                facts["why"] = repr(error)
                 outcome = UNKNOWN if reason in NO_ANSWER else REFUSED
             break
         if verb == "submit" and answer:
@@ -161,6 +175,8 @@ class Loader:
         name = f"{self.name}-{len(self.calls)}"
         spec = work.random_job(self._place, name, self._chance)
         spec.node_loss = self._node_loss
+        if self._has_template and self._chance.random() < 0.5:
+            spec.job_template = TEMPLATE
         answer = await self._call(
             "submit",
             lambda i: self._api.submit_all([spec], request_id=i),
@@ -169,6 +185,55 @@ class Loader:
         )
         if answer:
             self._jobs.append(answer[0])
+
+    async def _bulk(self) -> None:
+        """Submit equal jobs in one call: all of them are there, or none."""
+        name = f"{self.name}-{len(self.calls)}"
+        spec = work.job(name)
+        spec.tasks.append(work.task(self._place, "quick", self._chance.randrange(30)))
+        spec.node_loss = self._node_loss
+        count = self._chance.randint(*BULK)
+        answer = await self._call(
+            "bulk",
+            lambda i: self._api.submit_all([spec] * count, request_id=i),
+            name=name,
+        )
+        call = self.calls.pop()
+        for number in range(count):
+            one = replace(
+                call,
+                verb="submit",
+                request_id=f"{call.request_id} {number}",
+                job_id=answer[number] if answer else 0,
+                facts={"sizes": [1]},
+            )
+            self.calls.append(one)
+        if answer:
+            self._jobs.append(self._chance.choice(answer))
+
+    async def _template(self) -> None:
+        value = f"by {self.name}, {len(self.calls)}"
+        template = template_service_pb2.JobTemplate(name=TEMPLATE, description=value)
+        await self._call(
+            "set",
+            lambda i: self._client.templates.set(template, request_id=i),
+            name=TEMPLATE_NAME,
+            value=value,
+        )
+        self._has_template |= self.calls[-1].outcome == ACKED
+
+    async def _drain(self) -> None:
+        """Take a node out after what runs there, and let it take work again."""
+        nodes = [node.name for node in (await self._client.nodes.list()).items]
+        name = self._chance.choice(nodes)
+        await self._call(
+            "drain",
+            lambda i: self._client.nodes.offline([name], drain=True, request_id=i),
+        )
+        await asyncio.sleep(self._chance.uniform(0, 0.4))
+        await self._call(
+            "online", lambda i: self._client.nodes.online([name], request_id=i)
+        )
 
     async def _cancel(self, *, force: bool = False) -> None:
         job_id = self._one()
@@ -273,7 +338,8 @@ class Loader:
             if last.outcome == ACKED:
                 self.forgotten.update(some)
             elif last.outcome == REFUSED:
-                self.refused.append(f"forget {some}: {last.reason}")
+                why = last.facts.get("why", last.reason)
+                self.refused.append(f"forget {some}: {why}")
 
     async def _set(self) -> None:
         value = str(self._chance.randint(1000, 30000))

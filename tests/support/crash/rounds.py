@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from hpcsched.client import AsyncClient
 from tests.support.crash import ledger, nemesis, work
-from tests.support.crash.load import PARAMETER, PATIENCE, Loader
+from tests.support.crash.load import (
+    PARAMETER,
+    PATIENCE,
+    TEMPLATE,
+    TEMPLATE_NAME,
+    Loader,
+)
 from tests.support.crash.machine import Hazard
 from tests.support.crash.nemesis import Blow
 from tests.support.crash.watchers import Watcher, position
@@ -135,6 +141,9 @@ async def play(
         history.nodes = await ledger.nodes(client)
         parameters = await client.cluster.parameters([PARAMETER])
         history.parameters = {p.name: p.value for p in parameters}
+        templates = {t.name: t for t in await client.templates.list()}
+        if TEMPLATE in templates:
+            history.parameters[TEMPLATE_NAME] = templates[TEMPLATE].description
     history.calls = [call for loader in loaders for call in loader.calls]
     history.watchers = {name: watcher.told for name, watcher in watchers.items()}
     history.runs = work.read_journal(place / "journal")

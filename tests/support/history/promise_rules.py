@@ -48,9 +48,15 @@ def refused_is_not(history: History) -> Iterator[str]:
 def one_job_per_request(history: History) -> Iterator[str]:
     """I11: a request has made one job, however often it was sent."""
     names = Counter(job.name for job in history.jobs.values())
+    submits = {(c.name, c.request_id) for c in history.calls if c.verb == "submit"}
+    asked = Counter(name for name, _ in submits)
     for name, count in names.items():
-        if count > 1:
-            yield f"{name} was asked for once, and there are {count} jobs of it"
+        most = max(asked[name], 1)
+        times = "once" if most == 1 else f"{most} times"
+        if count > most:
+            yield f"{name} was asked for {times}, and there are {count} jobs of it"
+        elif count < most:  # in one call: all or nothing
+            yield f"{name} was asked for {times} at once, and there are {count} of it"
     told: dict[str, set[int]] = {}
     for call in history.calls:
         if call.verb == "submit" and call.job_id:
