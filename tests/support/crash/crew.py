@@ -55,6 +55,13 @@ def program(name: str) -> list[str]:
     return [sys.executable, "-c", BOOT.format(module=MODULES[name]), name]
 
 
+def _parent(pid: int) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = Path(f"/proc/{pid}/stat").read_text()
+        return int(text.rpartition(")")[2].split()[1])
+    return 0
+
+
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody has right now, nor gets while their head is down.
 
@@ -228,11 +235,14 @@ class Crew:
             pid = child.pid if child is not None and child.poll() is None else None
             return pid if pid is None or name not in self.wraps else self._inner(pid)
         place = str(self.base / node)
-        for pid in processes():
-            line = command_line(pid)
-            if place in line and f"hpc-task-supervisor\0{part}\0" in line:
-                return pid
-        return None
+        mark = f"hpc-task-supervisor\0{part}\0"
+        found = [
+            p
+            for p in processes()
+            if mark in (line := command_line(p)) and place in line
+        ]
+        # What it is just making has its command line, and is a task in a moment.
+        return next((pid for pid in found if _parent(pid) not in found), None)
 
     def _inner(self, pid: int) -> int:
         """Return the daemon below a wrapper; itself where the wrapper executed it."""
