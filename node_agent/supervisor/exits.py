@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 
-from node_agent.supervisor.procfs import read_stat
+from node_agent.supervisor.procfs import allowed_cores, read_stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ class Exit:
         status: Its wait status, see os.waitstatus_to_exitcode.
         user_ms: CPU time of it and of the children it waited for.
         max_rss_kb: The largest resident set among them.
+        cores: Those that it was on, bit by bit; 0: not known.
         at: When it was collected, in seconds since 1970.
     """
 
     __slots__ = (
         "at",
         "boot_id",
+        "cores",
         "max_rss_kb",
         "pid",
         "session",
@@ -58,6 +60,7 @@ class Exit:
         user_ms: int = 0,
         system_ms: int = 0,
         max_rss_kb: int = 0,
+        cores: int = 0,
     ) -> None:
         self.boot_id = boot_id
         self.pid = pid
@@ -68,6 +71,7 @@ class Exit:
         self.user_ms = user_ms
         self.system_ms = system_ms
         self.max_rss_kb = max_rss_kb
+        self.cores = cores
 
     def fields(self) -> list[Any]:
         """Return what the constructor takes, for JSON."""
@@ -81,6 +85,7 @@ class Exit:
             self.user_ms,
             self.system_ms,
             self.max_rss_kb,
+            self.cores,
         ]
 
 
@@ -114,6 +119,7 @@ def collect_exits(
         end = Exit(
             boot_id, info.si_pid, ticks, session, wait_status(info), clock.wall()
         )
+        end.cores = allowed_cores(info.si_pid)
         keep(end)
         _, _, usage = os.wait4(info.si_pid, 0)
         end.user_ms = int(usage.ru_utime * MILLI)

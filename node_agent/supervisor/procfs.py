@@ -51,6 +51,16 @@ def read_stat(pid: int) -> Stat | None:
         return None
 
 
+def allowed_cores(pid: int) -> int:
+    """Return a process's cores, bit by bit, also once it has ended; 0: not known."""
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+            text = file.read().partition(b"\nCpus_allowed:")[2]
+        return int(text.split(maxsplit=1)[0].replace(b",", b""), 16)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def started_between(stat: Stat, earliest: float, latest: float) -> bool:
     """Say whether the process began in this span of seconds since boot."""
     first = int(earliest * TICKS_PER_S) - 1

@@ -58,6 +58,7 @@ class Recovery:
         self._starter = starter
         self._stopper = stopper
         self._ender = ender
+        self._in_doubt: list[Attempt] = []
         self._reaper = os.getppid()
 
     def look(self) -> dict[int, procfs.Stat]:
@@ -93,9 +94,9 @@ class Recovery:
             node.busy |= attempt.cores
             node.journal.tasks += 1
             self._open_outputs(attempt)
-        for attempt in attempts:
-            if not attempt.pid:
-                self._resolve(attempt, present, exits)
+        self._in_doubt = [attempt for attempt in attempts if not attempt.pid]
+        for attempt in self._in_doubt:
+            self._resolve(attempt, present, exits)
         alive = [attempt for attempt in attempts if not attempt.over]
         for attempt in alive:  # all of them, before anything counts as left behind
             self._register(attempt, present.get(attempt.pid))
@@ -171,8 +172,9 @@ class Recovery:
     ) -> None:
         """Find out whether the process was made before the spawner died.
 
-        The spawner makes one process at a time and journals each intent before and
-        each process id before the next, so at most one attempt is in doubt.
+        The spawner journals each intent before and each process id after. It makes
+        one process at a time by itself, and some at once that get cores of their own,
+        so those in doubt have different cores.
         """
         node = self._node
         pid = self._find_living(attempt)
@@ -261,7 +263,8 @@ class Recovery:
         """Return the end of the attempt's main process, if it has ended already.
 
         The first process that began a session after the intent: the dying spawner's
-        last act came before anything that other tasks did later.
+        last act came before anything that other tasks did later. Of several in doubt
+        each is known by its cores, which the next of them does not have.
         """
         known = {item.pid for item in self._node.table.live.values()}
         earliest = int(attempt.tried_at * procfs.TICKS_PER_S) - 1
@@ -274,6 +277,12 @@ class Recovery:
             and end.pid not in known
             and end.pid not in self._never_executed
         ]
+        own = [end for end in found if end.cores and end.cores == _pinned(attempt)]
+        others = {_pinned(one) for one in self._in_doubt if one is not attempt}
+        if others and not own:  # its program chose other cores, or it never was
+            found = [end for end in found if end.cores not in others - {0}]
+        elif others:
+            found = own
         return min(found, key=lambda end: end.start_ticks, default=None)
 
     # -- a process id
@@ -317,3 +326,8 @@ class Recovery:
             return False
         node.poll.register(attempt.pidfd, select.EPOLLIN)
         return True
+
+
+def _pinned(attempt: Attempt) -> int:
+    """Return the cores that its process is made on, bit by bit; 0: on any."""
+    return attempt.cores if attempt.definition.pin else 0

@@ -136,6 +136,51 @@ def test_who_ended_while_the_living_were_looked_at_has_run(
     assert not doubt.endings
 
 
+@pytest.mark.parametrize("only", [None, 0, 1])
+def test_ends_of_several_that_were_being_made_are_told_apart_by_their_cores(
+    monkeypatch: pytest.MonkeyPatch, only: int | None
+) -> None:
+    """Some get cores of their own and are made at once: each has its own end (P5)."""
+    doubt = Doubt(monkeypatch)
+    raw = {"job": 7, "task": 1, "def": 1, "argv": [["true"]], "pin": True}
+    definition = Definition(raw, User())
+    when = doubt.clock.boot()
+    first, second = (
+        Attempt(definition, n, 1, slot=n, cores=1 << n, contained=False, tried_at=when)
+        for n in range(2)
+    )
+    doubt.recovery._in_doubt = [first, second]
+    doubt.node.table.live = {(7, 1, 0): first, (7, 1, 1): second}
+    ticks = int(when * procfs.TICKS_PER_S)
+    for number, core in ((4712, 1), (4711, 0)):  # the second was made first
+        if only in (None, core):
+            end = Exit("boot", number, ticks - core, number, core << 8, 1.0)
+            end.cores = 1 << core
+            doubt.exits.append(end)
+    for attempt in (first, second):
+        doubt.attempt = attempt
+        doubt.resolve()
+
+    found = {0: first.pid, 1: second.pid}
+    there = {0: 4711, 1: 4712}
+    assert found == {n: there[n] if only in (None, n) else 0 for n in (0, 1)}
+    reasons = [ending.reason for ending in doubt.endings]
+    assert reasons == ([] if only is None else ["NOT_STARTED"])
+
+
+def test_an_end_that_the_reaper_collects_tells_its_cores() -> None:
+    core = min(os.sched_getaffinity(0))
+    stay = f"import os; os.sched_setaffinity(0, {{{core}}})"
+    with subprocess.Popen([sys.executable, "-c", stay]) as child:
+        wait_for(lambda: (procfs.read_stat(child.pid) or Dead).state == "Z")
+
+        assert procfs.allowed_cores(child.pid) == 1 << core
+
+
+class Dead:
+    state = "Z"
+
+
 def test_a_process_that_never_came_to_its_program_never_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
