@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sim.headdisk import BACKENDS, SQLITE
+from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.simulation import Outcome, simulate
-from tests.support.sim.stores import PLACES
+from tests.support.sim.stores import PLACES, SQLITE
 from tests.support.sim.sweep import APART, swept
 
 HERE = Path(__file__).parent

@@ -60,6 +60,7 @@ class Checks:
         self._masters: dict[tuple[int, int], bool] = {}
         self._starts: dict[Any, Process] = {}
         self._canceled: dict[int, int] = {}
+        self._again: dict[int, int] = {}
         self._term = 0
 
     def fail(self, what: str) -> None:
@@ -193,6 +194,7 @@ class Checks:
         if name == EventName.TASKS_LOST and text.startswith("node "):
             self.unreachable[text.split()[1]].append(self._sim.loop.time())
         if name in AGAIN:
+            self._again[job_id] = event.seq
             self._canceled.pop(job_id, None)
 
     def _check_cause(self, actor: str, change: Any) -> None:
@@ -259,6 +261,14 @@ class Checks:
                     self.fail(f"I7: task {key}: {known} was left out before {step}")
                 self._told[key] = change.state
 
-    def canceled(self, job_id: int) -> None:
-        """The cancel of a job was acknowledged: from here on nothing of it starts."""
-        self._canceled[job_id] = self.durable
+    def has_ended(self, job_id: int) -> bool:
+        """Was a terminal state the last one that was told of the job?"""
+        return self._states.get(job_id) in JOB_TERMINAL
+
+    def canceled(self, job_id: int, since: int) -> None:
+        """The cancel of a job was acknowledged: from here on nothing of it starts.
+
+        Unless somebody has had it run again since the event at which it was asked for.
+        """
+        if self._again.get(job_id, 0) <= since:
+            self._canceled[job_id] = self.durable

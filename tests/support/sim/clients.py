@@ -38,7 +38,7 @@ class Clients:
         lossy: How likely a request or an answer gets lost.
         doubled: How likely a request arrives twice, the second time much later.
         late: How likely an answer takes seconds; the head may die meanwhile.
-        patience: Calls are repeated until this moment.
+        under_way: How many calls have no answer yet.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Clients:
         self.story = story
         self.lossy = self.doubled = self.late = 0.0
         self.impatient = 0.0
-        self.calls = 0
+        self.calls = self.under_way = 0
         self._waiting: dict[asyncio.Future[Any], None] = {}
         self._mourners: list[Callable[[], None]] = []
         site.on_end = self._head_ended
@@ -84,6 +84,13 @@ class Clients:
             HpcError: it is refused.
             Unanswered: the client has given up.
         """
+        self.under_way += 1
+        try:
+            return await self._until_answered(what, operation)
+        finally:
+            self.under_way -= 1
+
+    async def _until_answered(self, what: str, operation: Operation) -> Any:
         while True:
             self.calls += 1
             try:

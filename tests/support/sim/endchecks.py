@@ -81,20 +81,27 @@ class EndChecks:
             if not job.state.terminal and not unknown:
                 self._fail(f"I8: job {job_id} is {job.state.label}")
             self._elements(job)
-        by_name: dict[str, int] = {}
-        for name, job_id in sim.workload.numbers.items():
-            if job_id in sim.workload.forgotten:
-                continue
-            if job_id not in state.jobs or state.jobs[job_id].row.name != name:
-                self._fail(f"I1: job {job_id} ({name}) was acknowledged and is gone")
-            by_name[name] = job_id
-        for ids in sim.workload.lots.values():
-            for job_id in set(ids) - sim.workload.forgotten - set(state.jobs):
+        self._acknowledged()
+
+    def _acknowledged(self) -> None:
+        """What was acknowledged is there, and has had its effect (I1)."""
+        workload, jobs = self._sim.workload, self._sim.site.state.jobs
+        for name, job_id in workload.numbers.items():
+            if job_id in jobs and jobs[job_id].row.name != name:
+                self._fail(f"I1: job {job_id} is not {name}, as was acknowledged")
+        known = {*workload.numbers.values()}.union(*workload.lots.values())
+        for job_id in sorted(known - workload.forgotten - jobs.keys()):
+            if not self._may_be_purged(job_id):
                 self._fail(f"I1: job {job_id} was acknowledged and is gone")
-        for kind, job_id in sim.workload.acked:
-            row = state.jobs.get(job_id)
+        for kind, job_id in workload.acked:
+            row = jobs.get(job_id)
             if kind == "cancel" and row is not None and row.row.active:
                 self._fail(f"I1: the cancel of job {job_id} was lost")
+
+    def _may_be_purged(self, job_id: int) -> bool:
+        """Had it ended, where jobs that ended long ago are deleted?"""
+        checks = self._sim.checks
+        return self._sim.workload.extras.purges and checks.has_ended(job_id)
 
     def _elements(self, job: Any) -> None:
         """Compare what is recorded of each element with what really ran (I5)."""

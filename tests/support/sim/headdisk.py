@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hpcsched.store.memory_state import MemoryState
-from tests.support.sim.stores import SimStore, StoreFaults
+from tests.support.sim.stores import MEMORY, SQLITE, SimStore, StoreFaults
 
 if TYPE_CHECKING:
     import random
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from hpcsched.store.base import Store
     from tests.support.sim.loop import Program, SimLoop
 
-#: Where the store of a head is: in memory, or in the files of SQLite.
-MEMORY, SQLITE = "memory", "sqlite"
 BACKENDS = (MEMORY, SQLITE)
 
 
@@ -30,10 +28,12 @@ class HeadDisk(Protocol):
     Attributes:
         state: What is durable.
         faults: What is wrong with it.
+        kind: MEMORY or SQLITE.
     """
 
     state: MemoryState
     faults: StoreFaults
+    kind: str
 
     def open(
         self,
@@ -45,6 +45,9 @@ class HeadDisk(Protocol):
 
     def left(self, program: Program) -> None:
         """A head that had it open has died."""
+
+    def look_at_backup(self, name: str) -> None:
+        """Look whether a backup that was just made holds what is durable."""
 
     def look(self) -> str:
         """Return what is wrong with the store, while no head has it open."""
@@ -59,6 +62,7 @@ class MemoryDisk:
     def __init__(self, loop: SimLoop, rng: random.Random) -> None:
         self.state = MemoryState()
         self.faults = StoreFaults()
+        self.kind = MEMORY
         self._loop = loop
         self._rng = rng
         self._opened = 0
@@ -84,6 +88,9 @@ class MemoryDisk:
 
     def left(self, program: Program) -> None:
         pass
+
+    def look_at_backup(self, name: str) -> None:
+        raise AssertionError("a store in memory has no backups")
 
     def look(self) -> str:
         return ""

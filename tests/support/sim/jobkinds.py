@@ -50,7 +50,7 @@ class JobKinds:
         new: NewJob = self._rng.choice(self._kinds)()
         return new
 
-    def _name(self, kind: str) -> str:
+    def name(self, kind: str) -> str:
         self._count += 1
         return f"{kind}-{self._count}"
 
@@ -83,7 +83,7 @@ class JobKinds:
             more["node_loss"] = rng.choice((NodeLoss.FENCE, NodeLoss.HOLD))
         if rng.random() < 0.3:
             more["max_cores"] = rng.randint(1, 6)
-        spec = JobSpec(**{"name": self._name(kind), **more, **fields})
+        spec = JobSpec(**{"name": self.name(kind), **more, **fields})
         if spec.runtime:
             self.limits[spec.name] = spec.runtime
         return spec
@@ -94,7 +94,7 @@ class JobKinds:
         return [
             NewJob(
                 spec=JobSpec(
-                    name=self._name("small"),
+                    name=self.name("small"),
                     priority=die.choice((2000,) * 12 + (3000,)),
                 ),
                 tasks=(

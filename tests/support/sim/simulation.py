@@ -17,7 +17,7 @@ from tests.support.sim.checks import Checks, ViolationError
 from tests.support.sim.clients import Clients
 from tests.support.sim.clocks import Machine
 from tests.support.sim.endchecks import EndChecks
-from tests.support.sim.headdisk import MEMORY, MemoryDisk
+from tests.support.sim.headdisk import MemoryDisk
 from tests.support.sim.lives import life_of
 from tests.support.sim.loop import DeadlockError, SimLoop
 from tests.support.sim.nemesis import Nemesis
@@ -25,6 +25,7 @@ from tests.support.sim.network import Network
 from tests.support.sim.programs import HeadSite, NodeSite
 from tests.support.sim.sqldisk import SqlDisk
 from tests.support.sim.sqlwriter import InjectedError
+from tests.support.sim.stores import MEMORY
 from tests.support.sim.story import Story
 from tests.support.sim.tightness import tight
 from tests.support.sim.vigil import Vigil

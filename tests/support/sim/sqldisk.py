@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.runtime.checking import check_store
+from hpcsched.store.backups import FOLDER
 from hpcsched.store.exchange import rewrite
 from hpcsched.store.history import DAY_S
 from hpcsched.store.marks import FILE as MARK
@@ -26,7 +27,15 @@ from hpcsched.store.sql.readers import Readers
 from hpcsched.store.sql.store import SqlStore
 from tests.support.sim.sqlcompare import differences
 from tests.support.sim.sqlwriter import Connection, InjectedError, InlineWriter
-from tests.support.sim.stores import AFTER, AT, BEFORE, COMMIT_S, MIDST, StoreFaults
+from tests.support.sim.stores import (
+    AFTER,
+    AT,
+    BEFORE,
+    COMMIT_S,
+    MIDST,
+    SQLITE,
+    StoreFaults,
+)
 
 if TYPE_CHECKING:
     import random
@@ -106,6 +115,7 @@ class SqlDisk:
     def __init__(self, loop: SimLoop, rng: random.Random, folder: Path) -> None:
         self.state = MemoryState()
         self.faults = StoreFaults()
+        self.kind = SQLITE
         self.loop = loop
         self.rng = rng
         self._folder = folder
@@ -235,6 +245,12 @@ class SqlDisk:
             found = differences(reader, files.reads, self.state)
         if found:
             self.complain(found)
+
+    def look_at_backup(self, name: str) -> None:
+        path = self._place / FOLDER / name
+        findings = _look(path) if path.exists() else ()  # else its head has died
+        if findings:
+            self.complain(f"backup {name}: {findings[0].text}")
 
     def look(self) -> str:
         """Return what ``hpcschedd --check`` finds."""

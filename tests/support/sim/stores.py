@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hpcsched.store.memory_state import MemoryState
     from tests.support.sim.loop import Program, SimLoop
 
+#: Where the store of a head is: in memory, or in the files of SQLite.
+MEMORY, SQLITE = "memory", "sqlite"
+
 #: What a commit takes at the most, seconds, on a disk that is well.
 COMMIT_S = 0.003
 

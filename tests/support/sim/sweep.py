@@ -12,9 +12,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from tests.support.sim.headdisk import BACKENDS, SQLITE
+from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.simulation import Outcome, simulate
-from tests.support.sim.stores import PLACES
+from tests.support.sim.stores import PLACES, SQLITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

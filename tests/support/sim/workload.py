@@ -13,6 +13,7 @@ from hpcsched.runtime.front import Edit, Stop
 from tests.support.head_bench import ANN, BOB, ROOT
 from tests.support.sim.clients import Unanswered
 from tests.support.sim.crowds import Crowds
+from tests.support.sim.extras import Extras
 from tests.support.sim.jobkinds import JobKinds
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Workload:
         if self._lots is not None:
             self.actions.append(self._cancel_lot)
         self._crowds = Crowds(sim, self)
+        self.extras = Extras(sim, self)
 
     async def run(self, seconds: float) -> None:
         """Act for so long."""
@@ -83,6 +85,7 @@ class Workload:
         jobs = self._rng.randint(4, 24)
         pause = seconds / jobs
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.extras.run(seconds))
             for crowd in self._crowds.all(seconds):
                 tasks.create_task(crowd)
             for _ in range(jobs):
@@ -102,7 +105,7 @@ class Workload:
             values["SchedulingMode"] = "Balanced"
         if self._rng.random() < 0.3:
             values["TaskCancelGracePeriod"] = "2"
-        request = self._request("parameters")
+        request = self.request("parameters")
         await self._sim.clients.call(
             "set parameters", lambda head: head.set_parameters(ROOT, values, request)
         )
@@ -168,53 +171,43 @@ class Workload:
             return False
         return True
 
-    def _request(self, what: str) -> Any:
+    def request(self, what: str) -> Any:
         self._count += 1
         return self._sim.clients.request(f"{what} {self._count}")
 
     async def cancel(self, job_id: int) -> None:
-        request = self._request("cancel")
-        stop = Stop(message="enough")
-        if await self._try(
-            f"cancel {job_id}",
-            lambda head: head.cancel_jobs(ANN, [job_id], stop, request),
-        ):
-            self.acked.append(("cancel", job_id))
-            self._sim.checks.canceled(job_id)
+        await self.cancel_all([job_id], Stop(message="enough"))
 
     async def force(self, job_id: int) -> None:
-        request = self._request("force")
-        stop = Stop(force=True)
-        if await self._try(
-            f"cancel {job_id} by force",
-            lambda head: head.cancel_jobs(ANN, [job_id], stop, request),
-        ):
-            self.acked.append(("cancel", job_id))
-            self._sim.checks.canceled(job_id)
+        await self.cancel_all([job_id], Stop(force=True))
 
-    async def _cancel_lot(self, job_id: int) -> None:
-        """Cancel equal jobs in one call; what was done before a refusal stays."""
-        ids = self.lots.get(job_id) or next(iter(self.lots.values()), [])
-        if not ids:
-            return
-        request = self._request("cancel lot")
-        stop = Stop(message="enough of these")
+    async def cancel_all(self, ids: list[int], stop: Stop) -> None:
+        """Cancel jobs in one call; what was done before a refusal stays."""
+        since, request = self._sim.checks.durable, self.request("cancel")
+        force = " by force" if stop.force else ""
         if await self._try(
-            f"cancel {ids}", lambda head: head.cancel_jobs(ANN, ids, stop, request)
+            f"cancel {ids}{force}",
+            lambda head: head.cancel_jobs(ANN, ids, stop, request),
         ):
             for one in ids:
                 self.acked.append(("cancel", one))
-                self._sim.checks.canceled(one)
+                self._sim.checks.canceled(one, since)
+
+    async def _cancel_lot(self, job_id: int) -> None:
+        """Cancel equal jobs in one call."""
+        ids = self.lots.get(job_id) or next(iter(self.lots.values()), [])
+        if ids:
+            await self.cancel_all(ids, Stop(message="enough of these"))
 
     async def _requeue(self, job_id: int) -> None:
-        request = self._request("requeue")
+        request = self.request("requeue")
         self.meddled.add(job_id)
         await self._try(
             f"requeue {job_id}", lambda head: head.requeue_jobs(ANN, [job_id], request)
         )
 
     async def _finish(self, job_id: int) -> None:
-        request = self._request("finish")
+        request = self.request("finish")
         stop = Stop(graceful=self._rng.random() < 0.5)
         await self._try(
             f"finish {job_id}",
@@ -222,7 +215,7 @@ class Workload:
         )
 
     async def _cancel_task(self, job_id: int) -> None:
-        request = self._request("cancel task")
+        request = self.request("cancel task")
         stop = Stop(force=self._rng.random() < 0.3)
         await self._try(
             f"cancel task {job_id}.1",
@@ -230,7 +223,7 @@ class Workload:
         )
 
     async def _requeue_task(self, job_id: int) -> None:
-        request = self._request("requeue task")
+        request = self.request("requeue task")
         self.meddled.add(job_id)
         await self._try(
             f"requeue task {job_id}.1",
@@ -238,7 +231,7 @@ class Workload:
         )
 
     async def hold(self, job_id: int) -> None:
-        hold, release = self._request("hold"), self._request("release")
+        hold, release = self.request("hold"), self.request("release")
         await self._try(
             f"hold {job_id}", lambda head: head.hold_jobs(ANN, [job_id], None, hold)
         )
@@ -259,7 +252,7 @@ class Workload:
 
     async def _offline(self, job_id: int) -> None:
         name = self._rng.choice(self._sim.nodes).name
-        request = self._request("offline")
+        request = self.request("offline")
         drain = self._rng.random() < 0.5
         await self._try(
             f"offline {name}",
@@ -271,13 +264,13 @@ class Workload:
         await self.online(name)
 
     async def online(self, name: str) -> None:
-        request = self._request("online")
+        request = self.request("online")
         await self._try(
             f"online {name}", lambda head: head.online_nodes(ROOT, [name], request)
         )
 
     async def _add_tasks(self, job_id: int) -> None:
-        request = self._request("add")
+        request = self.request("add")
         tasks = [self.kinds.task() for _ in range(2)]
         await self._try(
             f"add tasks to {job_id}",
@@ -285,7 +278,7 @@ class Workload:
         )
 
     async def modify(self, job_id: int) -> None:
-        request = self._request("modify")
+        request = self.request("modify")
         edit = Edit(changes={"priority": self._rng.choice((500, 2000, 3500))})
         await self._try(
             f"modify {job_id}",
@@ -293,7 +286,7 @@ class Workload:
         )
 
     async def _forget(self, job_id: int) -> None:
-        request = self._request("forget")
+        request = self.request("forget")
         self.forgotten.add(job_id)  # perhaps: the answer may never come
         await self._try(
             f"forget {job_id}", lambda head: head.forget_jobs(ANN, [job_id], request)
@@ -308,7 +301,7 @@ class Workload:
 
     async def _trespass(self, job_id: int) -> None:
         """Meddle with a job of somebody else's: it has to be refused (I13)."""
-        request = self._request("trespass")
+        request = self.request("trespass")
         calls = (
             lambda head: head.cancel_jobs(BOB, [job_id], Stop(), request),
             lambda head: head.requeue_jobs(BOB, [job_id], request),
@@ -324,7 +317,7 @@ class Workload:
 
     async def _template(self, job_id: int) -> None:
         """Change a template; each change raises its revision by one."""
-        request = self._request("template")
+        request = self.request("template")
         template = Template(name=TEMPLATE, description=request.request_id)
         self.templates_sent += 1
         self.templates_kept += await self._try(
@@ -340,7 +333,7 @@ class Workload:
             if job.row.state == JobState.CONFIGURING:
                 await self.cancel(job_id)
             elif job.row.state == JobState.QUEUED:
-                request = self._request("release")
+                request = self.request("release")
                 await self._try(
                     f"release {job_id}",
                     lambda head, one=job_id, it=request: head.release_jobs(
