@@ -22,8 +22,8 @@ from hpcsched.store.base import Delta, RequestRow, TaskOutput, TokenRow
 from hpcsched.store.history import UsageRow
 from hpcsched.store.sql.seals import sealed
 from tests.support.job_bench import Bench, plain
-from tests.support.sim.headdisk import SQLITE
 from tests.support.sim.simulation import simulate
+from tests.support.sim.stores import SQLITE
 from tests.support.store_kit import SqliteKit
 from tests.support.stored_lives import delta_of
 

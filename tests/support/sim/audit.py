@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job.ahead import may_go_ahead
 from hpcsched.core.job.states import JobState, NodeLoss
+from hpcsched.core.job.waiting import held_back
+from hpcsched.runtime.registry import decode_stored
 
 if TYPE_CHECKING:
+    from hpcsched.core.job.model import Job
+    from hpcsched.store.memory_state import MemoryState
     from tests.support.sim.simulation import Simulation
 
 EVERY_S = 7.0
@@ -16,6 +20,8 @@ EVERY_S = 7.0
 HEAR_S = 30.0
 #: A job that makes no progress for so long is stuck: longer than any lease.
 STUCK_S = 900.0
+#: A core may be idle for so long while the first in the queue waits, seconds.
+IDLE_S = 60.0
 #: What a limit may be overdrawn by: grace, kill, release, and starts of programs.
 SLACK_S = 200.0
 
@@ -30,6 +36,17 @@ def _one_by_one(world: Any, other_id: int, job: Any) -> bool:
     return may_go_ahead(other) and may_go_ahead(job)
 
 
+def _first_in_line(state: MemoryState) -> Job | None:
+    """Return the job that is next to start.
+
+    None: there is none, or it is not one that any free core would do for.
+    """
+    queued = (job for job in state.jobs.values() if job.row.state == JobState.QUEUED)
+    ready = [job for one in queued if not held_back(job := decode_stored(one.stored()))]
+    first = min(ready, key=lambda job: job.order, default=None)
+    return first if first is not None and may_go_ahead(first) else None
+
+
 class Audit:
     """See the module."""
 
@@ -38,6 +55,7 @@ class Audit:
         self._fail = sim.checks.fail
         self._healed: float | None = None
         self._full_at = 0.0
+        self._idle: tuple[int, int, float] = (0, 0, 0.0)
 
     def healed(self) -> None:
         """From now on nothing goes wrong."""
@@ -55,6 +73,8 @@ class Audit:
             self._cores(head)
             self._lost_nodes(head)
             self._sleepers(head)
+            if self._healed is not None:
+                self._idle_cores(head)
         if self._healed is not None:
             self._limits()
 
@@ -91,6 +111,28 @@ class Audit:
                 there = scheduler.ahead.sent.get(job_id)
                 if there != lot.kind.ahead and not jobs.is_changing(job_id):
                     self._fail(f"job {job_id} sleeps on {lot.kind.ahead}, not {there}")
+
+    def _idle_cores(self, head: Any) -> None:
+        """No core stays idle for which the first in the queue waits (I8)."""
+        world, now = head._world, self._sim.loop.time()
+        job = _first_in_line(self._sim.site.state)
+        if job is None or world.settings.restore_mode:
+            self._idle = (0, 0, 0.0)
+            return
+        idle = [
+            node.record.node_id
+            for node in world.nodes
+            if node.ready
+            and world.scheduler.cores_in_use(node.record.node_id) < node.record.cores
+        ]
+        who, where, since = self._idle
+        if who != job.job_id or where not in idle:
+            self._idle = (job.job_id, idle[0], now) if idle else (0, 0, 0.0)
+        elif now - since > IDLE_S:
+            self._fail(
+                f"I8: job {who} has waited for {now - since:.0f} s, a core of {where} "
+                f"is idle; it waits on {job.ahead}"
+            )
 
     def _lost_nodes(self, head: Any) -> None:
         """A job learns that its node is lost, and goes on elsewhere (T22)."""

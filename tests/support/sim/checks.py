@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codec
 from hpcsched.core.job.codes import SYSTEM_ERRORS
 from hpcsched.core.job.events import EventName
 from hpcsched.core.job.spec import JobSpec
-from hpcsched.core.job.states import JOB_TERMINAL, NodeLoss
+from hpcsched.core.job.states import JOB_TERMINAL, JobState, NodeLoss
 from hpcsched.core.job.table import LEGAL_JOB_MOVES
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TASK_TERMINAL, EndReason, TaskState, TaskType
 from hpcsched.core.task.table import LEGAL_TASK_MOVES
+from hpcsched.runtime.registry import decode_stored
 
 if TYPE_CHECKING:
     from hpcsched.store.base import StoredEvent
@@ -45,6 +46,7 @@ class Checks:
         unreachable: Per node the moments at which it was declared unreachable.
         last: Per job the moment of its newest event.
         began: Per job the moment at which it started, as of now.
+        ends: Per job how often it has ended.
     """
 
     def __init__(self, sim: Simulation) -> None:
@@ -56,6 +58,7 @@ class Checks:
         self._created: dict[int, float] = {}
         self.last: dict[int, float] = {}
         self.began: dict[int, float] = {}
+        self.ends: Counter[int] = Counter()
         self._told: dict[tuple[int, int, int], int] = {}
         self._masters: dict[tuple[int, int], bool] = {}
         self._starts: dict[Any, Process] = {}
@@ -188,6 +191,7 @@ class Checks:
                 self._task_change(state, job_id, name, change)
             else:
                 self._job_change(job_id, name, change)
+                self._count_end(state, job_id, change)
         starts = name in {EventName.TASKS_DISPATCHED, EventName.JOB_STARTED}
         if starts and job_id in self._canceled:
             self._check_dispatch(state, job_id, changes)
@@ -232,6 +236,16 @@ class Checks:
         if change.previous in JOB_TERMINAL and name not in AGAIN:
             self.fail(f"I4: job {job_id} had ended, and went {step} by {name}")
         self._states[job_id] = change.state
+
+    def _count_end(self, state: MemoryState, job_id: int, change: Any) -> None:
+        """Count how often a job has ended; one that was never submitted has not."""
+        if change.state not in JOB_TERMINAL:
+            return
+        if change.previous == JobState.CONFIGURING:
+            job = decode_stored(state.jobs[job_id].stored())
+            if job.submit_time is None:
+                return
+        self.ends[job_id] += 1
 
     def _spec(self, state: MemoryState, job_id: int, task_id: int) -> TaskSpec:
         return codec.decode_spec(TaskSpec, state.jobs[job_id].specs[task_id])

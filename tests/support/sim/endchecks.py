@@ -9,6 +9,7 @@ from hpcsched.core.task.elements import HAS_EXIT
 from hpcsched.core.task.states import EndReason, TaskState
 from hpcsched.runtime.registry import decode_stored
 from tests.support.head_bench import ANN
+from tests.support.sim.accounts import AccountChecks
 from tests.support.sim.workload import TEMPLATE
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class EndChecks:
         self._requests()
         self._templates()
         self._watchers()
+        AccountChecks(self._sim).run()
         await self._restart()
 
     def _processes(self) -> None:
