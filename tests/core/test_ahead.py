@@ -81,8 +81,8 @@ def test_start_and_end_in_one_report_are_its_whole_life_with_every_state() -> No
     start = bench.now + 0.1
     bench.now += 1.0
     ended = bench.ended(1)
-    ended = type(ended)(**{**_fields(ended), "starts": [start], "cores": [1]})
-    bench.report(2, ended)
+    told = {"starts": [start], "ends": [bench.now], "cores": [1]}
+    bench.report(2, type(ended)(**{**_fields(ended), **told}))
 
     assert bench.job.state is JobState.FINISHED
     assert bench.path[-4:] == ["Queued", "Running", "Finishing", "Finished"]
@@ -91,6 +91,22 @@ def test_start_and_end_in_one_report_are_its_whole_life_with_every_state() -> No
     (held,) = bench.last.turn.held
     assert (held.cores, held.start, held.end) == ((1,), start, bench.now)
     assert bench.told(EndJob) == [(2, EndJob(job_id=7))]
+
+
+@pytest.mark.parametrize("wrong", [-30.0, -0.2, 0.0, 0.2, 30.0])
+def test_what_ran_is_charged_in_full_whatever_clock_its_node_has(wrong: float) -> None:
+    bench = ahead()
+    bench.now += 2.0
+    start, end = bench.now - 1.5 + wrong, bench.now - 0.1 + wrong
+    told = {"starts": [start], "ends": [end], "cores": [1]}
+    ended = bench.ended(1)
+    bench.report(2, type(ended)(**{**_fields(ended), **told}))
+
+    assert bench.job.state is JobState.FINISHED
+    assert bench.last is not None
+    (held,) = bench.last.turn.held
+    assert held.end == bench.now
+    assert 1.4 - 1e-6 <= held.end - held.start <= 2.0
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -109,7 +109,9 @@ def hear_of_it(turn: Turn, command: TakeReports) -> None:
         elif _at(report.starts, at, 0.0) <= 0 and _was_not(report, at):
             give_back(turn)
         else:
-            _start(turn, _at(report.starts, at, 0.0), _at(report.cores, at, -1))
+            start = _at(report.starts, at, 0.0)
+            lived = on_our_clock(start, _at(report.ends, at, 0.0), turn.now)
+            _start(turn, lived, _at(report.cores, at, -1))
         return
 
 
@@ -120,6 +122,15 @@ def _was_not(report: Ended, at: int) -> bool:
 def _at(column: Sequence[Any], at: int, default: Any) -> Any:
     """Return an item; a peer may send columns of other lengths."""
     return column[at] if at < len(column) else default
+
+
+def on_our_clock(start: float, end: float, now: float) -> float:
+    """Return when what has ended had begun, if the node's clock may be ahead of ours.
+
+    It has ended now at the latest, and has lasted as long by any clock: what it held is
+    charged in full. 0.0 stays what nobody knows.
+    """
+    return max(min(start, now - max(end - start, 0.0)), 1.0) if start > 0 else 0.0
 
 
 def _start(turn: Turn, time: float, core: int) -> None:

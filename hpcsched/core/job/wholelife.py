@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hpcsched.core.job.accounting import charge
-from hpcsched.core.job.ahead import attempt_ahead
+from hpcsched.core.job.ahead import attempt_ahead, on_our_clock
 from hpcsched.core.job.commands import TakeReports
 from hpcsched.core.job.ending import TIME_LIMIT, UINT32
 from hpcsched.core.job.stencils import numbers, short_numbers, times
@@ -114,7 +114,7 @@ def life_of(report: Report, job: Job, order: int, now: float) -> Life | None:
         return None
     start, end, core = report.starts[0], report.ends[0], report.cores[0]
     used = (report.user_ms[0], report.kernel_ms[0], report.max_rss_kib[0])
-    begun = min(max(start, job.change_time), now)
+    begun = min(max(on_our_clock(start, end, now), job.change_time), now)
     life = Life(order, start, end, begun, now, core, used, job.submit_time or 0.0)
     return life if max(life.core_ms, life.wait_ms) <= UINT32 else None
 

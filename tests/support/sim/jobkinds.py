@@ -106,9 +106,7 @@ class JobKinds:
 
     def equal(self, die: random.Random) -> NewJob:
         """Return a small job that is asked for many times in one call."""
-        spec = JobSpec(
-            name=self._name("equal"), priority=die.choice((2000, 2000, 3000))
-        )
+        spec = JobSpec(name=self.name("equal"), priority=die.choice((2000, 2000, 3000)))
         words = die.choice(("quick",) * 6 + ("quick,flaky", "quick,sick"))
         return NewJob(spec=spec, tasks=(TaskSpec(arguments=("live", words)),))
 
