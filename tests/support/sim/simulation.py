@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import random
 import shutil
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 #: When everything has ended, what is on its way has so long to arrive, seconds.
 QUIET_S = 200.0
 MOST_STEPS = 3_000_000
+#: Once in so many runs it is looked for what any of them has left.
+THOROUGH = 20
+_RUNS = itertools.count(1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -239,7 +243,9 @@ def simulate(
     folder = Path(tempfile.mkdtemp(prefix="sim", dir=_scratch()))
     was_enabled = gc.isenabled()
     gc.disable()
-    gc.freeze()  # the modules: looking through them takes longer than a fifth of a run
+    if not next(_RUNS) % THOROUGH:
+        gc.collect()
+    gc.freeze()  # the modules: looking through them takes a fifth of a run
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     sim = Simulation(seed, folder, trace=trace, store=store)
