@@ -126,6 +126,27 @@ class EndJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndJobs:
+    """The same of several jobs."""
+
+    job_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAlike:
+    """Grants, defines and starts one task of each of several jobs that are alike.
+
+    Attributes:
+        grant, define, start: As one of them has it; the others with their own number.
+    """
+
+    job_ids: tuple[int, ...]
+    grant: SetGrant
+    define: DefineTask
+    start: StartTasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeJob:
     """The job's record was deleted: its kept output goes."""
 
@@ -161,6 +182,8 @@ Order = (
     | StopTasks
     | RecallTasks
     | EndJob
+    | EndJobs
+    | StartAlike
     | PurgeJob
     | ReadOutput
     | StopReading

@@ -9,14 +9,12 @@ is to happen to one of them wakes it, and it goes the way of any other job.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.decide import decide
-from hpcsched.core.job.environment import as_of_job
 from hpcsched.core.job.lots import cut_event, cut_job
 from hpcsched.core.job.ticking import next_tick
-from hpcsched.core.orders import DefineTask, SetGrant, StartTasks
+from hpcsched.core.orders import DefineTask, SetGrant, StartAlike, StartTasks
 from hpcsched.runtime.acting import orders_after
 from hpcsched.runtime.lots import Kind
 from hpcsched.runtime.mail import Mail
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
     from hpcsched.core.job.commands import SendAhead
     from hpcsched.core.job.model import Job
-    from hpcsched.core.orders import Order
     from hpcsched.runtime.lots import Lot
     from hpcsched.runtime.turns import Decided
     from hpcsched.runtime.world import World
@@ -114,18 +111,12 @@ def _decide(
 
 def _tell_node(world: World, job: Job, ids: Sequence[int], decided: Decided) -> None:
     """Send the orders that follow; the node knows of them from now on."""
-    orders = orders_after(world, job, *decided[0])
-    for job_id in ids:
-        for node_id, order in orders:
-            world.nodes.send(node_id, _for(order, job_id))
-    there = frozenset({job.ahead[0]})
+    (node_id, grant), (_, define), (_, start) = orders_after(world, job, *decided[0])
+    assert isinstance(grant, SetGrant)  # noqa: S101  what starts a job
+    assert isinstance(define, DefineTask)  # noqa: S101
+    assert isinstance(start, StartTasks)  # noqa: S101
+    order = StartAlike(job_ids=tuple(ids), grant=grant, define=define, start=start)
+    world.nodes.send(node_id, order)
+    there = frozenset({node_id})
     for job_id in ids:
         world.nodes.note_uses(job_id, there, evictable=True)
-
-
-def _for(order: Order, job_id: int) -> Order:
-    """Return an order as it is for another job that is alike."""
-    if isinstance(order, DefineTask):
-        return as_of_job(order, job_id)
-    assert isinstance(order, (SetGrant, StartTasks))  # noqa: S101  what starts a job
-    return replace(order, job_id=job_id)

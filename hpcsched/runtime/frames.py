@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from hpcsched.core.orders import DefineTask, RecallTasks, StartTasks, StopTasks
+from hpcsched.core.orders import (
+    DefineTask,
+    EndJobs,
+    RecallTasks,
+    StartAlike,
+    StartTasks,
+    StopTasks,
+)
 from hpcsched.core.views import Inventory
 
 if TYPE_CHECKING:
@@ -53,6 +60,7 @@ class Hello:
     cluster: str = ""
     run: str = ""
     position: int = 0
+    takes_alike: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +190,10 @@ def _size(order: Order) -> int:
         )
     if isinstance(order, StartTasks):
         return _ENTRY * len(order.instances) + sum(len(one) for one in order.lines)
+    if isinstance(order, StartAlike):
+        return _ENTRY * len(order.job_ids) + _size(order.define)
+    if isinstance(order, EndJobs):
+        return _ENTRY * len(order.job_ids)
     if isinstance(order, (StopTasks, RecallTasks)):
         return _ENTRY * len(order.instances)
     return _ENTRY

@@ -19,11 +19,14 @@ from hpcsched.core.job.commands import (
     ReviewNodes,
     SyncNode,
 )
+from hpcsched.core.job.environment import one_by_one
 from hpcsched.core.orders import (
     DefineTask,
     EndJob,
+    EndJobs,
     RecallTasks,
     SetGrant,
+    StartAlike,
     StartTasks,
     StopTasks,
 )
@@ -94,8 +97,7 @@ class NodeActor:
         session = self.session
         record = self.record
         takes = record.state is NodeState.ONLINE and JobTypes.BATCH in record.job_types
-        there = session is not None and session.synced and not self.suspect
-        return takes and there
+        return takes and session is not None and session.synced and not self.suspect
 
     @property
     def busy(self) -> bool:
@@ -302,6 +304,13 @@ class NodeActor:
         """
         session = self.session
         if session is None or not session.asked:
+            return
+        if isinstance(order, (StartAlike, EndJobs)):
+            if (whole := session.whole(order)) is not None:
+                self._queue(whole)
+            else:
+                for one in one_by_one(order):
+                    self.send(one)
             return
         if isinstance(order, _COMPARED) and order.job_id in session.uncompared:
             return

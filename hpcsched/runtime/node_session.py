@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hpcsched.core.orders import EndJobs
 from hpcsched.runtime.frames import HeadFrame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hpcsched.core.orders import Order
+    from hpcsched.core.orders import Order, StartAlike
     from hpcsched.runtime.frames import AgentFrame, AgentLink, Hello
     from hpcsched.runtime.intake import Intake
     from hpcsched.runtime.node_actor import NodeActor
@@ -92,6 +94,21 @@ class Session:
         if self._ack:
             ack, self._ack = self._ack, 0
             self.link.send(HeadFrame(ack=ack))
+
+    def whole(self, order: StartAlike | EndJobs) -> StartAlike | EndJobs | None:
+        """Return an order for several jobs as it is sent; None: only one by one."""
+        if not self.hello.takes_alike or not self.uncompared.isdisjoint(order.job_ids):
+            return None
+        if isinstance(order, EndJobs):
+            for job_id in order.job_ids:
+                self.defined.pop(job_id, None)
+            return order
+        define = order.define
+        for job_id in order.job_ids:
+            known = self.defined.setdefault(job_id, set())
+            known.add((define.task_id, define.definition))
+        pin = self.node.record.pins(define)
+        return replace(order, define=replace(define, pin=pin))
 
     def leave_alone(
         self, job_id: int, answer: Any, error: BaseException | None

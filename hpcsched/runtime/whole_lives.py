@@ -21,7 +21,7 @@ from hpcsched.core.job.wholelife import (
     news_of,
     strange_life,
 )
-from hpcsched.core.orders import EndJob
+from hpcsched.core.orders import EndJob, EndJobs
 from hpcsched.core.views import EventView
 from hpcsched.runtime.accounting import by_day
 from hpcsched.runtime.acting import orders_after
@@ -133,8 +133,8 @@ class Group:
 
     def _tell_others(self) -> None:
         world, node_id = self._world, self._record.node_id
+        world.nodes.send(node_id, EndJobs(job_ids=tuple(self.lives)))
         for job_id in self.lives:
-            world.nodes.send(node_id, EndJob(job_id=job_id))
             world.nodes.note_uses(job_id, frozenset(), evictable=True)
         world.scheduler.ahead.passed(node_id, self.lives)
         world.scheduler.wake()

@@ -135,6 +135,20 @@ def _end_job(o: orders.EndJob) -> order_pb2.Order:
     return order_pb2.Order(end_job=order_pb2.EndJob(job_id=o.job_id))
 
 
+def _end_jobs(o: orders.EndJobs) -> order_pb2.Order:
+    return order_pb2.Order(end_jobs=order_pb2.EndJobs(job_ids=o.job_ids))
+
+
+def _start_alike(o: orders.StartAlike) -> order_pb2.Order:
+    alike = order_pb2.StartAlike(
+        job_ids=o.job_ids,
+        grant=_grant(o.grant).grant,
+        define=_define(o.define).define,
+        start=_start(o.start).start,
+    )
+    return order_pb2.Order(start_alike=alike)
+
+
 def _purge(o: orders.PurgeJob) -> order_pb2.Order:
     return order_pb2.Order(purge=order_pb2.PurgeJob(job_id=o.job_id))
 
@@ -166,6 +180,8 @@ _MAKERS: Mapping[type[Any], Callable[[Any], order_pb2.Order]] = {
     orders.StopTasks: _stop,
     orders.RecallTasks: _recall,
     orders.EndJob: _end_job,
+    orders.EndJobs: _end_jobs,
+    orders.StartAlike: _start_alike,
     orders.PurgeJob: _purge,
     orders.ReadOutput: _read,
     orders.StopReading: _stop_reading,

@@ -48,6 +48,7 @@ def hello_value(parts: Sequence[report_pb2.Hello]) -> Hello:
         cluster=first.cluster_id,
         run=first.head_run,
         position=first.position,
+        takes_alike=first.takes_alike,
     )
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hpcsched.agent.v1 import agent_service_pb2 as pb
 from node_agent.core.session import GENERATION_BITS, MOST_GENERATIONS
 from node_agent.link import heads
-from node_agent.link.convert import MOST_PROBLEMS, MOST_STARTS, head_frame
+from node_agent.link.convert import MOST_PROBLEMS, head_frame
+from node_agent.link.read_orders import MOST_STARTS
 from tests.support.agents import agent_config, running_agent
 from tests.support.campaign import campaign, time_limit
 from tests.support.fake_head import FakeHead, FakeStream

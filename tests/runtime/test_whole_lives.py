@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hpcsched.core.orders import EndJobs, StartAlike
 from hpcsched.runtime.front import NewJob, Stop, WatchQuery
 from hpcsched.runtime.sleepers import YOUNG_S
 from tests.support.ahead_bench import RUN_S, many, node, taught, there
@@ -282,3 +283,22 @@ async def test_sweeps_and_wide_jobs_are_not_touched_by_it(bench: Bench) -> None:
 
 async def many_of(bench: Bench, one: NewJob, count: int) -> Sequence[int]:
     return await bench.head.submit_jobs(ANN, [one] * count, NO_ID, validate_only=False)
+
+
+@pytest.mark.parametrize("takes", [True, False], ids=["new", "earlier version"])
+async def test_an_agent_is_told_of_all_at_once_if_it_takes_that(
+    bench: Bench, takes: bool
+) -> None:
+    await node(bench).connect(takes_alike=takes)
+    await bench.clock.advance(1)
+    heard = len(node(bench).links)
+    ids = await many(bench, 80)
+    await bench.clock.advance(5)
+
+    frames = [frame for link in node(bench).links[heard - 1 :] for frame in link.frames]
+    orders = [order for frame in frames for order in frame.orders]
+    whole = [one for one in orders if isinstance(one, (StartAlike, EndJobs))]
+    assert bool(whole) is takes
+    assert await at_its_end(bench, ids) == {"Finished"}
+    assert all(node(bench).starts[job_id, 1, 0, 1] == 1 for job_id in ids)
+    assert set(ids) <= set(node(bench).ended_jobs)

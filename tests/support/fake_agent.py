@@ -123,6 +123,7 @@ class FakeAgent(FakeNode):
             "resources": Resources(cores=self.cores, **self.facts),
             "live": tuple(live),
             "machine_id": self.machine_id,
+            "takes_alike": True,
             **self.known,
         }
         return Hello(**{**whole, **changes})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core import orders as o
+from hpcsched.core.job.environment import one_by_one
 from hpcsched.core.reports import EndDetail, Ended, Report, Started
 from hpcsched.core.task.states import EndReason
 from hpcsched.runtime.frames import AgentFrame, OutputChunk
@@ -89,6 +90,10 @@ class FakeNode:
         raise NotImplementedError
 
     def carry_out(self, order: o.Order) -> None:
+        if isinstance(order, (o.StartAlike, o.EndJobs)):
+            for one in one_by_one(order):
+                self.carry_out(one)
+            return
         self.orders.append(order)
         match order:
             case o.StartTasks():

@@ -7,13 +7,14 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.states import JobType
-from hpcsched.core.orders import DefineTask, Role
+from hpcsched.core.orders import DefineTask, EndJob, EndJobs, Role
 from hpcsched.core.task.states import TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hpcsched.core.job.model import Job, TaskRecord
+    from hpcsched.core.orders import Order, StartAlike
     from hpcsched.core.settings import Settings
 
 _ROLES = {TaskType.NODE_PREP: Role.PREP, TaskType.NODE_RELEASE: Role.RELEASE}
@@ -183,3 +184,14 @@ def as_of_job(definition: DefineTask, job_id: int) -> DefineTask:
     named = _named(job_id, definition.task_id)
     environment = {**definition.environment, **named}
     return replace(definition, job_id=job_id, environment=environment)
+
+
+def one_by_one(order: StartAlike | EndJobs) -> Iterator[Order]:
+    """Yield what an order for several jobs means for each of them."""
+    for job_id in order.job_ids:
+        if isinstance(order, EndJobs):
+            yield EndJob(job_id=job_id)
+        else:
+            yield replace(order.grant, job_id=job_id)
+            yield as_of_job(order.define, job_id)
+            yield replace(order.start, job_id=job_id)
