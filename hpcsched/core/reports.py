@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # made too often to be frozen
 class Started:
     """Processes of one task have started.
 
@@ -43,7 +43,7 @@ class EndDetail:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # made too often to be frozen
 class Ended:
     """Attempts of one task have ended, or were refused.
 

@@ -110,19 +110,11 @@ class Feed:
             self.wake()
             return
         every = len(first)
+        for event in first:
+            event.is_pattern()
         self.publish(
             [
-                EventView(
-                    seq=event.seq + number * every,
-                    job_id=job_id,
-                    revision=event.revision,
-                    time=event.time,
-                    owner=event.owner,
-                    name=event.name,
-                    actor=event.actor,
-                    changes=event.changes,
-                    message=event.message,
-                )
+                event.again(event.seq + number * every, job_id, event.time)
                 for number, job_id in enumerate(ids)
                 for event in first
             ]

@@ -281,17 +281,9 @@ def _usage(end: UsageRow, lives: Collection[Life]) -> Iterator[UsageRow]:
 def _views(first: _Lived, seq: int, own: Sequence[Own]) -> Iterator[EventView]:
     """Yield the events of all as watchers see them, by those of the first."""
     views = turns_views(first.job, seq, first.decided)
+    for view in views:
+        view.is_pattern()
     for one in own:
         for view, time in zip(views, one.times, strict=True):
-            yield EventView(
-                seq=seq,
-                job_id=one.job_id,
-                revision=view.revision,
-                time=time,
-                owner=view.owner,
-                name=view.name,
-                actor=view.actor,
-                changes=view.changes,
-                message=view.message,
-            )
+            yield view.again(seq, one.job_id, time)
             seq += 1

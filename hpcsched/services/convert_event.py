@@ -102,7 +102,7 @@ def event_message(view: EventView) -> pb.Event:
         revision=view.revision,
         name=view.name,
         actor=view.actor,
-        changes=[_change_message(change) for change in view.changes],
+        changes=_change_messages(view.changes),
         node_change=_node_change_message(view) if view.node else None,
         message=view.message,
         node_group=view.group,
@@ -118,6 +118,21 @@ def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
     return ",".join(
         str(first) if first == last else f"{first}-{last}" for first, last in ranges
     )
+
+
+_known: dict[int, tuple[Sequence[ChangeView], list[pb.Change]]] = {}
+"""Changes as messages, by the identity of the former: many events share them."""
+
+
+def _change_messages(changes: Sequence[ChangeView]) -> list[pb.Change]:
+    known = _known.get(id(changes))
+    if known is not None and known[0] is changes:
+        return known[1]
+    messages = [_change_message(change) for change in changes]
+    if len(_known) >= KEPT:
+        _known.clear()
+    _known[id(changes)] = (changes, messages)
+    return messages
 
 
 def _change_message(change: ChangeView) -> pb.Change:

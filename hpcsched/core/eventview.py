@@ -1,0 +1,102 @@
+"""Events as watchers see them: values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)  # made too often to be frozen
+class ChangeView:
+    """One change of state. A value: nobody changes it.
+
+    Attributes:
+        task_id: 0: the job itself.
+        elements: Ranges of instance ids, each (first, last); empty for the job, a plain
+            task, a master.
+        state, previous_state: Numbers of JobState or TaskState; 0: none before.
+        reason_code, reason: Why, where there is something to say.
+    """
+
+    task_id: int
+    elements: tuple[tuple[int, int], ...]
+    state: int
+    previous_state: int
+    reason_code: int = 0
+    reason: str = ""
+
+
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)  # made too often to be frozen
+class EventView:
+    """One event as watchers see it; ``seq`` is its global number. A value.
+
+    Attributes:
+        job_part: The same without changes of tasks, once somebody has asked for it.
+        job_changes: Its changes without those of tasks, if that is known.
+        node: Name of the node for an event of a node, else empty.
+        node_state: (new, previous) NodeState numbers.
+        joined_groups, left_groups: Groups that the node is in now, or no longer.
+        group: Name of the group for an event of a node group, else empty.
+    """
+
+    seq: int
+    job_id: int
+    revision: int
+    time: float
+    owner: str
+    name: str
+    actor: str
+    changes: tuple[ChangeView, ...] = ()
+    message: str = ""
+    node: str = ""
+    node_state: tuple[int, int] = (0, 0)
+    node_reachable: bool = True
+    joined_groups: tuple[str, ...] = ()
+    left_groups: tuple[str, ...] = ()
+    group: str = ""
+    job_part: EventView | None = field(default=None, compare=False, repr=False)
+    job_changes: tuple[ChangeView, ...] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    def of_job(self) -> EventView | None:
+        """Return it for those who watch jobs only; None: it is nothing to them.
+
+        All of them are given the same one.
+        """
+        if self.job_part is None:
+            changes = self.job_changes
+            if changes is None:
+                changes = tuple([one for one in self.changes if not one.task_id])
+            if not changes:
+                return None
+            if len(changes) == len(self.changes):
+                return self
+            self.job_part = self.again(self.seq, self.job_id, self.time, changes)
+        return self.job_part
+
+    def again(
+        self,
+        seq: int,
+        job_id: int,
+        time: float,
+        changes: tuple[ChangeView, ...] | None = None,
+    ) -> EventView:
+        """Return an event of a job as it is at another place, or with other changes."""
+        return EventView(
+            seq=seq,
+            job_id=job_id,
+            revision=self.revision,
+            time=time,
+            owner=self.owner,
+            name=self.name,
+            actor=self.actor,
+            changes=self.changes if changes is None else changes,
+            message=self.message,
+            job_changes=self.job_changes,
+        )
+
+    def is_pattern(self) -> None:
+        """Others follow that are alike: look once at what is shown of all of them."""
+        changes = tuple([one for one in self.changes if not one.task_id])
+        same = len(changes) == len(self.changes)
+        self.job_changes = self.changes if same else changes
