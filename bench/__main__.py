@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import ceiling, growth, passes, plot, queued, real
+from bench import ceiling, floor, growth, passes, plot, queued, real
 from bench.figures import as_json, machine, table
 from bench.site import Site
 
@@ -31,6 +31,7 @@ MEASURES: dict[str, Callable[[Site], Awaitable[list[Figure]]]] = {
     "P2": real.p2,
     "P3": real.p3,
     "P4": real.p4,
+    "FLOOR": floor.all_of_it,
     "P12": passes.p12,
     "P11": passes.p11,
     "P5": queued.p5,
@@ -42,7 +43,7 @@ MEASURES: dict[str, Callable[[Site], Awaitable[list[Figure]]]] = {
     "GROWTH": growth.all_of_it,
 }
 """In the order of measurement: those that share a cluster first."""
-SHARED = ("P1", "P2", "P3", "P4", "P12")
+SHARED = ("P1", "P2", "P3", "P4", "FLOOR", "P12")
 
 
 async def measure(site: Site, wanted: list[str]) -> tuple[list[Figure], bool]:
@@ -68,13 +69,13 @@ async def measure(site: Site, wanted: list[str]) -> tuple[list[Figure], bool]:
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--only", default="", help="such as P1,P7,GROWTH")
+    parser.add_argument("--only", default="", help="such as P1,P7,FLOOR,GROWTH")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--runs", type=int, default=3, help="of what is compared")
     parser.add_argument("--dir", type=Path, help="on the disk to be measured")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     args = parser.parse_args()
-    known = [key for key in MEASURES if key != "GROWTH"]
+    known = [key for key in MEASURES if key not in {"FLOOR", "GROWTH"}]
     wanted = [key.strip().upper() for key in args.only.split(",") if key.strip()]
     for key in wanted:
         if key not in MEASURES:

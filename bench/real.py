@@ -136,10 +136,10 @@ async def p3(site: Site) -> list[Figure]:
     """One job after the other, submit to Finished seen."""
     cluster = site.cluster()
     async with cluster.client() as client, Ends(client) as seen:
-        await _one_by_one(client, seen, 20)
+        await one_by_one(client, seen, 20)
         meter = Meter(cluster.pids)
         count = site.size(200)
-        times = await _one_by_one(client, seen, count)
+        times = await one_by_one(client, seen, count)
         cpu = meter.us_per(count)
     p50, p99 = percentile(times, 0.5) * 1e3, percentile(times, 0.99) * 1e3
     what = "one job, submit to Finished seen"
@@ -149,9 +149,10 @@ async def p3(site: Site) -> list[Figure]:
     ]
 
 
-async def _one_by_one(
+async def one_by_one(
     client: AsyncClient, seen: asyncio.Queue[int], count: int
 ) -> list[float]:
+    """Return the seconds from submit to end seen of jobs, one after the other."""
     times = []
     for _ in range(count):
         begin = time.perf_counter()
@@ -165,10 +166,10 @@ async def p4(site: Site) -> list[Figure]:
     """Cancel of a running task, until its end is seen."""
     cluster = site.cluster()
     async with cluster.client() as client, Ends(client) as seen:
-        await _cancels(client, seen, 5)
+        await cancels(client, seen, 5)
         meter = Meter(cluster.pids)
         count = site.size(100)
-        times = await _cancels(client, seen, count)
+        times = await cancels(client, seen, count)
         cpu = meter.us_per(count)
     p50, p99 = percentile(times, 0.5) * 1e3, percentile(times, 0.99) * 1e3
     what = "running task, cancel to end seen, p50"
@@ -176,9 +177,10 @@ async def p4(site: Site) -> list[Figure]:
     return [at_most("P4", what, p50, 2, "ms", **extra)]
 
 
-async def _cancels(
+async def cancels(
     client: AsyncClient, seen: asyncio.Queue[int], count: int
 ) -> list[float]:
+    """Return the seconds from cancel to end seen of running tasks."""
     times = []
     for _ in range(count):
         (job_id,) = await client.jobs.submit_all([single("sleep", "600")])
