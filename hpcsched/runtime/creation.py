@@ -285,7 +285,10 @@ class JobCreation(JobReads):
     def _submission(self, caller: Caller, job: Job, kin: c.Kin) -> c.Command:
         if job.spec.job_type is not JobType.ADMIN:
             order = self._next_order()
-            return c.SubmitJob(caller=caller, submit_order=order, kin=kin)
+            # _check_new has looked at it.
+            return c.SubmitJob(
+                caller=caller, submit_order=order, kin=kin, checked=True
+            )
         nodes: dict[int, int | None] = {}
         refused: dict[int, str] = {}
         for record in job.tasks:

@@ -39,11 +39,14 @@ class SubmitJob:
 
     Attributes:
         kin: What is known of its parents; those that it has none of do not exist.
+        checked: It is new, and what it asks for was found valid just now: only its
+            parents are looked at.
     """
 
     caller: Caller
     submit_order: int
     kin: Kin = NO_KIN
+    checked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from hpcsched.core.job.verdict import (
     OUT_JOB,
     OUT_TASK,
     rejection,
+    verdict_of_parents,
     verdict_on,
     way_in,
 )
@@ -65,7 +66,10 @@ def submit_job(turn: Turn, command: SubmitJob) -> HpcError | None:
     }
     if job.spec.parent_job_ids:
         patch["parents"] = known_parents(job, command.kin)
-    verdict = verdict_on(turn, resubmitted=True, kin=command.kin)
+    if command.checked:
+        verdict = verdict_of_parents(job, command.kin)
+    else:
+        verdict = verdict_on(turn, resubmitted=True, kin=command.kin)
     if verdict is None:
         path, task_path, more = way_in(turn)
         moves = _configuring_moves(turn, task_path)

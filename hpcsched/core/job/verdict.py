@@ -60,6 +60,17 @@ def verdict_on(
     return None
 
 
+def verdict_of_parents(job: Job, kin: Kin) -> HpcError | None:
+    """Return why a job that is valid by itself cannot be queued, or None."""
+    if not job.spec.parent_job_ids:
+        return None
+    try:
+        check_parents(job, kin)
+    except HpcError as refusal:
+        return refusal
+    return None
+
+
 def way_in(
     turn: Turn,
 ) -> tuple[tuple[JobState, ...], tuple[TaskState, ...], dict[str, Any]]:
