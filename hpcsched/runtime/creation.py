@@ -286,9 +286,7 @@ class JobCreation(JobReads):
         if job.spec.job_type is not JobType.ADMIN:
             order = self._next_order()
             # _check_new has looked at it.
-            return c.SubmitJob(
-                caller=caller, submit_order=order, kin=kin, checked=True
-            )
+            return c.SubmitJob(caller=caller, submit_order=order, kin=kin, checked=True)
         nodes: dict[int, int | None] = {}
         refused: dict[int, str] = {}
         for record in job.tasks:

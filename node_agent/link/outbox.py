@@ -19,7 +19,7 @@ from node_agent.core.reports import in_columns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hpcsched.common.clock import Clock
+    from hpcsched.common.clock import Clock, Timer
     from node_agent.core.session import Session
     from node_agent.link.node import Node
     from node_agent.outputs import Outputs
@@ -56,7 +56,8 @@ class Outbox:
         self._beat_due = False
         self._in_step_due = False
         self._gathered = self._gathering = False
-        self._ack_ripe = self._ack_ripening = False
+        self._ack_ripe = False
+        self._ack_timer: Timer | None = None
         self._leaving = False
         self.goodbye_sent = False
 
@@ -98,6 +99,9 @@ class Outbox:
         self.goodbye_sent |= goodbye
         load = self._node.load() if self._beat_due else None
         self._beat_due = self._ack_ripe = False
+        if self._ack_timer is not None:  # it has travelled with this frame
+            self._ack_timer.cancel()
+            self._ack_timer = None
         return AgentFrame(
             seq=seq if numbered else 0,
             ack=session.take_ack(),
@@ -131,12 +135,12 @@ class Outbox:
     def _may_acknowledge(self) -> bool:
         if not self._session.ack_due:
             return False
-        if not self._ack_ripe and not self._ack_ripening:
-            self._ack_ripening = True
-            self._clock.call_at(self._clock.mono() + ACK_DELAY_S, self._ripen_ack)
+        if not self._ack_ripe and self._ack_timer is None:
+            due = self._clock.mono() + ACK_DELAY_S
+            self._ack_timer = self._clock.call_at(due, self._ripen_ack)
         return self._ack_ripe
 
     def _ripen_ack(self) -> None:
-        self._ack_ripening = False
+        self._ack_timer = None
         self._ack_ripe = True
         self._wake()
