@@ -54,6 +54,7 @@ class _Aside:
 
     why: str = ""
     incident: str = ""
+    unreadable: bool = False
     kept: dict[int, TakeReports] = field(default_factory=dict)
 
 
@@ -92,6 +93,14 @@ class Apart:
             return []
         ends = ["it was told to end, and does not before it goes on"]
         waits = f"; {len(one.kept)} reports wait for it" if one.kept else ""
+        if one.unreadable:
+            return [
+                f"what is stored of it cannot be read, so nothing is decided{waits}",
+                f"the head's log has details: incident {one.incident}",
+                "what runs of it runs on",
+                "a version of the head that can read it lets it go on",
+                f"an administrator may delete it: hpc job forget {job_id}",
+            ]
         return [
             f"it is set aside after a fault of the head in {one.why}{waits}",
             f"the head's log has details: incident {one.incident}",
@@ -103,6 +112,28 @@ class Apart:
         """Return what is told to who wants something of such a job."""
         incident = self._aside[job_id].incident
         return HpcError("JOB_QUARANTINED", job_id=job_id, incident=incident)
+
+    def unreadable(self) -> Iterator[int]:
+        """Yield those of which nobody can read what is stored."""
+        return (job_id for job_id, one in self._aside.items() if one.unreadable)
+
+    def is_unreadable(self, job_id: int) -> bool:
+        one = self._aside.get(job_id)
+        return one is not None and one.unreadable
+
+    def put_unreadable(self, job_id: int, fault: Exception) -> None:
+        """Set a job aside that cannot be read; its history cannot be told of it.
+
+        However often that is found out, it is told once.
+        """
+        if self.is_unreadable(job_id):
+            return
+        incident = self._world.ids.uuid()
+        text = "job %d cannot be read, and is set aside: incident %s"
+        log.critical(text, job_id, incident, exc_info=fault)
+        one = self._aside.setdefault(job_id, _Aside())
+        one.why, one.incident = "what is stored", incident
+        one.unreadable = True
 
     def takes(self, mail: Mail) -> bool:
         """May it take this while it is set aside?"""
@@ -185,6 +216,9 @@ class Apart:
             return
         log.warning("job %d goes on after incident %s", job_id, one.incident)
         text = f"after incident {one.incident}"
+        if one.unreadable:  # it is tried once more
+            self._send(job_id, one.kept)
+            return
         self._world.spawn(self._note(job_id, aside=False, message=text))
         self._send(job_id, one.kept)
         world = self._world

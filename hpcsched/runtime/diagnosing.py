@@ -101,6 +101,7 @@ class Diagnosing:
             nodes=tuple(map(self._node, world.nodes)),
             queued=counts.get(JobState.QUEUED, 0),
             apart=tuple(world.apart),
+            unreadable=tuple(world.apart.unreadable()),
             stuck=stuck,
             backup_time=max(times, default=None),
             age_s=now - min(joined, default=now),

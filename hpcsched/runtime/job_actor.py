@@ -133,11 +133,12 @@ class JobActor:
 
     def unreadable(self, fault: Exception) -> None:
         """What the store has of it makes no sense: who asks now is told so."""
-        incident = self._world.apart.put(self.job_id, fault, "what is stored", None)
-        for mail in [one for one in self._mail if sets_aside(one, 0)]:
-            self._mail.remove(mail)
-            self._world.apart.leave(self.job_id, mail)
-        self._dismiss(HpcError("INTERNAL", incident=incident))
+        apart = self._world.apart
+        apart.put_unreadable(self.job_id, fault)
+        mail, self._mail = self._mail, []
+        self._dismiss(apart.refusal(self.job_id))
+        for one in mail:
+            apart.leave(self.job_id, one)
 
     def _go_on(self) -> None:
         """The pause after a failure is over."""

@@ -13,6 +13,7 @@ from hpcsched.core.jobviews import JobViews
 from hpcsched.runtime.creation import JobCreation
 from hpcsched.runtime.in_turn import InTurn, counted
 from hpcsched.runtime.preserved import warn_of_preserved
+from hpcsched.runtime.unreadable import delete_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -254,7 +255,13 @@ class JobCalls(JobCreation):
         for done, job_id in enumerate(_some(job_ids)):
 
             async def act(ledger: Ledger | None, job_id: int = job_id) -> Any:
-                await self._purge(job_id, _forgettable(caller, job_id), ledger)
+                try:
+                    await self._purge(job_id, _forgettable(caller, job_id), ledger)
+                except HpcError as refusal:
+                    unreadable = self._world.apart.is_unreadable(job_id)
+                    if refusal.reason != "JOB_QUARANTINED" or not unreadable:
+                        raise
+                    await delete_unreadable(self._world, caller, job_id, ledger)
 
             try:
                 await self._ledgers.once(caller, request, act, part=done)

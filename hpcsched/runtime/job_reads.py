@@ -27,7 +27,7 @@ from hpcsched.runtime.explaining import (
     why_not_these_nodes,
 )
 from hpcsched.runtime.families import CHILDREN_SHOWN
-from hpcsched.runtime.stored import stored_view
+from hpcsched.runtime.unreadable import bare_view, row_view
 from hpcsched.runtime.using import job_in_use, master_in_use, task_in_use
 
 if TYPE_CHECKING:
@@ -122,7 +122,13 @@ class JobReads:
                 )
             return self._view(job, full=full)
 
-        view: JobView = await self._world.jobs.look(job_id, look)
+        try:
+            view: JobView = await self._world.jobs.look(job_id, look)
+        except HpcError:
+            if not self._world.apart.is_unreadable(job_id):
+                raise
+            bare = await bare_view(self._world, job_id, self._settings)
+            return self._now_seen(bare)
         if self._world.families.known:
             found = await self._world.store.children(job_id, CHILDREN_SHOWN)
             view = replace(view, child_job_ids=tuple(found))
@@ -153,8 +159,7 @@ class JobReads:
         return [(self._stored(row), position) for row, position in found]
 
     def _stored(self, row: JobRow) -> JobView:
-        name_of, settings = self._world.name_of, self._settings
-        return self._now_seen(stored_view(row, name_of, settings))
+        return self._now_seen(row_view(self._world, row, self._settings))
 
     async def wait_job(self, caller: Caller, job_id: int, timeout_s: float) -> JobView:
         """Return the job when it is terminal, or as it is when the time is over."""
@@ -172,7 +177,13 @@ class JobReads:
                 return self._why_task(job, task)
             return self._why_job(job)
 
-        answer: tuple[str, Sequence[str]] = await self._world.jobs.look(job_id, look)
+        try:
+            answer: tuple[str, Sequence[str]]
+            answer = await self._world.jobs.look(job_id, look)
+        except HpcError:
+            if task is not None or not self._world.apart.is_unreadable(job_id):
+                raise
+            return "", self._world.apart.why(job_id)
         return answer
 
     def _why_job(self, job: Job) -> tuple[str, Sequence[str]]:

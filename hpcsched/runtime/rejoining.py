@@ -48,8 +48,8 @@ class Rejoining:
             return
         try:
             job = decode_stored(stored)
-        except Exception:
-            log.exception("job %d cannot be loaded", stored.row.job_id)
+        except Exception as fault:  # noqa: BLE001 - whatever is stored
+            self._world.apart.put_unreadable(stored.row.job_id, fault)
             return
         self.count += 1
         self.order = max(self.order, job.submit_order)

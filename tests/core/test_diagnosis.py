@@ -65,6 +65,7 @@ RULES: dict[str, tuple[Severity, dict[str, Any]]] = {
     "node_draining": (NOTE, with_node(state="Draining", ready=False)),
     "node_without_group": (NOTE, {"groups": True, **with_node(grouped=False)}),
     "job_set_aside": (ERROR, {"apart": (5,)}),
+    "job_unreadable": (ERROR, {"apart": (5,), "unreadable": (5,)}),
     "job_never_starts": (WARNING, {"stuck": (STUCK,)}),
     "job_waits_for_nodes": (WARNING, {"stuck": (replace(STUCK, ever=False),)}),
     "certificate_expires": (WARNING, {"certificate_end": NOW + 2 * DAY}),

@@ -83,6 +83,7 @@ class ClusterFacts:
         queued: Jobs in the queue.
         lag_s: The longest delay of the head's loop within a minute.
         apart: Jobs that are set aside.
+        unreadable: Those of them of which nobody can read what is stored.
         backup_time: When the newest backup was made; None: there was none.
         age_s: For how long there has been something to back up.
         groups: Are there node groups of the administrator's?
@@ -100,6 +101,7 @@ class ClusterFacts:
     nodes: tuple[NodeFacts, ...] = ()
     queued: int = 0
     apart: tuple[int, ...] = ()
+    unreadable: tuple[int, ...] = ()
     stuck: tuple[StuckJobs, ...] = ()
     backup_time: float | None = None
     age_s: float = 0.0

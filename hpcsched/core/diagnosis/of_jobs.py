@@ -17,8 +17,19 @@ _LISTED: Final = 1_000
 
 def job_findings(facts: ClusterFacts) -> Iterator[Finding]:
     """Say what is wrong with jobs."""
-    if facts.apart:
-        numbers = sorted(facts.apart)
+    if facts.unreadable:
+        numbers = sorted(facts.unreadable)
+        yield Finding(
+            severity=Severity.ERROR,
+            rule="job_unreadable",
+            text=f"{named(numbers, len(numbers))} cannot be read from the store",
+            why="nothing happens to such a job; what runs of it runs on",
+            action="start a version of the head that can read it, or delete it",
+            command=f"hpc job why {numbers[0]}",
+            job_ids=tuple(numbers[:_LISTED]),
+        )
+    numbers = sorted(set(facts.apart) - set(facts.unreadable))
+    if numbers:
         chosen = ",".join(map(str, numbers[:_SHOWN]))
         yield Finding(
             severity=Severity.ERROR,
