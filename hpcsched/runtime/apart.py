@@ -121,19 +121,22 @@ class Apart:
         one = self._aside.get(job_id)
         return one is not None and one.unreadable
 
-    def put_unreadable(self, job_id: int, fault: Exception) -> None:
+    def put_unreadable(
+        self, job_id: int, fault: Exception, mail: Iterable[Mail] = ()
+    ) -> None:
         """Set a job aside that cannot be read; its history cannot be told of it.
 
         However often that is found out, it is told once.
         """
-        if self.is_unreadable(job_id):
-            return
-        incident = self._world.ids.uuid()
-        text = "job %d cannot be read, and is set aside: incident %s"
-        log.critical(text, job_id, incident, exc_info=fault)
-        one = self._aside.setdefault(job_id, _Aside())
-        one.why, one.incident = "what is stored", incident
-        one.unreadable = True
+        if not self.is_unreadable(job_id):
+            incident = self._world.ids.uuid()
+            text = "job %d cannot be read, and is set aside: incident %s"
+            log.critical(text, job_id, incident, exc_info=fault)
+            one = self._aside.setdefault(job_id, _Aside())
+            one.why, one.incident = "what is stored", incident
+            one.unreadable = True
+        for each in mail:
+            self.leave(job_id, each)
 
     def takes(self, mail: Mail) -> bool:
         """May it take this while it is set aside?"""

@@ -133,12 +133,9 @@ class JobActor:
 
     def unreadable(self, fault: Exception) -> None:
         """What the store has of it makes no sense: who asks now is told so."""
-        apart = self._world.apart
-        apart.put_unreadable(self.job_id, fault)
         mail, self._mail = self._mail, []
-        self._dismiss(apart.refusal(self.job_id))
-        for one in mail:
-            apart.leave(self.job_id, one)
+        self._world.apart.put_unreadable(self.job_id, fault, mail)
+        self._world.jobs.forget(self.job_id)
 
     def _go_on(self) -> None:
         """The pause after a failure is over."""
