@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from bench.ceiling import CORES, NODES, run
+from bench.ceiling import CORES, NODES, everywhere, run
 from bench.cluster import Helper
 from bench.figures import Figure
 from bench.processes import Meter, rss_mib
@@ -31,6 +31,7 @@ async def all_of_it(site: Site) -> list[Figure]:
         *await tasks(site),
         *await jobs(site),
         *await nodes(site),
+        *await wide_jobs(site),
         *await watchers(site),
     ]
 
@@ -87,6 +88,28 @@ async def nodes(site: Site) -> list[Figure]:
                     share = meter.shares(IDLE_S)["head"]
         what = f"head, per idle node and second, {count:,} of them"
         rows.append(_row(what, share * 1e6 / count, "us CPU", kib_per_node=each))
+    return rows
+
+
+async def wide_jobs(site: Site) -> list[Figure]:
+    """CPU of the head per node of a job with a task on each, from submit to its end."""
+    rows = []
+    for count in NODE_COUNTS[: 2 if site.quick else 3]:
+        starts = []
+        with site.head() as head:
+            async with head.client() as client:
+                with await fleet(head, client, count, 1, held=True) as nodes_:
+                    times = max(3, 100 // count)
+                    meter = Meter({"head": head.pid})
+                    for _ in range(times):
+                        nodes_.ask("hold")
+                        job_id, took = await everywhere(client, count)
+                        starts.append(took)
+                        nodes_.ask("end")
+                        await client.jobs.wait(job_id)
+                    cpu = meter.us_per(count * times)["head"]
+        what = f"head, per node of a job on {count:,}"
+        rows.append(_row(what, cpu, "us CPU", runs_everywhere_s=min(starts)))
     return rows
 
 
