@@ -3,7 +3,9 @@
 ``python -m bench.watchers --address A --token-file F --count 1000 [--stuck 1]``
 
 Each is a stream of its own on a connection that a hundred share. A stuck one reads its
-first message and then nothing. ``stats`` tells how many events each has seen.
+first message and then nothing, with room for little on its way: gRPC would take 4 MB
+for it first, and up to there it is a watcher like any other. ``stats`` tells how many
+events each has seen.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from hpcsched.rpc.options import client_options
 OPTIONS = [*client_options(), ("grpc.use_local_subchannel_pool", 1)]
 """Channels to one address share a connection otherwise, and its limit of streams."""
 PER_CONNECTION = 100
+LITTLE = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
 
 
 class Watchers:
@@ -61,7 +64,8 @@ async def main(args: argparse.Namespace) -> None:
     address = parse_address(args.address, 0)
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for first in range(0, args.count, PER_CONNECTION):
-            opened = aio.insecure_channel(str(address), options=OPTIONS)
+            options = [*OPTIONS, *LITTLE] if first < args.stuck else OPTIONS
+            opened = aio.insecure_channel(str(address), options=options)
             channel = await stack.enter_async_context(opened)
             stub = watch_service_pb2_grpc.WatchServiceStub(channel)
             for number in range(first, min(first + PER_CONNECTION, args.count)):

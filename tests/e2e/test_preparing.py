@@ -45,8 +45,11 @@ def test_a_node_whose_preparation_fails_is_excluded_and_the_job_runs_elsewhere(
     bad, good = cluster.nodes
     job_id = cluster.submit(
         "--array", "1-4", "--prep", f"[ {HERE} != {bad} ]",
-        "--shell", f"echo task {HERE} >>log",
+        "--shell", f"{WAIT}; echo task {HERE} >>log",
     )  # fmt: skip
+    # Not before: the good node alone could have done it all meanwhile.
+    wait_for(lambda: list(cluster.job(job_id).excluded_nodes) == [bad])
+    (cluster.cwd / "go").touch()
     job = cluster.ended(job_id)
 
     assert state_of(job) == "FINISHED"
