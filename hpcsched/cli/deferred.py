@@ -103,6 +103,9 @@ class _Finder:
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         if name not in self._names:
+            package = sys.modules.get(name.rpartition(".")[0])
+            if type(package) is _Deferred:
+                package.__getattr__("__name__")  # Its body runs before its modules'.
             return None
         self._names.discard(name)
         for finder in sys.meta_path:

@@ -62,6 +62,25 @@ def test_every_way_to_a_name_finds_it(late: Path, code: str) -> None:
     assert run(late, code).split()[-1] == "2"
 
 
+def test_the_body_of_a_package_runs_before_those_of_its_modules(late: Path) -> None:
+    body = "BASE = 1; from late.part import VALUE"
+    (late / "late" / "__init__.py").write_text(body, encoding="utf-8")
+    part = "from late import BASE; VALUE = BASE + 1"
+    (late / "late" / "part.py").write_text(part, encoding="utf-8")
+    code = "import late; import late.part; print(late.VALUE)"
+
+    assert run(late, code, ("late",)).split() == ["2"]
+
+
+@pytest.mark.parametrize("name", ["asyncio.tasks", "grpc.aio._channel"])
+def test_a_module_of_what_the_command_defers_can_come_first(
+    tmp_path: Path, name: str
+) -> None:
+    code = f"import grpc; import {name}; print('well')"
+
+    assert run(tmp_path, code, tuple(sorted(DEFERRED))).strip() == "well"
+
+
 def test_a_name_that_is_not_there_is_no_name_afterwards(late: Path) -> None:
     code = "import late; print(hasattr(late, 'nothing'), late.__spec__.name)"
 
