@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import sys
 import threading
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Before gRPC is loaded: what breaks is told by us, once, and not by its core.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     _take_closed_streams()
+    _buffer_streams()
     deferred.install()
     # Only now, for they import what is deferred.
     from hpcsched.cli import problems
@@ -72,6 +74,26 @@ def _take_closed_streams() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if streams["stderr"] is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+def _buffer_streams() -> None:
+    """Let whole texts be written, or fail; everybody who has to be quick flushes.
+
+    With PYTHONUNBUFFERED, which containers like to set, Python writes once: what did
+    not fit into a pipe that is closed then, or on a disk, is lost without a word.
+    """
+    streams: dict[str, object] = vars(sys)
+    for name in ("stdout", "stderr"):
+        stream = streams[name]
+        raw = getattr(stream, "buffer", None)
+        if isinstance(stream, io.TextIOWrapper) and isinstance(raw, io.RawIOBase):
+            streams[name] = io.TextIOWrapper(
+                io.BufferedWriter(raw),
+                encoding=stream.encoding,
+                errors=stream.errors,
+                line_buffering=name == "stderr" or stream.isatty(),
+            )
+            stream.detach()
 
 
 def close_pipe() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from hpcsched.client import AsyncClient, Target
     from hpcsched.client.blocking import BlockingClient
+    from hpcsched.rpc.credentials import TlsFiles
 
 RPC_TIMEOUT_S: Final = 60.0
 
@@ -248,11 +249,8 @@ def _target(settings: Settings) -> Target:
         AddressError,
         parse_address,
     )
-    from hpcsched.rpc.credentials import TlsFiles
 
-    tls = None
-    if settings.ca or settings.cert or settings.key:
-        tls = TlsFiles(ca=settings.ca, cert=settings.cert, key=settings.key)
+    tls = _tls_files(settings)
     try:
         return Target(
             addresses=tuple(
@@ -268,6 +266,30 @@ def _target(settings: Settings) -> Target:
         raise ProblemError(
             "ADDRESS_INVALID", str(error), status=USAGE, code="INVALID_ARGUMENT"
         ) from None
+
+
+def _tls_files(settings: Settings) -> TlsFiles | None:
+    if not (settings.ca or settings.cert or settings.key):
+        return None
+    from hpcsched.rpc.credentials import (
+        CredentialsError,
+        TlsFiles,
+        channel_credentials,
+    )
+
+    tls = TlsFiles(ca=settings.ca, cert=settings.cert, key=settings.key)
+    try:
+        channel_credentials(tls)
+    except CredentialsError as error:
+        raise ProblemError(
+            "TLS_FILES",
+            str(error),
+            status=USAGE,
+            code="INVALID_ARGUMENT",
+            hint="they are named by --ca, --cert and --key, HPC_CA, HPC_CERT and "
+            "HPC_KEY, or the config file",
+        ) from None
+    return tls
 
 
 def read_token(path: str) -> str:

@@ -32,6 +32,48 @@ def test_a_closed_standard_output_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_nothing_is_lost_in_silence_where_python_is_told_not_to_buffer() -> None:
+    code = """
+import sys
+from hpcsched.cli import main
+main._buffer_streams()
+try:
+    sys.stdout.write("x" * 1_000_000)
+    sys.stdout.flush()
+except BrokenPipeError:
+    main.close_pipe()
+    sys.exit(141)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(10) == b"x" * 10
+        process.stdout.close()
+
+    assert process.returncode == 141
+
+
+@pytest.mark.parametrize("options", [["--ca"], ["--cert", "{0}", "--key"]])
+def test_files_of_tls_that_hold_none_are_told_and_no_traceback(
+    tmp_path: Path, options: list[str]
+) -> None:
+    file = tmp_path / "empty.pem"
+    file.write_text("nothing\n", encoding="ascii")
+    given = [one.format(file) for one in (*options, "{0}")]
+    for verb in (["job", "list"], ["events", "--follow"]):
+        done = subprocess.run(
+            [HPC, "--address", "127.0.0.1:1", *given, *verb],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("hpc: TLS_FILES: ")
+        assert str(file) in done.stderr.splitlines()[0]
+
+
 @pytest.mark.parametrize("verb", ["list", "wait", "cancel"])
 def test_a_verb_of_jobs_that_stands_alone_is_suggested(verb: str) -> None:
     done = subprocess.run([HPC, verb], check=False, capture_output=True, text=True)
