@@ -181,5 +181,7 @@ def _sets(
 
 
 def _filled(values: Sequence[T], size: int, default: T) -> list[T]:
-    column = list(values)[:size]
-    return column + [default] * (size - len(column))
+    column = list(values)
+    if len(column) == size:
+        return column
+    return column[:size] + [default] * (size - len(column))
