@@ -37,7 +37,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     def hurried(**fields: float) -> Patience:
         return Patience(**{**fields, "connect_s": 0.2})
 
-    monkeypatch.setattr("hpcsched.client.connection.Patience", hurried)
+    monkeypatch.setattr("hpcsched.client.patience.Patience", hurried)
 
 
 def dead_address() -> str:
@@ -334,3 +334,19 @@ def test_ctrl_c_detaches_unless_the_job_is_to_be_canceled(
     assert b"Traceback" not in err
     assert bool(api.asked("CancelJobs")) is cancel
     assert (b"goes on" in err) is not cancel
+
+
+def test_ctrl_c_ends_a_call_to_a_head_that_says_nothing(alone: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [*HPC, "--address", address, "job", "list"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        connection, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        connection.close()
+
+    assert (process.returncode, out, err) == (130, b"", b"")
