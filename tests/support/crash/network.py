@@ -59,7 +59,7 @@ class Network(_Machine):
             _run(*inside, "ip", "link", "set", there, "up")
             _run(*inside, "ip", "link", "set", "lo", "up")
             crew.wraps[f"{node}.agent"] = inside
-        crew.use_tls(*_certificate(crew))
+        crew.use_tls(*certificate(crew, trustme.CA()))
 
     def losses(self, plan: Sequence[Blow]) -> set[str]:
         # A task that is being stopped ends when its node is lost. No attempt begins
@@ -112,9 +112,8 @@ def _blackhole(
     )
 
 
-def _certificate(crew: Crew) -> tuple[TlsFiles, TlsFiles]:
-    """Return the files of the head and of those who call it."""
-    authority = trustme.CA()
+def certificate(crew: Crew, authority: trustme.CA) -> tuple[TlsFiles, TlsFiles]:
+    """Issue one; return the files of the head and of those who call it."""
     issued = authority.issue_cert(crew.host)
     ca, key, cert = (crew.base / f"{name}.pem" for name in ("ca", "key", "cert"))
     authority.cert_pem.write_to_path(str(ca))
