@@ -137,6 +137,10 @@ class SendingAhead:
         self._books.claim(node_id, ids, claims=False)
         if node_id not in self._books.claims:
             self._passing.pop(node_id, None)
+        if self._books.open:
+            # What comes back wants what it wanted before, which is no news to anybody:
+            # it starts now where cores are idle, or somebody on those kept for it.
+            self._world.scheduler.wake()
 
     def _has_started(self, job: Job) -> None:
         for node_id, use in job.uses.items():

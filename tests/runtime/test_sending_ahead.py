@@ -305,3 +305,16 @@ async def test_what_waits_for_the_node_is_done_once_although_the_head_has_a_faul
 
     assert answers == [None]
     assert await bench.state(others[0]) == "Canceled"
+
+
+async def test_what_comes_back_starts_at_once_where_a_core_is_idle(
+    bench: Bench,
+) -> None:
+    _, behind = await waiting_there(bench)
+    idle = await bench.node("n2", cores=2)
+    idle.plan = lambda _: None
+    await settle()
+    assert not idle.live
+    await bench.clock.advance(2.5)
+
+    assert {key[0] for key in idle.live} == set(behind[:2])
