@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
@@ -202,6 +204,12 @@ def cores_in(mask: int) -> list[int]:
         found.append(low.bit_length() - 1)
         mask ^= low
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def core_text(mask: int, between: str = ",") -> str:
+    """Return the ids in a bit mask of cores as text."""
+    return between.join(map(str, cores_in(mask)))
 
 
 def mask_of(cores: list[int]) -> int:

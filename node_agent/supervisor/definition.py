@@ -113,6 +113,8 @@ class Definition:
         shell: Whether the one template is a line for the shell.
         output: Templates of stdin, stdout, stderr, None where no file is given.
         raw: The message that defined it, for the journal.
+        words: Variables that are the same for every attempt, as a process gets them;
+            None: not made yet, see launch.py.
     """
 
     __slots__ = (
@@ -138,6 +140,7 @@ class Definition:
         "stdout",
         "tag_prefix",
         "task",
+        "words",
     )
 
     def __init__(self, raw: Mapping[str, Any], user: User) -> None:
@@ -170,6 +173,7 @@ class Definition:
             raise FieldError(f"define: output_limit: not from 0 to {MAX_BYTES} bytes")
         self.cgroup = bool(raw.get("cgroup", True))
         self.program_path: bytes | None = None
+        self.words: list[bytes] | None = None
         self.tag_prefix = f"{self.job}.{self.task}."
         self.refusal = _refusal(raw, user)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from node_agent.supervisor.clock import Clock
     from node_agent.supervisor.timers import Timers
 
-GATHER_S = 0.02
+GATHER_S = 0.04
 """Less than half of what the head sends ahead of free cores lasts."""
 
 

@@ -12,7 +12,7 @@ import os
 import resource
 
 from node_agent.supervisor import hostfile
-from node_agent.supervisor.attempt import cores_in
+from node_agent.supervisor.attempt import core_text, cores_in
 from node_agent.supervisor.definition import encoded, render
 from node_agent.supervisor.failure import StartFailedError
 from node_agent.supervisor.linux import IGNORED_BY_PYTHON
@@ -38,6 +38,8 @@ SPARE_DESCRIPTORS = 200
 DESCRIPTORS_PER_SLOT = 5
 RETRIED = {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP}
 
+
+MOST_SETS = 1024
 
 #: Names of the task to which those of an element add its number.
 _WITH_INSTANCE = (b"CCP_TASKSYSTEMID", b"CCP_TASKCONTEXT")
@@ -66,6 +68,7 @@ class Launcher:
         self._low = [os.dup(self._null) for _ in range(3)]
         self.cpus = os.sched_getaffinity(0)
         self._pinned: set[int] = set()
+        self._sets: dict[int, set[int]] = {}
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._raised = False
 
@@ -132,9 +135,13 @@ class Launcher:
             return False
         for kind, code in ((0, "stdout"), (1, "stderr")):
             self._private(slot, kind, code)
-        environment = self._environment(attempt, queued)
-        if hostfile.FORMAT in environment:
-            self._write_hosts(slot, environment)
+        if queued.extra or hostfile.FORMAT in definition.environment:
+            environment = self._environment(attempt, queued)
+            if hostfile.FORMAT in environment:
+                self._write_hosts(slot, environment)
+            words = [b"%b=%b" % item for item in environment.items()]
+        else:
+            words = _words(attempt)
         return starts.begin(
             attempt,
             queued,
@@ -142,7 +149,7 @@ class Launcher:
             cores=cores,
             path=path,
             arguments=arguments,
-            environment=[b"%b=%b" % item for item in environment.items()],
+            environment=words,
         )
 
     def _start_as_another(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
@@ -241,11 +248,16 @@ class Launcher:
 
     def _cores_of(self, attempt: Attempt) -> set[int]:
         """Return the cores that its processes may use."""
-        if attempt.definition.pin and attempt.cores:
-            cores = set(cores_in(attempt.cores))
-            if cores <= self.cpus:
-                return cores
-        return self.cpus
+        mask = attempt.cores
+        if not (attempt.definition.pin and mask):
+            return self.cpus
+        known = self._sets.get(mask)
+        if known is None:
+            cores = set(cores_in(mask))
+            known = self._sets[mask] = min(cores, self.cpus)
+            if len(self._sets) > MOST_SETS:
+                self._sets = {mask: known}
+        return known
 
     def _set_affinity(self, attempt: Attempt) -> None:
         cores = self._cores_of(attempt)
@@ -263,16 +275,11 @@ class Launcher:
             for name, value in queued.extra.items():
                 environment[encoded(name)] = encoded(value)
         instance = b"%d" % attempt.instance
-        environment[b"CCP_TASKINSTANCEID"] = instance
         if attempt.instance:
             for own in _WITH_INSTANCE:
                 if own in environment:
                     environment[own] += b"." + instance
-        environment[b"HPC_ATTEMPT"] = b"%d" % attempt.attempt
-        environment[b"HPC_TASK"] = definition.tag_prefix.encode() + instance
-        if attempt.cores:
-            cores = map(str, cores_in(attempt.cores))
-            environment[b"CCP_COREIDS"] = " ".join(cores).encode()
+        environment.update(_own_variables(attempt))
         return environment
 
     def _write_hosts(self, slot: Slot, environment: dict[bytes, bytes]) -> None:
@@ -341,6 +348,43 @@ class Launcher:
         if definition.program_is_constant and os.path.isabs(path):
             definition.program_path = path
         return pid
+
+
+def _own_variables(attempt: Attempt) -> dict[bytes, bytes]:
+    """Return the variables that differ from attempt to attempt, by their names."""
+    instance = b"%d" % attempt.instance
+    own = {
+        b"CCP_TASKINSTANCEID": instance,
+        b"HPC_ATTEMPT": b"%d" % attempt.attempt,
+        b"HPC_TASK": attempt.definition.tag_prefix.encode() + instance,
+    }
+    if attempt.cores:
+        own[b"CCP_COREIDS"] = core_text(attempt.cores, " ").encode()
+    return own
+
+
+_OWN = {b"CCP_TASKINSTANCEID", b"HPC_ATTEMPT", b"HPC_TASK", b"CCP_COREIDS"}
+
+
+def _words(attempt: Attempt) -> list[bytes]:
+    """Return the environment of an attempt without variables of its own start."""
+    definition = attempt.definition
+    own = _own_variables(attempt)
+    given = definition.environment
+    if attempt.instance:
+        for name in _WITH_INSTANCE:
+            if name in given:
+                own[name] = b"%b.%d" % (given[name], attempt.instance)
+    kept = definition.words
+    if kept is None:
+        changing = _OWN.union(_WITH_INSTANCE)
+        kept = definition.words = [
+            b"%b=%b" % item for item in given.items() if item[0] not in changing
+        ]
+    for name in (b"CCP_COREIDS", *_WITH_INSTANCE):
+        if name in given and name not in own:
+            own[name] = given[name]
+    return kept + [b"%b=%b" % item for item in own.items()]
 
 
 def _posix_spawn(

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MOST_THREADS = 8
 """Each waits for a slice at the most, so few of them serve many cores."""
 
+MOST_GIVEN = 4
+"""So many are begun together; the first of them does not wait for more."""
+
 LOOK_S = 0.002
 """How soon one looks whether a process exists of which nothing was heard."""
 
@@ -131,9 +134,12 @@ class _Thread:
             return True
         return not self.children() <= birth.before
 
-    def begin(self, birth: Birth) -> None:
-        """Make a process."""
+    def give(self, birth: Birth) -> None:
+        """Tell it which process to make next."""
         self._birth = birth
+
+    def go(self) -> None:
+        """Let it make the process."""
         self._go.release()
 
     def forget(self) -> None:
@@ -172,6 +178,7 @@ class PinnedStarts:
         self._done: queue.SimpleQueue[_Thread] = queue.SimpleQueue()
         self._idle: list[_Thread] = []
         self._busy: list[_Thread] = []
+        self._given: list[_Thread] = []
         self._births: dict[int, Birth] = {}
 
     def __len__(self) -> int:
@@ -212,8 +219,21 @@ class PinnedStarts:
         birth.before = before
         self._births[id(birth)] = birth
         self._busy.append(thread)
-        thread.begin(birth)
+        thread.give(birth)
+        self._given.append(thread)
+        if len(self._given) >= MOST_GIVEN:
+            self.go()
         return True
+
+    def go(self) -> None:
+        """Let the threads go on that have something to make.
+
+        Each would at once wait for the interpreter's lock. So the best moment is the
+        one before this thread waits, too.
+        """
+        for thread in self._given:
+            thread.go()
+        self._given.clear()
 
     def finished(self) -> Iterator[Birth]:
         """Yield each that exists or has failed, once."""
@@ -228,11 +248,13 @@ class PinnedStarts:
 
     def wait(self) -> None:
         """Wait until one of them exists or has failed."""
+        self.go()
         if not any(birth.pid or birth.error for birth in self._births.values()):
             self._collect()
 
     def wait_until_born(self) -> None:
         """Wait until what is being made has inherited from this process."""
+        self.go()
         for thread in self._busy:
             while not thread.has_born():
                 self._clock.pause(BIRTH_PAUSE_S)
@@ -257,6 +279,7 @@ class PinnedStarts:
                 return None
             return thread
         if not self._idle:
+            self.go()
             self._collect()
         return self._idle.pop(0)
 

@@ -7,6 +7,7 @@ import signal
 from json.encoder import encode_basestring_ascii as quoted
 
 from node_agent.supervisor import protocol
+from node_agent.supervisor.attempt import core_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Ending:
 def started_text(position: int, attempt: Attempt, slot: Slot) -> bytes:
     """Return the report of an attempt whose process exists."""
     job, task, instance, number = attempt.key
-    cores = ",".join(map(str, attempt.core_list))
+    cores = core_text(attempt.cores)
     definition = attempt.definition
     out = slot.json_paths[0] if definition.stdout is None else "null"
     err = slot.json_paths[1] if definition.stderr is None else "null"
@@ -78,7 +79,7 @@ def ended_text(
     if attempt is not None:
         if attempt.started_at is not None:
             start = f"{attempt.started_at:.6f}"
-        cores = ",".join(map(str, attempt.core_list))
+        cores = core_text(attempt.cores)
         user_ms, system_ms = attempt.user_ms, attempt.system_ms
         max_rss_kb = attempt.max_rss_kb
         why = attempt.why

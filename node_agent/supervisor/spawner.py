@@ -170,6 +170,7 @@ class Spawner:
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for whatever comes next, None for ever."""
+        self._node.pinned.go()
         if self._more:
             return 0.0
         patience_s = self._node.timers.patience_s()

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     Spans = Generator[tuple[TaskRecord, int, int]]
 
-AHEAD_S: Final = 0.05
-AHEAD_LIMIT: Final = 64
+AHEAD_S: Final = 0.1
+AHEAD_LIMIT: Final = 128
 RUN_LIMIT: Final = 4096
 _QUEUED: Final = bytes([TaskState.QUEUED])
 _SENT: Final = (TaskState.DISPATCHING,)

@@ -126,6 +126,9 @@ class SimPinned:
     def wait(self) -> None:
         self._hurried = True
 
+    def go(self) -> None:
+        pass
+
 
 class SimLauncher:
     """Starts processes on the host; of some of them one hears a little later."""
