@@ -37,6 +37,8 @@ FRAME_BYTES: Final = 1024 * 1024
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
+
 #: struct ucred of unix(7): pid, uid, gid.
 _PEER: Final = struct.Struct("iii")
 

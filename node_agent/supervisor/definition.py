@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from node_agent.supervisor.pinned import Vector
+
 MAX_SIGNAL = 64
 MAX_BYTES = 1024 * 1024
 DEFAULT_OUTPUT_LIMIT = 4096
@@ -173,7 +175,7 @@ class Definition:
             raise FieldError(f"define: output_limit: not from 0 to {MAX_BYTES} bytes")
         self.cgroup = bool(raw.get("cgroup", True))
         self.program_path: bytes | None = None
-        self.words: list[bytes] | None = None
+        self.words: Vector | None = None
         self.tag_prefix = f"{self.job}.{self.task}."
         self.refusal = _refusal(raw, user)
 

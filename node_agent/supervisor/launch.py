@@ -12,10 +12,16 @@ import os
 import resource
 
 from node_agent.supervisor import hostfile
-from node_agent.supervisor.attempt import core_text, cores_in
-from node_agent.supervisor.definition import encoded, render
+from node_agent.supervisor.attempt import cores_in
+from node_agent.supervisor.definition import render
+from node_agent.supervisor.environment import (
+    environment_of,
+    shared_and_own,
+    words_of,
+)
 from node_agent.supervisor.failure import StartFailedError
 from node_agent.supervisor.linux import IGNORED_BY_PYTHON
+from node_agent.supervisor.pinned import vector
 from node_agent.supervisor.userfiles import (
     OUTPUT_FLAGS,
     find_program,
@@ -40,9 +46,7 @@ RETRIED = {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP}
 
 
 MOST_SETS = 1024
-
-#: Names of the task to which those of an element add its number.
-_WITH_INSTANCE = (b"CCP_TASKSYSTEMID", b"CCP_TASKCONTEXT")
+_NONE: list[bytes] = []
 
 
 class Launcher:
@@ -107,7 +111,7 @@ class Launcher:
             actions = self._actions(definition, queued, slot, opened)
             self._set_affinity(attempt)
             arguments = definition.arguments(queued.value)
-            environment = self._environment(attempt, queued)
+            environment = environment_of(attempt, queued)
             if hostfile.FORMAT in environment:
                 self._write_hosts(slot, environment)
             if self._raised:
@@ -136,12 +140,12 @@ class Launcher:
         for kind, code in ((0, "stdout"), (1, "stderr")):
             self._private(slot, kind, code)
         if queued.extra or hostfile.FORMAT in definition.environment:
-            environment = self._environment(attempt, queued)
+            environment = environment_of(attempt, queued)
             if hostfile.FORMAT in environment:
                 self._write_hosts(slot, environment)
-            words = [b"%b=%b" % item for item in environment.items()]
+            shared, own = vector(words_of(environment)), _NONE
         else:
-            words = _words(attempt)
+            shared, own = shared_and_own(attempt)
         return starts.begin(
             attempt,
             queued,
@@ -149,7 +153,8 @@ class Launcher:
             cores=cores,
             path=path,
             arguments=arguments,
-            environment=words,
+            environment=shared,
+            own=own,
         )
 
     def _start_as_another(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
@@ -165,7 +170,7 @@ class Launcher:
 
         definition = attempt.definition
         self.unpin()
-        environment = self._environment(attempt, queued)
+        environment = environment_of(attempt, queued)
         if hostfile.FORMAT in environment:
             self._write_hosts(slot, environment)
         streams = [self._null] * 3
@@ -254,7 +259,9 @@ class Launcher:
         known = self._sets.get(mask)
         if known is None:
             cores = set(cores_in(mask))
-            known = self._sets[mask] = min(cores, self.cpus)
+            if not self.cpus.issuperset(cores):
+                cores = self.cpus
+            known = self._sets[mask] = cores
             if len(self._sets) > MOST_SETS:
                 self._sets = {mask: known}
         return known
@@ -267,20 +274,6 @@ class Launcher:
         if cores != self._pinned:
             os.sched_setaffinity(0, cores)
             self._pinned = cores
-
-    def _environment(self, attempt: Attempt, queued: Queued) -> dict[bytes, bytes]:
-        definition = attempt.definition
-        environment = definition.environment.copy()
-        if queued.extra:
-            for name, value in queued.extra.items():
-                environment[encoded(name)] = encoded(value)
-        instance = b"%d" % attempt.instance
-        if attempt.instance:
-            for own in _WITH_INSTANCE:
-                if own in environment:
-                    environment[own] += b"." + instance
-        environment.update(_own_variables(attempt))
-        return environment
 
     def _write_hosts(self, slot: Slot, environment: dict[bytes, bytes]) -> None:
         try:
@@ -348,43 +341,6 @@ class Launcher:
         if definition.program_is_constant and os.path.isabs(path):
             definition.program_path = path
         return pid
-
-
-def _own_variables(attempt: Attempt) -> dict[bytes, bytes]:
-    """Return the variables that differ from attempt to attempt, by their names."""
-    instance = b"%d" % attempt.instance
-    own = {
-        b"CCP_TASKINSTANCEID": instance,
-        b"HPC_ATTEMPT": b"%d" % attempt.attempt,
-        b"HPC_TASK": attempt.definition.tag_prefix.encode() + instance,
-    }
-    if attempt.cores:
-        own[b"CCP_COREIDS"] = core_text(attempt.cores, " ").encode()
-    return own
-
-
-_OWN = {b"CCP_TASKINSTANCEID", b"HPC_ATTEMPT", b"HPC_TASK", b"CCP_COREIDS"}
-
-
-def _words(attempt: Attempt) -> list[bytes]:
-    """Return the environment of an attempt without variables of its own start."""
-    definition = attempt.definition
-    own = _own_variables(attempt)
-    given = definition.environment
-    if attempt.instance:
-        for name in _WITH_INSTANCE:
-            if name in given:
-                own[name] = b"%b.%d" % (given[name], attempt.instance)
-    kept = definition.words
-    if kept is None:
-        changing = _OWN.union(_WITH_INSTANCE)
-        kept = definition.words = [
-            b"%b=%b" % item for item in given.items() if item[0] not in changing
-        ]
-    for name in (b"CCP_COREIDS", *_WITH_INSTANCE):
-        if name in given and name not in own:
-            own[name] = given[name]
-    return kept + [b"%b=%b" % item for item in own.items()]
 
 
 def _posix_spawn(

@@ -167,7 +167,7 @@ class Orders:
         ):
             raise FieldError(f"grant: cores: must be a list of ids 0 to {MAX_CORE}")
         self._keep(records.granted(job, cores))
-        self._node.table.job(job).grant = mask_of(cores)
+        self._node.table.grant(job, mask_of(cores))
 
     def _start(self, items: list[Any]) -> None:
         job, task, number, starts = _fields("start", items, 4)

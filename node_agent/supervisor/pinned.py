@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from node_agent.supervisor.clock import Clock
     from node_agent.supervisor.slots import Slot
 
+    Vector = ctypes.Array[ctypes.c_char_p]
+
 MOST_THREADS = 8
 """Each waits for a slice at the most, so few of them serve many cores."""
 
@@ -77,7 +79,7 @@ class Birth:
 
     def make(self, attributes: Any) -> None:
         """Call posix_spawn; the interpreter's lock is free meanwhile."""
-        path, actions, arguments, environment = self._kept
+        path, actions, arguments, environment, _ = self._kept
         self.error = _libc.posix_spawn(
             ctypes.byref(self.number),
             path,
@@ -194,9 +196,21 @@ class PinnedStarts:
         cores: set[int],
         path: bytes,
         arguments: list[bytes],
-        environment: list[bytes],
+        environment: Vector,
+        own: list[bytes],
     ) -> bool:
-        """Begin to make a process; False: it cannot be made in this way."""
+        """Begin to make a process; False: it cannot be made in this way.
+
+        Args:
+            attempt: Whose process.
+            queued: What it was before.
+            slot: Whose files it writes to.
+            cores: On which it runs.
+            path: Of the program.
+            arguments: Its arguments, the program's name first.
+            environment: Variables that it has with others, from ``vector``.
+            own: Variables that only it has.
+        """
         actions = self._actions_of(slot, attempt.definition.cwd)
         if actions is None or b"\0" in attempt.definition.cwd:
             return False
@@ -211,11 +225,8 @@ class PinnedStarts:
         except OSError:
             self._idle.append(thread)
             return False
-        vectors = [
-            (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
-            for texts in (arguments, environment)
-        ]
-        birth = Birth(attempt, queued, slot, path, actions, *vectors)
+        words = vector(arguments), _longer(environment, own)
+        birth = Birth(attempt, queued, slot, path, actions, *words, environment)
         birth.before = before
         self._births[id(birth)] = birth
         self._busy.append(thread)
@@ -306,6 +317,21 @@ class PinnedStarts:
             return None
         self._actions[slot.number] = wanted, actions
         return actions
+
+
+def vector(texts: list[bytes]) -> Vector:
+    """Return texts as C programs get them, with a null pointer behind the last one."""
+    return (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
+
+
+def _longer(given: Vector, more: list[bytes]) -> Vector:
+    """Return a vector with more texts; the given one must live as long."""
+    count = len(given) - 1
+    longer = (ctypes.c_char_p * (count + len(more) + 1))()
+    ctypes.memmove(longer, given, count * ctypes.sizeof(ctypes.c_char_p))
+    for position, text in enumerate(more, count):
+        longer[position] = text
+    return longer
 
 
 def _attributes() -> Any:

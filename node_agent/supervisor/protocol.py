@@ -109,7 +109,7 @@ class ProtocolError(ValueError):
 
 def encode_message(message: Iterable[Any]) -> bytes:
     """Return one message as JSON, ASCII only."""
-    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(message).encode()
 
 
 def frame_of(texts: Iterable[bytes]) -> bytes:
@@ -212,4 +212,5 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from node_agent.supervisor.attempt import InstanceKey
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def _dump(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def beginning(table: Table) -> bytes:
@@ -248,7 +251,7 @@ class Fold:
 
     def _grant(self, data: bytes) -> None:
         job, cores = json.loads(data)
-        self.table.job(job).grant = mask_of(cores)
+        self.table.grant(job, mask_of(cores))
 
     def _accept(self, data: bytes) -> None:
         job, task, number, items = json.loads(data)

@@ -147,11 +147,13 @@ class Starter:
 
     def _start_waiting(self, budget: int) -> bool:
         node = self._node
-        waiting = node.table.waiting
+        waiting, granted = node.table.waiting, node.table.granted
         jobs = list(waiting.values())
-        if len(jobs) > 1:
+        if len(jobs) > 1 and not node.table.in_order:
             jobs.sort(key=lambda job: job.queue[0].arrival if job.queue else 0)
         for job in jobs:
+            if not granted & ~node.busy:
+                break
             queue = job.queue
             while queue:
                 queued = queue[0]

@@ -112,12 +112,12 @@ class Stopper:
         if job is None:
             self._ender.job_ended(number)
             return
-        queued = [
-            item for item in node.table.queued.values() if item.definition.job == number
-        ]
-        for item in queued:
-            node.table.unqueue(item.instance_key)
-        self._ender.never_tried(queued, JOB_ENDED)
+        if job.accepted:
+            waiting = node.table.queued.values()
+            queued = [item for item in waiting if item.definition.job == number]
+            for item in queued:
+                node.table.unqueue(item.instance_key)
+            self._ender.never_tried(queued, JOB_ENDED)
         job.ending = True
         for attempt in node.table.live_of(number):
             self.stop_attempt(attempt, 0.0, JOB_ENDED)

@@ -30,9 +30,19 @@ class Job:
         seen: By task, the attempts that have ended here.
         stopped: Attempts that were stopped before they came: task, instance, attempt.
         ending: The agent has ended the job; it is told when nothing of it lives.
+        accepted: How many attempts of it have not been tried, wherever they wait.
     """
 
-    __slots__ = ("definitions", "ending", "grant", "number", "queue", "seen", "stopped")
+    __slots__ = (
+        "accepted",
+        "definitions",
+        "ending",
+        "grant",
+        "number",
+        "queue",
+        "seen",
+        "stopped",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -42,6 +52,7 @@ class Job:
         self.seen: dict[int, Seen] = {}
         self.stopped: set[tuple[int, int, int]] = set()
         self.ending = False
+        self.accepted = 0
 
 
 class Table:
@@ -60,6 +71,8 @@ class Table:
         stuck: Instances whose end was reported although processes of theirs live.
         urgent: Accepted attempts that need no cores.
         waiting: Jobs whose queues may not be empty.
+        in_order: They are in the order in which what they start next has arrived.
+        granted: Every core that any job was ever granted, as a bit mask.
     """
 
     def __init__(self, boot_id: str, instance: str) -> None:
@@ -79,6 +92,8 @@ class Table:
         self.stuck: set[InstanceKey] = set()
         self.urgent: deque[Queued] = deque()
         self.waiting: dict[int, Job] = {}
+        self.in_order = True
+        self.granted = 0
         self.arrivals = 0
 
     def job(self, number: int) -> Job:
@@ -87,6 +102,11 @@ class Table:
         if job is None:
             job = self.jobs[number] = Job(number)
         return job
+
+    def grant(self, number: int, cores: int) -> None:
+        """Let a job use these cores, a bit mask, and no others."""
+        self.job(number).grant = cores
+        self.granted |= cores
 
     def define(self, definition: Definition) -> None:
         """Take over a definition; one of the same number is replaced."""
@@ -98,6 +118,7 @@ class Table:
     def enqueue(self, queued: Queued) -> None:
         """Append an accepted attempt to its job's queue."""
         self.queued[queued.instance_key] = queued
+        self.job(queued.definition.job).accepted += 1
         self.line_up(queued)
 
     def line_up(self, queued: Queued) -> None:
@@ -107,6 +128,10 @@ class Table:
             return
         job = self.job(queued.definition.job)
         job.queue.append(queued)
+        if not self.waiting:
+            self.in_order = True
+        elif job.number in self.waiting or queued.arrival < self.arrivals:
+            self.in_order = False
         self.waiting[job.number] = job
 
     def must_wait(self, queued: Queued) -> bool:
@@ -145,6 +170,8 @@ class Table:
         queued = self.queued.pop(key, None)
         if queued is not None:
             queued.dropped = True
+            if key[0] in self.jobs:
+                self.jobs[key[0]].accepted -= 1
         return queued
 
     def try_attempt(self, attempt: Attempt) -> None:
