@@ -88,7 +88,7 @@ class Node:
         )
         self.own = Kin(os.getpid())
         nursery = Nursery(self.own.mains, cgroups)
-        self.pinned = PinnedStarts(clock, inherit=cgroups is not None)
+        self.pinned = PinnedStarts(clock)
         alone = self.pinned if self.pinned.possible else None
         if cgroups is not None:
             cgroups.before_moving = self.pinned.wait_until_born

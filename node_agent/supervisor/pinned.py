@@ -8,6 +8,10 @@ that is being made, and the spawner's own goes on: it reaps, reports and starts.
 
 Nothing else is done in these threads. A start that fails here has executed nothing and
 is made again by the spawner's own thread, which finds out what is wrong.
+
+One process is made at a time: the next begins when the one before has executed its
+program and its number is known, so that at most one attempt is ever in doubt. The
+kernel's list of the thread's children tells both before the thread can.
 """
 
 from __future__ import annotations
@@ -34,13 +38,10 @@ if TYPE_CHECKING:
 MOST_THREADS = 8
 """Each waits for a slice at the most, so few of them serve many cores."""
 
-MOST_GIVEN = 4
-"""So many are begun together; the first of them does not wait for more."""
-
 LOOK_S = 0.002
 """How soon one looks whether a process exists of which nothing was heard."""
 
-BIRTH_PAUSE_S = 0.0001
+PAUSE_S = 0.00005
 
 _SETSIGDEF, _SETSIGMASK, _SETSID = 0x04, 0x08, 0x80  # of glibc and musl
 _ATTRIBUTE_BYTES = 1024  # 336 in both
@@ -56,10 +57,20 @@ class Birth:
     Attributes:
         number: Its process id, for posix_spawn to write.
         error: An errno; 0: none, or not yet.
-        before: Children of the thread before it; None: nobody wants to know.
+        before: Children of the thread before it.
+        seen: Its process id if that was seen to have executed the program, or 0.
     """
 
-    __slots__ = ("_kept", "attempt", "before", "error", "number", "queued", "slot")
+    __slots__ = (
+        "_kept",
+        "attempt",
+        "before",
+        "error",
+        "number",
+        "queued",
+        "seen",
+        "slot",
+    )
 
     def __init__(
         self, attempt: Attempt, queued: Queued, slot: Slot, *kept: Any
@@ -69,13 +80,14 @@ class Birth:
         self.slot = slot
         self.number = ctypes.c_int(0)
         self.error = 0
-        self.before: set[bytes] | None = None
+        self.before: set[bytes] = set()
+        self.seen = 0
         self._kept = kept  # what posix_spawn reads must live for so long
 
     @property
     def pid(self) -> int:
         """Its process id once it exists; posix_spawn writes it only on success."""
-        return self.number.value
+        return self.seen or self.number.value
 
     def make(self, attributes: Any) -> None:
         """Call posix_spawn; the interpreter's lock is free meanwhile."""
@@ -129,12 +141,16 @@ class _Thread:
             self._children = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         return set(procfs.read_all(self._children).split())
 
-    def has_born(self) -> bool:
-        """Say whether its process is there, be it not yet with the task's program."""
+    def look(self) -> bool:
+        """Say whether its process is there; note it if it has executed the program."""
         birth = self._birth
-        if birth is None or birth.pid or birth.error or birth.before is None:
+        if birth is None or birth.pid or birth.error:
             return True
-        return not self.children() <= birth.before
+        new = self.children() - birth.before
+        for pid in map(int, new):
+            if procfs.has_executed(pid):
+                birth.seen = pid
+        return bool(new)
 
     def give(self, birth: Birth) -> None:
         """Tell it which process to make next."""
@@ -159,20 +175,15 @@ class _Thread:
 class PinnedStarts:
     """The threads, and the processes that they are making.
 
-    Args:
-        inherit: This process changes what a process inherits from it, its cgroup, and
-            waits for that with ``wait_until_born``.
-
     Attributes:
         possible: This system's posix_spawn can change the directory, and its kernel
-            lists a thread's children where that is needed.
+            lists a thread's children.
     """
 
-    def __init__(self, clock: Clock, *, inherit: bool) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._inherit = inherit
-        self.possible = hasattr(_libc, "posix_spawn_file_actions_addchdir_np") and (
-            procfs.HAS_CHILDREN_FILES or not inherit
+        self.possible = procfs.HAS_CHILDREN_FILES and hasattr(
+            _libc, "posix_spawn_file_actions_addchdir_np"
         )
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._attributes = _attributes()
@@ -217,11 +228,9 @@ class PinnedStarts:
         thread = self._thread(cores)
         if thread is None:
             return False
-        before = None
         try:
             thread.move(cores)
-            if self._inherit:
-                before = thread.children()
+            before = thread.children()
         except OSError:
             self._idle.append(thread)
             return False
@@ -232,15 +241,13 @@ class PinnedStarts:
         self._busy.append(thread)
         thread.give(birth)
         self._given.append(thread)
-        if len(self._given) >= MOST_GIVEN:
-            self.go()
         return True
 
     def go(self) -> None:
-        """Let the threads go on that have something to make.
+        """Let the thread go on that has something to make.
 
-        Each would at once wait for the interpreter's lock. So the best moment is the
-        one before this thread waits, too.
+        It would at once wait for the interpreter's lock. So the best moment is the one
+        before this thread waits, too.
         """
         for thread in self._given:
             thread.go()
@@ -258,17 +265,19 @@ class PinnedStarts:
                 yield birth
 
     def wait(self) -> None:
-        """Wait until one of them exists or has failed."""
+        """Wait a moment for one of them to exist or to fail."""
         self.go()
+        for thread in self._busy:
+            thread.look()
         if not any(birth.pid or birth.error for birth in self._births.values()):
-            self._collect()
+            self._clock.pause(PAUSE_S)
 
     def wait_until_born(self) -> None:
         """Wait until what is being made has inherited from this process."""
         self.go()
         for thread in self._busy:
-            while not thread.has_born():
-                self._clock.pause(BIRTH_PAUSE_S)
+            while not thread.look():
+                self._clock.pause(PAUSE_S)
 
     def _collect(self) -> None:
         thread = self._done.get()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 READ_BYTES = 65536
 SEQ_FILE_BYTES = 3072  # less than this from one read is the whole file
+FORKED_ONLY = 0x40
 HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 TaskKey = tuple[int, int, int, int]
@@ -59,6 +60,19 @@ def allowed_cores(pid: int) -> int:
         return int(text.split(maxsplit=1)[0].replace(b",", b""), 16)
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def has_executed(pid: int) -> bool:
+    """Say whether a process, or what is left of it, has become another program's.
+
+    Source: PF_FORKNOEXEC of the kernel, which each process has until it executes.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            data = file.read()
+        return not int(data[data.rindex(b")") + 2 :].split()[6]) & FORKED_ONLY
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def started_between(stat: Stat, earliest: float, latest: float) -> bool:

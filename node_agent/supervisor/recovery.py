@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from node_agent.supervisor.starting import Starter
     from node_agent.supervisor.stopping import Stopper
 
+CLOCK_SLACK_S = 0.02
 EXEC_PATIENCE_S = 2.0
 """How long, in seconds, a process that a dying spawner has made may take to become the
 task's program, before its environment can tell whose it is."""
@@ -184,11 +185,7 @@ class Recovery:
             self._ask_reaper()
             end = self._find_ended(attempt, exits)
             if end is None:
-                ending = reports.Ending(
-                    protocol.NOT_STARTED,
-                    message="the supervisor ended before the start",
-                )
-                self._ender.close(attempt, ending)
+                self._ender.close(attempt, self._without_trace(attempt))
                 return
             attempt.pid = end.pid
             born = end.start_ticks / procfs.TICKS_PER_S
@@ -206,6 +203,27 @@ class Recovery:
         attempt.started_at = node.clock.wall() - (node.clock.boot() - born)
         slot = node.slots.slot(attempt.slot)
         self._starter.report_started(attempt, slot)
+
+    def _without_trace(self, attempt: Attempt) -> reports.Ending:
+        """Return the end of an attempt of which neither process nor end is found."""
+        if self._has_missed_ends(attempt):
+            return reports.Ending(
+                protocol.STATUS_LOST,
+                message="spawner and reaper had died: whether it began is not known",
+            )
+        return reports.Ending(
+            protocol.NOT_STARTED, message="the supervisor ended before the start"
+        )
+
+    def _has_missed_ends(self, attempt: Attempt) -> bool:
+        """Say whether the reaper is younger than the attempt's intent.
+
+        Then a process that had begun may have ended while nobody was there to hear of
+        it; run again it would have run twice (P3).
+        """
+        stat = procfs.read_stat(self._reaper)
+        began = None if stat is None else stat.start_ticks / procfs.TICKS_PER_S
+        return began is None or began > attempt.tried_at - CLOCK_SLACK_S
 
     def _strangers(self) -> list[int]:
         known = {attempt.pid for attempt in self._node.table.live.values()}

@@ -206,6 +206,8 @@ class Starter:
 
     def _start(self, queued: Queued, cores: int) -> None:
         node = self._node
+        if len(node.pinned):  # or two would be in doubt if this process died now
+            self.settle()
         definition = queued.definition
         slot = node.slots.take()
         if slot.number + 1 == len(node.slots):
@@ -269,7 +271,10 @@ class Starter:
             node.own.mains.add(attempt.pid)
 
     def settle(self, pid: int = 0) -> None:
-        """Wait until no process is being made; if one is named, only for that one."""
+        """Wait until no process is being made; if one is named, only for that one.
+
+        That is until it has executed its program, as posix_spawn itself would wait.
+        """
         node = self._node
         self.look()
         while len(node.pinned) and pid not in node.by_pid:

@@ -169,9 +169,10 @@ def journal_file(supervisor: TaskSupervisor) -> Path:
     return max((supervisor.directory / "journal").glob("*.log"))
 
 
-def test_an_intent_without_a_process_was_not_started_and_never_will_be(
+def test_an_intent_whose_process_nobody_could_reap_is_lost_and_never_runs_again(
     supervisor: TaskSupervisor, place: Path
 ) -> None:
+    """Whether it had begun before all of the supervisor ended, nobody can tell."""
     agent = supervisor.agent()
     agent.shell("touch ran", cwd=str(place))
     agent.sync()
@@ -184,11 +185,11 @@ def test_an_intent_without_a_process_was_not_started_and_never_will_be(
     journal.close()
     agent = supervisor.start().agent()
 
-    assert agent.ended(0)["reason"] == "NOT_STARTED"
+    assert agent.ended(0)["reason"] == "STATUS_LOST"
     agent.start(0)
     agent.sync()
     assert {m[6]["reason"] for m in agent.messages if m[0] == "ended"} == {
-        "NOT_STARTED"
+        "STATUS_LOST"
     }
     assert not (place / "ran").exists()
 

@@ -78,6 +78,7 @@ class Host:
         all: Every process that ever was, of every boot.
         violations: What must never happen, in words.
         on_exit: Told of each end of a main process.
+        reaper_died_at: When, in seconds since the boot, at the last time.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Host:
         self.plan: Callable[[Key, str], Life] = lambda *_: Life(1.0)
         self.all: list[Process] = []
         self.violations: list[str] = []
+        self.reaper_died_at = -1.0
         self.on_exit: Callable[[Process], None] = lambda _: None
         self.on_end: Callable[[Process], None] = lambda _: None
         self.on_start: Callable[[Process], None] = lambda _: None

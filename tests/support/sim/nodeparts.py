@@ -312,5 +312,8 @@ class SimRecovery(Recovery):
             return None
         return next((end for end in exits if end.pid == process.pid), None)
 
+    def _has_missed_ends(self, attempt: Attempt) -> bool:
+        return self._host.reaper_died_at >= attempt.tried_at
+
     def _watch(self, attempt: Attempt) -> bool:
         return True

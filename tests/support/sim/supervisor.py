@@ -19,6 +19,7 @@ from node_agent.supervisor.replay import read_journal
 from node_agent.supervisor.starting import Starter
 from node_agent.supervisor.stopping import Stopper
 from node_agent.supervisor.table import Table
+from tests.support.sim.clocks import SimClock
 from tests.support.sim.disk import SimJournal
 from tests.support.sim.loop import PROGRAM, Program
 from tests.support.sim.nodeparts import TICKS, SimConfig, SimLink, SimNode, SimRecovery
@@ -257,6 +258,8 @@ class Supervisor:
         """Kill the spawner, and the reaper with it."""
         self.reaper_alive = not reaper
         self.reaper_deaths += reaper
+        if reaper:
+            self.host.reaper_died_at = SimClock(self.host.machine).boot()
         if self.program is not None:
             self.program.kill()
 
