@@ -213,10 +213,12 @@ class SendingAhead:
     def _rooms(self) -> Iterator[tuple[int, int]]:
         """Yield nodes, and how many more may wait there; a few alone are no news."""
         for node_id in {**self._small, **self._passing}:
+            there = len(self._books.claims.get(node_id, ()))
+            if 2 * there > AHEAD_LIMIT:
+                continue
             cores = len(self._cores(node_id))
             limit = int(cores * AHEAD_S / max(self._mean, 1e-4))
             limit = min(AHEAD_LIMIT, limit)
-            there = len(self._books.claims.get(node_id, ()))
             if limit > there and 2 * there <= limit and node_id in self._books.ready:
                 yield node_id, limit - there
 

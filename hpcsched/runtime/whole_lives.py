@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.decide import decide
 from hpcsched.core.job.states import JobState
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     Told = Callable[[HpcError | None], None]
 
 log = logging.getLogger(__name__)
+MOULDS: Final = 512
+"""Moulds of a kind that are kept: some of each node, some kB each."""
 
 
 @dataclass(slots=True)
@@ -183,6 +185,8 @@ class Group:
         key = (record.node_id, record.name, self.kind.like.ahead[2:], life.pattern)
         mould: _Mould | None = base.moulds.get(key)
         if mould is None or mould.settings is not settings:
+            if len(base.moulds) >= MOULDS:
+                base.moulds.clear()
             mould = base.moulds[key] = self._new_mould(strange_life(life))
         return mould
 
