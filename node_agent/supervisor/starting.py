@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 STARTS_PER_TURN = 16
 """Then ends are reaped and reports sent before more is started."""
 
+MOST_WAITING = 50_000
+"""Attempts that wait for cores. A head sends few ahead of free cores; one that sends
+more than this is not believed, and costs no more memory and no more of the disk."""
+
 START_BYTES = 1024
 RETRY_S = 1.0
 
@@ -57,7 +61,7 @@ class Starter:
             for instance, attempt, *_ in items:
                 self._refuse((job, task, instance), attempt, text)
             return
-        new = [item for item in items if self._is_new(owner, task, item)]
+        new = self._new_ones(owner, task, items)
         if not new:
             return
         record = records.accepted(job, task, number, new)
@@ -86,6 +90,17 @@ class Starter:
                 canceled.append(queued)
         if canceled:
             self._ender.never_tried(canceled, protocol.CANCELED, protocol.CANCELED)
+
+    def _new_ones(
+        self, owner: Job, task: int, items: list[list[Any]]
+    ) -> list[list[Any]]:
+        """Return those that were never here, as far as there is room; answer others."""
+        new = [item for item in items if self._is_new(owner, task, item)]
+        room = max(0, MOST_WAITING - len(self._node.table.queued))
+        for instance, attempt, *_ in new[room:]:
+            text = f"{MOST_WAITING} attempts wait on this node"
+            self._refuse((owner.number, task, instance), attempt, text)
+        return new[:room]
 
     def _is_new(self, owner: Job, task: int, item: list[Any]) -> bool:
         """Say whether an attempt has never been here; answer it if it has."""

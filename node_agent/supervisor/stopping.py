@@ -26,6 +26,10 @@ RECALLED = "recalled"
 LIMIT = "limit"
 
 
+MOST_EARLY = 50_000
+"""Stops of one job that may come before what they stop."""
+
+
 class Stopper:
     """Carries out stops and limits.
 
@@ -63,6 +67,8 @@ class Stopper:
                 early.append((task, instance, number))
         if dropped:
             self._ender.never_tried(dropped, why)
+        # A head stops what it has ordered, and that is no more than may wait here.
+        del early[max(0, MOST_EARLY - len(table.job(job).stopped)) :]
         if early:
             table.job(job).stopped.update(early)
             node.journal.add(records.stopped_early(job, early))
