@@ -9,6 +9,7 @@ import pytest
 from hpcsched.core.job.numbering import ATTEMPTS_AHEAD
 from hpcsched.core.task.states import TaskType
 from hpcsched.store.progress import GENERATION_BITS, RESTORED_JOBS
+from tests.support.ahead_bench import RUN_S, exit_of, taught, waiting_there
 from tests.support.head_bench import (
     NO_ID,
     ROOT,
@@ -18,6 +19,7 @@ from tests.support.head_bench import (
     a_task,
     once,
 )
+from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
     from hpcsched.store.memory_state import MemoryState
@@ -139,3 +141,41 @@ async def test_jobs_of_after_the_restore_begin_at_one_and_each_generation_has_it
 
     assert min(attempts(bench, new)) == (1, 0, 1)
     assert {a // ATTEMPTS_AHEAD for a in ahead} == {1, 2}
+
+
+async def test_what_was_on_its_way_in_the_backup_and_has_run_since_runs_again(
+    bench: Bench,
+) -> None:
+    agent = await bench.node(cores=1)
+    agent.plan = lambda _: (1.0, 0)
+    agent.mute = True
+    job_id = await bench.submit()
+    await settle()
+    older: MemoryState = bench.store._state.copy()
+    agent.cut()
+    agent.mute = False
+    await agent.connect()
+    await bench.until_state(job_id, "Finished")
+    await restored(bench, older)
+    await bench.until_state(job_id, "Finished")
+
+    assert attempts(bench, job_id) == {(1, 0, 1), (1, 0, ATTEMPTS_AHEAD + 1)}
+
+
+async def test_what_waited_on_a_node_in_the_backup_and_has_run_since_runs_again(
+    bench: Bench,
+) -> None:
+    await taught(bench)
+    agent = bench.agents["n1"]
+    running, waiting = await waiting_there(bench)
+    older: MemoryState = bench.store._state.copy()
+    agent.plan = lambda _: (RUN_S, 0)
+    for job_id in running:
+        exit_of(bench, job_id)
+    await bench.until_state(waiting[-1], "Finished")
+    await restored(bench, older, generation=3)
+    for job_id in waiting:
+        await bench.until_state(job_id, "Finished")
+
+    again = {(1, 0, 1), (1, 0, 3 * ATTEMPTS_AHEAD + 1)}
+    assert all(attempts(bench, job_id) == again for job_id in waiting)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.numbering import may_have_ended
 from hpcsched.core.job.starting import started_patch
 from hpcsched.core.job.states import JobState, JobType, NodeLoss
 from hpcsched.core.job.waiting import held_back
@@ -188,7 +189,8 @@ def compare_it(turn: Turn, command: SyncNode) -> tuple[int, int, int] | None:
             if one.running:
                 _start(turn, one.start_time, one.core)
             return key
-    if command.rebooted:  # never to another boot
+    # Never to another boot, nor where it may have ended since a backup.
+    if command.rebooted or may_have_ended(turn, key[2]):
         give_back(turn)
         return None
     return key

@@ -15,6 +15,7 @@ from hpcsched.core.job.front import queued_front
 from hpcsched.core.job.holding import held_rows
 from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.model import UsePhase
+from hpcsched.core.job.numbering import may_have_ended
 from hpcsched.core.job.reporting import sane_time, started_move
 from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import CancelRequest, JobState, NodeLoss
@@ -254,8 +255,10 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         known.add(key)
         state = table.state[row]
         if there is None:
-            # A start that never arrived is sent again, but never to another boot.
-            if state != S.DISPATCHING or command.rebooted:
+            # A start that never arrived is sent again, but never to another boot, nor
+            # where it may have arrived since a backup.
+            sent = state == S.DISPATCHING and not command.rebooted
+            if not sent or may_have_ended(turn, key[2]):
                 lost.append((record, row))
         elif there.running and not table.get("flags", row) & STARTED:
             time = sane_time(there.start_time, turn.now)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hpcsched.core.job.events import TaskMove
     from hpcsched.core.job.model import Job
+    from hpcsched.core.job.turn import Turn
 
 ATTEMPTS_AHEAD: Final = 10_000
 """Between the first numbers of two generations: more than an element is tried before an
@@ -26,6 +27,15 @@ older store is put back."""
 def first_attempt(generation: int) -> int:
     """Return the lowest number of a generation, from 0, for jobs of earlier ones."""
     return generation * ATTEMPTS_AHEAD + 1
+
+
+def may_have_ended(turn: Turn, attempt: int) -> bool:
+    """May an attempt have run since the backup that was put back, and be forgotten?
+
+    A node that has not got it any more takes no order of it again, and says nothing.
+    """
+    old_jobs, least = turn.settings.restored
+    return turn.job.job_id < old_jobs and attempt < least
 
 
 def renumbered(job: Job, moves: Sequence[TaskMove], least: int) -> list[TaskMove]:
