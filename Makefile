@@ -22,7 +22,7 @@ BENCHED := $(VENV)/.benched
 GENERATED := $(VENV)/.generated
 
 .DEFAULT_GOAL := help
-.PHONY: help dev protos demo test walks crash-images sim sim-long sim-mutants crash-long model check format \
+.PHONY: help dev protos demo test walks crash-images sim sim-sweep sim-long sim-mutants crash-long model check format \
 	bench constraints clean
 
 help:  ## show this list
@@ -70,6 +70,9 @@ sim: dev  ## simulated clusters under faults; make sim SEED=17 ARGS=--trace
 	$(BIN)/python -m tests.support.sim \
 		$(if $(filter command environment,$(origin SEED)),--seed $(SEED),\
 		--first $(FIRST) --seconds $(SECONDS)) $(ARGS)
+
+sim-sweep: dev  ## programs die at every moment of a simulated working day
+	$(BIN)/python -m tests.support.sim.sweep $(ARGS)
 
 sim-mutants: dev  ## does the simulation find defects that are planted in the product?
 	$(BIN)/python -m tests.support.sim.mutate $(ARGS)

@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.simulation import Outcome, simulate
-from tests.support.sim.stores import PLACES, SQLITE
-from tests.support.sim.sweep import APART, swept
+from tests.support.sim.stores import MEMORY, PLACES, SQLITE
+from tests.support.sim.sweep import APART, STEPS_APART, Point, swept, tried
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -54,6 +54,14 @@ def test_a_head_may_die_anywhere_in_a_commit(first: int, place: str) -> None:
 
     assert not kept(outcome)
     assert outcome.commits > max(plan)
+
+
+@pytest.mark.parametrize("place", STEPS_APART)
+def test_programs_may_die_between_any_two_steps_of_a_working_day(place: str) -> None:
+    found = tried(1, Point(place, 3), MEMORY)
+
+    assert not found.problem
+    assert found.deaths > 20
 
 
 def test_what_has_failed_once_does_not_fail_again() -> None:

@@ -69,7 +69,7 @@ class Extras:
                 (self._later, 0.25),
                 (self._draft, 0.25),
                 (self._strict, 0.2),
-                (self._purge, 0.15),
+                (self.purge, 0.15),
                 (self._back_up, 0.2),
                 (self._change_task, 0.2),
             )
@@ -95,7 +95,7 @@ class Extras:
                 return
             await theme()
 
-    async def _try(self, what: str, operation: Any) -> Any:
+    async def attempt(self, what: str, operation: Any) -> Any:
         """Make a call; return its answer, or None where there is none."""
         try:
             return await self._sim.clients.call(what, operation)
@@ -121,7 +121,7 @@ class Extras:
             pool=pool,
         )
         new = NewJob(spec=spec, tasks=(TaskSpec(arguments=("live", words)),))
-        ids = await self._submit(new, die.choice((3, 12, 12, 30, 60)))
+        ids = await self.submit(new, die.choice((3, 12, 12, 30, 60)))
         if not ids:
             return
         async with asyncio.TaskGroup() as tasks:
@@ -129,7 +129,7 @@ class Extras:
                 many = die.sample(ids, die.randint(1, len(ids)))
                 tasks.create_task(self._meddle(many[:20]))
 
-    async def _submit(self, new: NewJob, count: int = 1) -> list[int]:
+    async def submit(self, new: NewJob, count: int = 1) -> list[int]:
         """Submit equal jobs in one call; return their numbers, none if refused."""
         work, name = self._work, new.spec.name
         work.names.append(name)
@@ -163,29 +163,29 @@ class Extras:
             await work.cancel_all(ids, Stop(force=kind == "force"))
         elif kind in {"finish", "graceful"}:
             stop = Stop(graceful=kind == "graceful")
-            await self._try(
+            await self.attempt(
                 f"{kind} {ids}", lambda head: head.finish_jobs(ANN, ids, stop, request)
             )
         elif kind == "hold":
-            await self._try(
+            await self.attempt(
                 f"hold {ids}", lambda head: head.hold_jobs(ANN, ids, None, request)
             )
             await asyncio.sleep(die.random() * 20)
-            await self._try(
+            await self.attempt(
                 f"release {ids}", lambda head: head.release_jobs(ANN, ids, second)
             )
         elif kind == "requeue":
             work.meddled.update(ids)
-            await self._try(
+            await self.attempt(
                 f"requeue {ids}", lambda head: head.requeue_jobs(ANN, ids, request)
             )
         elif kind == "forget":
             work.forgotten.update(ids)
-            await self._try(
+            await self.attempt(
                 f"forget {ids}", lambda head: head.forget_jobs(ANN, ids, request)
             )
         elif kind == "configure":
-            await self._reconsider(one)
+            await self.reconsider(one)
         else:
             await self._change(kind, one, request)
 
@@ -193,7 +193,7 @@ class Extras:
         die = self._die
         if kind == "exclude":
             nodes = (die.choice(self._sim.nodes).name,)
-            await self._try(
+            await self.attempt(
                 f"exclude {nodes} from {one}",
                 lambda head: head.exclude_nodes(
                     ANN, one, Exclusion(add=nodes), request
@@ -201,34 +201,34 @@ class Extras:
             )
             await asyncio.sleep(die.random() * 20)
             again = self._request("include")
-            await self._try(
+            await self.attempt(
                 f"include {nodes} in {one}",
                 lambda head: head.exclude_nodes(ANN, one, Exclusion(clear=True), again),
             )
         elif kind == "task":
             stop = Stop(force=die.random() < 0.3)
-            await self._try(
+            await self.attempt(
                 f"cancel task {one}.1",
                 lambda head: head.cancel_tasks(ANN, one, [(1, 0)], stop, request),
             )
         else:
             edit = Edit(changes={"priority": die.choice((0, 1500, 4000))})
-            await self._try(
+            await self.attempt(
                 f"modify {one}", lambda head: head.modify_job(ANN, one, edit, request)
             )
 
     # Drafts
 
-    async def _reconsider(self, job_id: int) -> None:
+    async def reconsider(self, job_id: int) -> None:
         """Make a draft of a queued job, change it, and submit it again."""
         request, second = self._request("configure"), self._request("draft")
         self._work.meddled.add(job_id)
-        if await self._try(
+        if await self.attempt(
             f"configure {job_id}",
             lambda head: head.configure_jobs(ANN, [job_id], request),
         ):
             await asyncio.sleep(self._die.random() * 5)
-            await self._try(
+            await self.attempt(
                 f"submit draft {job_id}",
                 lambda head: head.submit_drafts(
                     ANN, [job_id], second, validate_only=False
@@ -239,7 +239,7 @@ class Extras:
         """Take a job back, or clone one."""
         job_id = self._some_job()
         if self._die.random() < 0.5:
-            await self._reconsider(job_id)
+            await self.reconsider(job_id)
             return
         request, second = self._request("clone"), self._request("draft")
         row = self._sim.site.state.jobs.get(job_id)
@@ -247,11 +247,11 @@ class Extras:
             return
         name = row.row.name
         self._work.asked[name] = self._work.asked.get(name, 1) + 1
-        made = await self._try(
+        made = await self.attempt(
             f"clone {job_id}", lambda head: head.clone_job(ANN, job_id, request)
         )
         if made is not None and self._die.random() < 0.8:
-            await self._try(
+            await self.attempt(
                 f"submit clone {made.job_id}",
                 lambda head: head.submit_job(ANN, made.job_id, second),
             )
@@ -261,12 +261,12 @@ class Extras:
         job_id, request = self._some_job(), self._request("task")
         if self._die.random() < 0.5:
             edit = Edit(changes={"runtime": 30.0 + self._die.random() * 60.0})
-            await self._try(
+            await self.attempt(
                 f"modify task {job_id}.1",
                 lambda head: head.modify_task(ANN, job_id, 1, edit, request),
             )
         else:
-            await self._try(
+            await self.attempt(
                 f"finish task {job_id}.1",
                 lambda head: head.finish_tasks(ANN, job_id, [(1, 0)], Stop(), request),
             )
@@ -283,7 +283,7 @@ class Extras:
             now = self._sim.site.machine.wall()
             more = {"hold_until": now + die.random() * 60.0}
         spec = dataclasses.replace(new.spec, **more)
-        await self._submit(dataclasses.replace(new, spec=spec))
+        await self.submit(dataclasses.replace(new, spec=spec))
 
     async def _strict(self) -> None:
         """Change a template with rules, and submit a job of it."""
@@ -294,13 +294,13 @@ class Extras:
             "runtime": Rule(default="120", maximum="600"),
         }
         template = Template(name=STRICT, rules=rules)
-        await self._try(
+        await self.attempt(
             "set strict template",
             lambda head: head.set_template(ROOT, template, request, create_only=False),
         )
         new = self._work.kinds.draw()
         spec = dataclasses.replace(new.spec, job_template=STRICT)
-        await self._submit(dataclasses.replace(new, spec=spec))
+        await self.submit(dataclasses.replace(new, spec=spec))
 
     # Administrators
 
@@ -311,21 +311,21 @@ class Extras:
         request, second = self._request("pool"), self._request("pool")
         weight = die.randint(1, 100)
         values = {"EnablePools": die.choice(("True", "True", "False"))}
-        await self._try(
+        await self.attempt(
             f"pools: {values}", lambda head: head.set_parameters(ROOT, values, request)
         )
-        await self._try(
+        await self.attempt(
             f"create pool {name}",
             lambda head: head.create_pool(ROOT, name, weight, second),
         )
         third = self._request("pool")
         if die.random() < 0.2:
-            await self._try(
+            await self.attempt(
                 f"delete pool {name}",
                 lambda head: head.delete_pool(ROOT, name, third, force=True),
             )
         else:
-            await self._try(
+            await self.attempt(
                 f"set pool {name}",
                 lambda head: head.set_pool(ROOT, name, weight, third),
             )
@@ -335,7 +335,7 @@ class Extras:
         chosen = self._die.sample(sorted(POLICIES), 3)
         values = {name: self._die.choice(POLICIES[name]) for name in chosen}
         request = self._request("policy")
-        await self._try(
+        await self.attempt(
             f"set {values}", lambda head: head.set_parameters(ROOT, values, request)
         )
 
@@ -343,11 +343,11 @@ class Extras:
         """Make a backup while everybody goes on: it holds one moment of the store."""
         if self._sim.site.disk.kind == MEMORY:
             return
-        made = await self._try("back up", lambda head: head.create_backup(ROOT, 2))
+        made = await self.attempt("back up", lambda head: head.create_backup(ROOT, 2))
         if made is not None:
             self._sim.site.disk.look_at_backup(made.name)
 
-    async def _purge(self) -> None:
+    async def purge(self) -> None:
         """Let more than a day go by at once, after which ended jobs are deleted.
 
         As the answers to old calls are; so nobody may be about to repeat one.
@@ -357,7 +357,7 @@ class Extras:
         if self.purges or risky:
             return
         values, request = {"TTLCompletedJobs": "1"}, self._request("ttl")
-        await self._try(
+        await self.attempt(
             "set TTL", lambda head: head.set_parameters(ROOT, values, request)
         )
         while clients.under_way:  # noqa: ASYNC110  it is virtual time

@@ -80,7 +80,7 @@ class JobKinds:
         if rng.random() < 0.1:
             more["is_exclusive"] = True
         if rng.random() < 0.35:
-            more["node_loss"] = rng.choice((NodeLoss.FENCE, NodeLoss.HOLD))
+            more["node_loss"] = NodeLoss.HOLD
         if rng.random() < 0.3:
             more["max_cores"] = rng.randint(1, 6)
         spec = JobSpec(**{"name": self.name(kind), **more, **fields})

@@ -20,7 +20,7 @@ class Nemesis:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self._rng = sim.rng
-        self._healing = False
+        self.healing = False
         self._group: asyncio.TaskGroup | None = None
         self._target: NodeSite | None = None
         self.acts: dict[str, Callable[[], Awaitable[None]]] = {
@@ -91,7 +91,7 @@ class Nemesis:
     def heal(self) -> None:
         """Nothing is wrong any more."""
         sim = self._sim
-        self._healing = True
+        self.healing = True
         sim.network.slow = 1.0
         sim.loop.lateness = (0.0, 0.0)
         sim.clients.lossy = sim.clients.impatient = 0.0
@@ -99,6 +99,7 @@ class Nemesis:
         faults = sim.site.faults
         faults.slow = (0.0, 0.0)
         faults.full = faults.breaks = faults.lost = faults.unanswered = False
+        faults.plan.clear()
         for program in (sim.site.program, *(one for _, one in sim.site.elders)):
             if program is not None:
                 program.fuse = -1
@@ -332,7 +333,7 @@ class Nemesis:
     def moment(self, moment: str, node: NodeSite | None) -> None:
         """Something has happened."""
         waiting = self._ambushes.get(moment)
-        if not waiting or self._healing or self._rng.random() < 0.7:
+        if not waiting or self.healing or self._rng.random() < 0.7:
             return
         kind = waiting.pop()
         quick = kind == "short-power"
@@ -344,7 +345,7 @@ class Nemesis:
         self._sim.network.later(later, lambda: self._strike(kind, node))
 
     def _strike(self, kind: str, node: NodeSite | None) -> None:
-        if self._healing or self._group is None:
+        if self.healing or self._group is None:
             return
         self._target = node
         act = self._short_power() if kind == "short-power" else self._act(kind)

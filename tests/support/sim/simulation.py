@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tests.support.sim.headdisk import HeadDisk
     from tests.support.sim.host import Process
 
-#: When everything has ended, what is on its way has so long to arrive, seconds.
+#: Unless a run says otherwise, seconds.
 QUIET_S = 200.0
 MOST_STEPS = 3_000_000
 #: Once in so many runs it is looked for what any of them has left.
@@ -86,10 +86,21 @@ class Errors(logging.Handler):
 
 
 class Simulation:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        quiet_s: When everything has ended, what is on its way has so long to arrive.
+        quick_restarts: Programs that died are started again at once.
+    """
 
     def __init__(
-        self, seed: int, folder: Path, *, trace: bool = False, store: str = MEMORY
+        self,
+        seed: int,
+        folder: Path,
+        *,
+        trace: bool = False,
+        store: str = MEMORY,
+        load: type[Workload] = Workload,
     ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
@@ -114,11 +125,13 @@ class Simulation:
         terms = {node.name: node.disk for node in self.nodes}
         self.network.term_of = lambda name: terms[name].term
         self.vigil = Vigil(self)
-        self.workload = Workload(self)
+        self.workload = load(self)
         self.nemesis = Nemesis(self)
         self.audit = Audit(self)
         self.watchers = [Watcher(self, n) for n in range(2)]
         self.heartbeat_s = self.rng.choice((5, 10, 30))
+        self.quiet_s = QUIET_S
+        self.quick_restarts = False
 
     def _add_node(self, name: str, folder: Path) -> None:
         node = NodeSite(
@@ -183,7 +196,7 @@ class Simulation:
             await self.workload.let_go()
             await self.audit.until_rest()
             self.story.tell("everything has ended")
-            await asyncio.sleep(QUIET_S)
+            await asyncio.sleep(self.quiet_s)
             await EndChecks(self).run()
             for keeper in keepers:
                 keeper.cancel()
@@ -214,6 +227,8 @@ class Simulation:
         self.network.later(self.loop.time() + pause, start)
 
     def _restart_pause(self) -> float:
+        if self.quick_restarts:
+            return 0.2
         if self.rng.random() < 0.15:
             return self.rng.random() * 120.0
         return self.rng.random() * 5.0
@@ -228,6 +243,8 @@ def simulate(
     store: str = MEMORY,
     plan: Mapping[int, str] | None = None,
     keep: Path | None = None,
+    load: type[Workload] = Workload,
+    set_up: Callable[[Simulation], None] = lambda _: None,
 ) -> Outcome:
     """Run one seed; never raises for what it finds.
 
@@ -239,6 +256,8 @@ def simulate(
         store: MEMORY or SQLITE.
         plan: At which commits the head dies, and where (stores.PLACES).
         keep: Where the files of the store are to be left.
+        load: What users and administrators do.
+        set_up: Told of the simulation before it begins.
     """
     folder = Path(tempfile.mkdtemp(prefix="sim", dir=_scratch()))
     was_enabled = gc.isenabled()
@@ -248,8 +267,9 @@ def simulate(
     gc.freeze()  # the modules: looking through them takes a fifth of a run
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    sim = Simulation(seed, folder, trace=trace, store=store)
+    sim = Simulation(seed, folder, trace=trace, store=store, load=load)
     sim.site.faults.plan.update(plan or {})
+    set_up(sim)
     loop = sim.loop
     root.handlers = [Errors(loop.failures)]
     root.setLevel(logging.ERROR)

@@ -101,6 +101,7 @@ class InlineWriter:
         self._units: Sequence[Unit] = ()
         self._durable = False
         self._then: Callable[[], None] = lambda: None
+        self._answer: Callable[[], None] = lambda: None
         self.on_commit: Callable[[MemoryState], None] = lambda _: None
         connection.on_durable = self._has_become_durable
 
@@ -125,7 +126,7 @@ class InlineWriter:
             self._then = lambda: self._disk.forget(what, before)
             answer = self._transactions.forget_slice(what, before)
             self._then = lambda: None
-            self._later(lambda: done(*answer))
+            self._answer = lambda: done(*answer)
 
         self._queue.append(work)
         self._wake()
@@ -166,6 +167,9 @@ class InlineWriter:
         self._later(self._go_on)
 
     def _go_on(self) -> None:
+        """Answer, in the order of the commits, as the writer's thread does."""
+        answer, self._answer = self._answer, lambda: None
+        answer()
         self._scheduled = False
         self._wake()
 
@@ -185,7 +189,7 @@ class InlineWriter:
         if self._durable:
             self._compare(outcomes)
         self._units = ()
-        self._later(lambda: deliver(outcomes))
+        self._answer = lambda: deliver(outcomes)
 
     def _has_become_durable(self) -> None:
         """Follow with the state in memory what SQLite has just committed."""
