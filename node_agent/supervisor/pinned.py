@@ -9,9 +9,9 @@ that is being made, and the spawner's own goes on: it reaps, reports and starts.
 Nothing else is done in these threads. A start that fails here has executed nothing and
 is made again by the spawner's own thread, which finds out what is wrong.
 
-One process is made at a time: the next begins when the one before has executed its
-program and its number is known, so that at most one attempt is ever in doubt. The
-kernel's list of the thread's children tells both before the thread can.
+Those that are being made have different cores: by those their ends are told apart if
+this process dies meanwhile. The kernel's list of the thread's children tells what is
+there before the thread can.
 """
 
 from __future__ import annotations
@@ -141,16 +141,21 @@ class _Thread:
             self._children = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         return set(procfs.read_all(self._children).split())
 
-    def look(self) -> bool:
-        """Say whether its process is there; note it if it has executed the program."""
+    def has_born(self) -> bool:
+        """Say whether its process is there, be it not yet with the task's program."""
         birth = self._birth
         if birth is None or birth.pid or birth.error:
             return True
-        new = self.children() - birth.before
-        for pid in map(int, new):
+        return not self.children() <= birth.before
+
+    def look(self) -> None:
+        """Take note of its process if that has executed the program."""
+        birth = self._birth
+        if birth is None or birth.pid or birth.error:
+            return
+        for pid in map(int, self.children() - birth.before):
             if procfs.has_executed(pid):
                 birth.seen = pid
-        return bool(new)
 
     def give(self, birth: Birth) -> None:
         """Tell it which process to make next."""
@@ -276,7 +281,7 @@ class PinnedStarts:
         """Wait until what is being made has inherited from this process."""
         self.go()
         for thread in self._busy:
-            while not thread.look():
+            while not thread.has_born():
                 self._clock.pause(PAUSE_S)
 
     def _collect(self) -> None:

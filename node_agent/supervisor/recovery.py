@@ -173,9 +173,9 @@ class Recovery:
     ) -> None:
         """Find out whether the process was made before the spawner died.
 
-        The spawner journals each intent before, and each process id before the next
-        intent, so one attempt is in doubt. A journal of before may have more of them,
-        that got cores of their own: different ones.
+        The spawner journals each intent before and each process id after. It makes
+        one process at a time by itself, and some at once that get cores of their own,
+        so those in doubt have different cores.
         """
         node = self._node
         pid = self._find_living(attempt)

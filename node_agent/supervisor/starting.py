@@ -221,8 +221,6 @@ class Starter:
 
     def _start(self, queued: Queued, cores: int) -> None:
         node = self._node
-        if len(node.pinned):  # or two would be in doubt if this process died now
-            self.settle()
         definition = queued.definition
         slot = node.slots.take()
         if slot.number + 1 == len(node.slots):
