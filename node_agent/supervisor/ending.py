@@ -268,6 +268,7 @@ class Ender:
         key = attempt.instance_key
         node.table.add_ended(position, text, key, attempt.attempt)
         node.report(text)
+        node.tells_end = True
         attempt.reported = True
         node.journal.tasks -= 1
 

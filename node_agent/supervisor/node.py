@@ -44,6 +44,7 @@ class Node:
         busy: Bit mask of the cores that tasks have.
         own: Children of this process.
         pinned: Processes that threads of it are making.
+        tells_end: An end is about to be told, and is not to wait for a start.
         foreign: Children of the reaper: what a spawner before this one has started.
         warnings: What the agent must be told after its hello.
         retiring: The machine goes down: every task is being ended, none is started.
@@ -88,6 +89,7 @@ class Node:
         )
         self.own = Kin(os.getpid())
         nursery = Nursery(self.own.mains, cgroups)
+        self.tells_end = False
         self.pinned = PinnedStarts(clock)
         alone = self.pinned if self.pinned.possible else None
         if cgroups is not None:
@@ -142,6 +144,7 @@ class Node:
         """
         if not self.journal.flush() and not self.compact():
             return False
+        self.tells_end = False
         if self._fresh:
             if self.link is not None:
                 self.link.report(self._fresh)

@@ -220,7 +220,7 @@ class Starter:
         return False
 
     def _start(self, queued: Queued, cores: int) -> None:
-        node = self._node
+        node, table = self._node, self._node.table
         definition = queued.definition
         slot = node.slots.take()
         if slot.number + 1 == len(node.slots):
@@ -236,7 +236,7 @@ class Starter:
             tried_at=node.clock.boot(),
         )
         node.activity += 1
-        node.table.try_attempt(attempt)
+        table.try_attempt(attempt)
         node.busy |= cores
         node.journal.tasks += 1
         node.journal.add(records.intent(attempt))
@@ -247,7 +247,8 @@ class Starter:
             return
         try:
             self._enter_cgroup(attempt)
-            attempt.pid = node.launcher.start(attempt, queued, slot)
+            alone = len(table.live) == 1 and not table.queued and not node.tells_end
+            attempt.pid = node.launcher.start(attempt, queued, slot, alone=alone)
         except StartFailedError as error:
             self._ender.start_failed(attempt, error)
             return

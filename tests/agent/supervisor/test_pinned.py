@@ -234,3 +234,16 @@ def test_new_code_in_place_keeps_what_was_just_made(
         fifo.write("5\n")
     assert again.ended(0)["exit_code"] == 5
     assert supervisor.pid_of("spawner") == spawner
+
+
+def test_what_is_alone_on_the_node_is_made_by_the_spawner_itself(
+    agent: AgentEnd, supervisor: TaskSupervisor
+) -> None:
+    agent.grant(FIRST)
+    agent.define("/bin/true", pin=True)
+    spawner = supervisor.pid_of("spawner")
+    for number in range(3):
+        agent.start(number, ncores=1)
+        agent.ended(number)
+
+    assert len(threads_of(spawner)) == 1

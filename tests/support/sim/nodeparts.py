@@ -139,8 +139,10 @@ class SimLauncher:
         self._rng = rng
         self.cpus = set(range(host.cores))
 
-    def start(self, attempt: Attempt, queued: Queued, slot: Slot) -> int:
-        if self._rng.random() < MADE_HERE:
+    def start(
+        self, attempt: Attempt, queued: Queued, slot: Slot, *, alone: bool = False
+    ) -> int:
+        if alone or self._rng.random() < MADE_HERE:
             return self.start_here(attempt, queued, slot)
         birth = Birth(attempt, queued, slot)
         try:
