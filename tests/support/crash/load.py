@@ -282,6 +282,9 @@ class Loader:
             lambda i: self._client.tasks.requeue(job_id, refs, request_id=i),
             job_id=job_id,
         )
+        if self.calls[-1].outcome == REFUSED and len(refs) > 1:
+            # It ends at the first refusal; what came before that stays queued.
+            self.calls[-1] = replace(self.calls[-1], outcome=UNKNOWN)
 
     async def _modify(self) -> None:
         job_id = self._one()
