@@ -24,7 +24,7 @@ BY_KIND = {
 def test_each_parameter_has_a_field_and_each_field_a_parameter() -> None:
     names = [parameter.field for parameter in PARAMETERS]
 
-    others = {"templates"}
+    others = {"templates", "restored"}  # from the store
     assert {*names} | others == {field.name for field in fields(Settings)}
     assert len({parameter.name.lower() for parameter in PARAMETERS}) == len(PARAMETERS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpcsched.core.job.front import joined
+from hpcsched.core.job.placing import AHEAD_S
 from hpcsched.core.job.states import JobState
 from hpcsched.core.orders import DefineTask, SetGrant, StartTasks, StopTasks
 from hpcsched.core.settings import Settings
@@ -82,7 +83,7 @@ def test_a_job_whose_nodes_are_too_narrow_for_its_next_task_gets_others() -> Non
 
 
 def test_short_tasks_are_sent_ahead_of_free_cores_and_long_ones_are_not() -> None:
-    for seconds, ahead in ((0.001, 49), (10.0, 0)):
+    for seconds, ahead in ((0.001, round(AHEAD_S / 0.001) - 1), (10.0, 0)):
         bench = Bench(sweep(200)).submit().grant({1: 1})
         report = bench.ended(1, 1)
         report.ends[0] = report.starts[0] + seconds  # type: ignore[index]

@@ -7,6 +7,7 @@ import pytest
 from hpcsched.core.job import codes
 from hpcsched.core.job.effects import effects_on_node
 from hpcsched.core.job.events import EventName
+from hpcsched.core.job.placing import AHEAD_LIMIT
 from hpcsched.core.job.recalling import QUIET_S
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.ticking import next_tick
@@ -105,7 +106,7 @@ def test_news_of_the_node_puts_it_off() -> None:
 
 
 def test_while_there_is_more_to_send_nothing_is_taken_back() -> None:
-    bench = crowded(sweep(100))
+    bench = crowded(sweep(2 * AHEAD_LIMIT))
     assert bench.job.counts[S.QUEUED]
 
     assert next_tick(bench.job, bench.settings, bench.now) is None

@@ -26,7 +26,9 @@ def test_preparation_runs_before_and_release_after_all_tasks_of_each_node(
         "--array", "1-8",
         "--prep", f"sleep 0.2; echo prep {HERE} >>log",
         "--release", f"echo release {HERE} >>log",
-        "--shell", f"sleep 0.05; echo task {HERE} >>log",
+        # Not before both are prepared: one node alone could have done it all meanwhile.
+        "--shell", "until [ `grep -c prep log` = 2 ]; do sleep 0.05; done; "
+        f"echo task {HERE} >>log",
     )  # fmt: skip
     job = cluster.ended(job_id)
 
