@@ -41,7 +41,8 @@ class Books:
         fragile, limited, loose: Some of those, as ``Snapshot`` has them.
         backfilled: Those that run ahead of one that waits before them.
         capped: Those with a cap.
-        claims: Node to the jobs that wait there for its next free cores, one each.
+        claims: Node to the jobs that wait there for a core each, in that order, and to
+            the cores that each of them may have.
         units: What all nodes have of each unit.
     """
 
@@ -60,7 +61,7 @@ class Books:
         self.units = dict.fromkeys(UnitType, 0)
         self._processes: dict[int, ProcessSize] = {}
         self.ready_cores = 0
-        self.claims: dict[int, dict[int, None]] = {}
+        self.claims: dict[int, Cores] = {}
         self._on_node: dict[int, Cores] = {}
         self._exclusive: set[int] = set()
 
@@ -127,17 +128,27 @@ class Books:
                 jobs.pop(job_id, None)
             self._rebook(node_id)
 
-    def claim(self, node_id: int, ids: Iterable[int], *, claims: bool) -> None:
-        """Jobs wait on a node for the next cores that are free, or do no longer."""
+    def claim(self, node_id: int, ids: Iterable[int], cores: tuple[int, ...]) -> None:
+        """Jobs wait on a node, behind others, each for the first of these cores."""
         own = self.claims.setdefault(node_id, {})
-        if claims:
-            own.update(dict.fromkeys(ids))
-        else:
-            for job_id in ids:
-                own.pop(job_id, None)
-            if not own:
-                del self.claims[node_id]
+        own.update(dict.fromkeys(ids, cores))
         self._rebook(node_id)
+
+    def unclaim(self, node_id: int, ids: Iterable[int]) -> None:
+        """Jobs wait on a node no longer."""
+        own = self.claims.setdefault(node_id, {})
+        for job_id in ids:
+            own.pop(job_id, None)
+        if not own:
+            del self.claims[node_id]
+        self._rebook(node_id)
+
+    def pin(self, node_id: int, job_id: int, core: int) -> None:
+        """One that waits on a node has started there, and has not said so itself."""
+        own = self.claims.get(node_id, {})
+        if core in own.get(job_id, ()):
+            own[job_id] = (core,)
+            self._rebook(node_id)
 
     def note(self, job_id: int, holder: Holder | None) -> bool:
         """Note more about a job that holds something; return whether it is news."""
@@ -196,6 +207,14 @@ class Books:
         """Return job to the cores of a node that it holds."""
         return self._on_node.get(node_id, {})
 
+    def kept(self, node_id: int) -> set[int]:
+        """Return the cores of a node that are free for those alone that wait there."""
+        node = self.nodes.get(node_id)
+        if node is None or node_id not in self.claims:
+            return set()
+        cores = set(range(node.cores)).difference(node.free)
+        return cores.difference(*self._on_node.get(node_id, {}).values())
+
     def held_by_pool(self) -> dict[str, int]:
         """Return the cores that jobs hold by pool."""
         found: dict[str, int] = {}
@@ -211,8 +230,8 @@ class Books:
         jobs = self._on_node.get(node_id, {})
         taken = {core for cores in jobs.values() for core in cores}
         node.free = [core for core in range(node.cores) if core not in taken]
-        if node_id in self.claims:
-            del node.free[: len(self.claims[node_id])]  # the node takes the lowest
+        if node.free and node_id in self.claims:
+            node.free = _unclaimed(node.free, self.claims[node_id].values())
         node.jobs = set(jobs)
         node.exclusive = next((job for job in jobs if job in self._exclusive), 0)
         node.booked = sum(
@@ -230,6 +249,27 @@ def _same(old: NodeFree, new: NodeFree) -> bool:
     """Is a node, apart from what is held there, what it was?"""
     own = (old.name, old.cores, old.memory_bytes, old.sockets, old.groups)
     return own == (new.name, new.cores, new.memory_bytes, new.sockets, new.groups)
+
+
+def _unclaimed(free: list[int], claims: Iterable[tuple[int, ...]]) -> list[int]:
+    """Return the cores that the node does not give to those that wait there.
+
+    It starts them in the order in which they came, each on the lowest idle core of its
+    own, if there is one (node_agent/supervisor/starting.py).
+    """
+    left = set(free)
+    without: tuple[int, ...] = ()
+    for cores in claims:
+        if cores == without:
+            continue
+        idle = left.intersection(cores)
+        if idle:
+            left.remove(min(idle))
+            if not left:
+                break
+        else:
+            without = cores  # neighbours mostly wait for the same
+    return sorted(left)
 
 
 def _preference(node: NodeFree) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 Only jobs of one small task that may run anywhere, in queue order from the very first on
 and never past one that is not such a job, so that nobody is overtaken; and only behind
 jobs of the same kind, whose cores come free one by one: as many as these would end
-within a moment, judged by those before them. A node's next free cores are theirs
+within a moment, judged by those before them. What comes free of those cores is theirs
 (``Books.claim``). Those that sleep are sent together (``runtime.departing``). They are
 asked for again when somebody comes before them in the queue, when the node has no news
 for a second, and when policy is another one.
@@ -122,19 +122,21 @@ class SendingAhead:
                 self._barred.add(job_id)  # it would not, or its node did not start it
             self._asked.discard(job_id)
         if node_id:  # it was loaded
-            self._claim(node_id, {job_id: job.order})
+            self._claim(node_id, {job_id: job.order}, job.ahead[1])
             self._last = max(self._last, job.order)
             self._watch()
 
-    def _claim(self, node_id: int, orders: Mapping[int, Order]) -> None:
+    def _claim(
+        self, node_id: int, orders: Mapping[int, Order], cores: tuple[int, ...]
+    ) -> None:
         self.sent.update(dict.fromkeys(orders, node_id))
         self._orders.update(orders)
-        self._books.claim(node_id, orders, claims=True)
+        self._books.claim(node_id, orders, cores)
 
     def _unclaim(self, node_id: int, ids: Iterable[int]) -> None:
         for job_id in ids:
             del self.sent[job_id], self._orders[job_id]
-        self._books.claim(node_id, ids, claims=False)
+        self._books.unclaim(node_id, ids)
         if node_id not in self._books.claims:
             self._passing.pop(node_id, None)
         if self._books.open:
@@ -228,6 +230,7 @@ class SendingAhead:
         if cores:
             for held in self._books.held_on(node_id).values():
                 cores.difference_update(held)
+        cores.update(self._books.kept(node_id))  # who waits there starts on them next
         return cores.union(self._small.get(node_id, {}).values())
 
     def _candidates(self) -> Iterator[_Candidate]:
@@ -263,7 +266,8 @@ class SendingAhead:
             cores=tuple(sorted(self._cores(node_id))),
             shape=(node.cores, node.sockets),
         )
-        self._claim(node_id, {job_id: order for job_id, order, _ in some})
+        orders = {job_id: order for job_id, order, _ in some}
+        self._claim(node_id, orders, command.cores)
         self._last = max(self._last, *(order for _, order, _ in some))
         for lot, group in groupby(some, key=itemgetter(2)):
             ids = [job_id for job_id, _, _ in group]

@@ -133,6 +133,9 @@ class Sleepers:
         """Let a start wait for its end, which is on its way more often than not."""
         since = self._world.clock.mono()
         self._young[report.job_id] = _Young(report, entry, since)
+        if report.cores:
+            books, node_id = self._world.scheduler.books, self._record.node_id
+            books.pin(node_id, report.job_id, report.cores[0])
         entry[1] += 1
         self._watch(since + YOUNG_S)
 

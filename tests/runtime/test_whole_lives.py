@@ -257,10 +257,13 @@ async def test_a_start_waits_for_its_end_as_long_as_others_wait_behind_it(
     await settle()
     for key in list(node(bench).live):
         node(bench).exit(key)
-    await settle()
+    await bench.clock.advance(1.5 * node(bench).gathers)
     first = [key[0] for key in node(bench).live]
     assert len(first) == 2
     assert await rows_in_state(bench, first) == {5}
+    claims = bench.world.scheduler.books.claims[1]
+    there_on = [process.core for process in node(bench).live.values()]
+    assert [claims[job_id] for job_id in first] == [(core,) for core in there_on]
     await bench.clock.advance(2 * YOUNG_S)
 
     assert await rows_in_state(bench, first) == {6}
