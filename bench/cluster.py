@@ -23,12 +23,17 @@ PATIENCE_S = 60.0
 class Cluster:
     """A cluster of one node with two cores in a directory of its own.
 
+    Args:
+        directory: Where it keeps everything.
+        cgroup: Whether tasks get a cgroup each. An ordinary user's do not.
+
     Attributes:
         pids: Its programs by name.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cgroup: str = "off") -> None:
         self._directory = directory
+        self._cgroup = cgroup
         self.pids: dict[str, int] = {}
         self.environ: dict[str, str] = {}
 
@@ -36,6 +41,7 @@ class Cluster:
         state = self._directory.parent / "state"
         self.environ = {**os.environ, "XDG_STATE_HOME": str(state)}
         up = [str(HPC), "up", "--detach", "--json", "--nodes", "1", "--cores", "2"]
+        up += ["--cgroup", self._cgroup]
         told = subprocess.run(
             [*up, "--dir", str(self._directory)],
             check=True,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 from bench import rivals
+from bench.cluster import Cluster
 from bench.figures import Figure, at_most, percentile, rate
 from bench.processes import Meter
 from bench.site import single, sweep
@@ -74,11 +76,24 @@ async def p1(site: Site) -> list[Figure]:
             floor.append(await asyncio.to_thread(rivals.spawn_loop, count))
             ours.append(await run_sweep(client, count))
         cpu = meter.us_per(count * site.runs)
-    beside = {"xargs": theirs, "spawn loop": floor, **await _others(site, count)}
+    contained = await _contained(site, count)
+    beside = {"xargs": theirs, "spawn loop": floor, "with cgroups": contained}
+    beside |= await _others(site, count)
     what = f"{count:,} processes as one sweep"
     return [
         rate("P1", what, count, ours, theirs=beside, share=0.9, cpu_us_per_task=cpu)
     ]
+
+
+async def _contained(site: Site, count: int) -> list[float]:
+    """Return the seconds where tasks get a cgroup each; none where they cannot."""
+    try:
+        with Cluster(site.directory / "contained", "require") as cluster:
+            async with cluster.client() as client:
+                await run_sweep(client, 200)
+                return [await run_sweep(client, count) for _ in range(site.runs)]
+    except subprocess.CalledProcessError:
+        return []
 
 
 async def _others(site: Site, count: int) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -60,6 +60,11 @@ directory_option = click.option(
     metavar="C",
     help="Cores of each node (all of the machine's); may be more than there are.",
 )
+@click.option(
+    "--cgroup",
+    type=click.Choice(("auto", "off", "require")),
+    help="A cgroup for each task: where possible (auto), never, or run nothing.",
+)
 @directory_option
 @click.option("--detach", is_flag=True, help="Return when the cluster takes work.")
 @pass_app
@@ -68,6 +73,7 @@ def up(
     *,
     nodes: int | None,
     cores: int | None,
+    cgroup: str | None,
     directory: Path | None,
     detach: bool,
 ) -> int:
@@ -84,19 +90,18 @@ def up(
     from hpcsched.cli.local.layout import Layout
 
     layout = Layout(directory_of(directory))
-    return app.run(_up(app, layout, nodes, cores, detach=detach))
+    wanted = {"nodes": nodes, "cores": cores, "cgroup": cgroup}
+    return app.run(_up(app, layout, wanted, detach=detach))
 
 
-async def _up(
-    app: App, layout: Layout, nodes: int | None, cores: int | None, *, detach: bool
-) -> int:
+async def _up(app: App, layout: Layout, wanted: dict[str, Any], *, detach: bool) -> int:
     from hpcsched.cli.local.starting import MOST_NODES, Starter, plan_for, remember
     from hpcsched.cli.local.stopping import stop
 
-    layout.make(nodes or MOST_NODES)
+    layout.make(wanted["nodes"] or MOST_NODES)
     with layout.locked():
         known = layout.load_plan()
-        plan = plan_for(known, nodes=nodes, cores=cores)
+        plan = plan_for(known, **wanted)
         layout.save_plan(plan)
         clock = SystemClock()
         starter = Starter(layout, clock)

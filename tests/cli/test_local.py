@@ -75,6 +75,14 @@ def test_a_cluster_grows_and_keeps_what_it_has() -> None:
     assert plan_for(known, nodes=None, cores=None) == known
 
 
+def test_what_is_said_of_cgroups_is_kept_for_the_next_start() -> None:
+    plan = plan_for(None, nodes=None, cores=None, cgroup="off")
+
+    assert plan.cgroup == "off"
+    assert plan_for(plan, nodes=2, cores=None).cgroup == "off"
+    assert plan_for(plan, nodes=None, cores=None, cgroup="auto").cgroup == "auto"
+
+
 @pytest.mark.parametrize(
     ("nodes", "cores", "reason"),
     [(1, None, "CLUSTER_LARGER"), (2, 8, "CLUSTER_DIFFERS")],

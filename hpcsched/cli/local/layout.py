@@ -40,12 +40,14 @@ class Plan:
         address: Of the head for clients; empty before its first start.
         agent_address: Of the head for agents; empty before its first start.
         joined: Nodes that have been Online once; from then on administrators decide.
+        cgroup: Whether tasks get a cgroup each, as the supervisor's option has it.
     """
 
     nodes: dict[str, int]
     address: str = ""
     agent_address: str = ""
     joined: tuple[str, ...] = ()
+    cgroup: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class Layout:
                 address=str(found["address"]),
                 agent_address=str(found["agent_address"]),
                 joined=tuple(str(name) for name in found["joined"]),
+                cgroup=str(found.get("cgroup", "auto")),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise _damaged(self.plan_file) from None

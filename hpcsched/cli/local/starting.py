@@ -64,13 +64,21 @@ class Running:
         }
 
 
-def plan_for(known: Plan | None, *, nodes: int | None, cores: int | None) -> Plan:
+def plan_for(
+    known: Plan | None,
+    *,
+    nodes: int | None,
+    cores: int | None,
+    cgroup: str | None = None,
+) -> Plan:
     """Return what the cluster is to be made of.
 
     Args:
         known: What it was made of before; it can grow, and keeps what it has.
         nodes: How many; None for as many as before, at first one.
         cores: Of each node; None for as many as before, at first all of the machine.
+        cgroup: Whether supervisors that are started give tasks a cgroup each; None for
+            what was said before.
 
     Raises:
         ProblemError: the cluster has more nodes, or its nodes have other cores.
@@ -96,7 +104,11 @@ def plan_for(known: Plan | None, *, nodes: int | None, cores: int | None) -> Pla
     each = cores or next(iter(before.values()), os.cpu_count() or 1)
     names = (f"n{number}" for number in range(1, wanted + 1))
     plan = known or Plan(nodes={})
-    return replace(plan, nodes={name: before.get(name, each) for name in names})
+    return replace(
+        plan,
+        nodes={name: before.get(name, each) for name in names},
+        cgroup=cgroup or plan.cgroup,
+    )
 
 
 class Starter:
@@ -114,7 +126,7 @@ class Starter:
             ProblemError: something did not start; the message has its log's end.
         """
         for name in plan.nodes:
-            self._start_supervisor(name)
+            self._start_supervisor(name, plan.cgroup)
         plan = await self._start_head(plan)
         self._layout.save_plan(plan)
         for name, cores in plan.nodes.items():
@@ -128,12 +140,17 @@ class Starter:
             nodes=tuple(plan.nodes),
         )
 
-    def _start_supervisor(self, node: str) -> None:
+    def _start_supervisor(self, node: str, cgroup: str) -> None:
         name = f"{node}.supervisor"
         if not self.processes.is_running(name):
             directory = self._layout.node(node)
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            command = command_of(SUPERVISOR, "--dir", str(directory), "--node", node)
+            command = command_of(
+                SUPERVISOR,
+                *("--dir", str(directory)),
+                *("--node", node),
+                *(() if cgroup == "auto" else ("--cgroup", cgroup)),
+            )
             self.processes.start(name, SUPERVISOR, command)
 
     async def _start_head(self, plan: Plan) -> Plan:
