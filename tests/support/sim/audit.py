@@ -207,7 +207,8 @@ class Audit:
         if any(p.key[0] == job_id for n in sim.nodes for p in n.host.living):
             return False
         last = max(sim.checks.last.get(job_id, 0.0), self._healed)
-        return now - last > STUCK_S
+        queued = row.state == JobState.QUEUED
+        return now - last > (sim.size.patience_s if queued else STUCK_S)
 
     def _tell(self, jobs: list[int]) -> None:
         """Say what is known of jobs that do not end although nothing is wrong."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
@@ -38,6 +39,7 @@ class Clients:
         lossy: How likely a request or an answer gets lost.
         doubled: How likely a request arrives twice, the second time much later.
         late: How likely an answer takes seconds; the head may die meanwhile.
+        asked: How often each operation reached a head.
         under_way: How many calls have no answer yet.
     """
 
@@ -51,6 +53,7 @@ class Clients:
         self.lossy = self.doubled = self.late = 0.0
         self.impatient = 0.0
         self.calls = self.under_way = 0
+        self.asked: Counter[str] = Counter()
         self._waiting: dict[asyncio.Future[Any], None] = {}
         self._mourners: list[Callable[[], None]] = []
         site.on_end = self._head_ended
@@ -121,7 +124,9 @@ class Clients:
             raise Unanswered("the request was lost")
         if self.doubled and self.rng.random() < self.doubled:
             self._arrive_again(operation)
-        answer = await self._run(program, operation(head), deadline)
+        work = operation(head)
+        self.asked[getattr(work, "__name__", "other")] += 1
+        answer = await self._run(program, work, deadline)
         if self.late and self.rng.random() < self.late:
             await asyncio.sleep(self.rng.random() * 10)
         if lost > 1 - self.lossy / 2:

@@ -26,9 +26,9 @@ class Crowds:
         self._load = load
         # By dice of their own: what a seed tells otherwise stays as it was.
         self._die = random.Random(f"crowds of {sim.seed}")
-        self._crowds = self._die.choice((0, 0, 1, 3))
+        self._crowds = self._die.choice(sim.size.crowds)
         self._flock_die = random.Random(f"flocks of {sim.seed}")
-        self._flocks = self._flock_die.choice((0, 0, 1, 3))
+        self._flocks = self._flock_die.choice(sim.size.flocks)
 
     def all(self, seconds: float) -> Iterator[Coroutine[None, None, None]]:
         """Yield what is to be run for so long."""
@@ -71,7 +71,7 @@ class Crowds:
         die = self._flock_die
         await asyncio.sleep(die.random() * seconds)
         new = self._load.kinds.equal(die)
-        name, count = new.spec.name, die.randint(10, 60)
+        name, count = new.spec.name, die.randint(*self._sim.size.flock)
         self._load.names.append(name)
         self._load.asked[name] = count
         ids = await self._submit(f"submit {name}", [new] * count)
@@ -79,6 +79,6 @@ class Crowds:
             return
         self._load.numbers[name] = ids[0]
         self._load.lots[ids[0]] = ids
-        for job_id in die.sample(ids, die.choice((0, 1, 4))):
+        for job_id in die.sample(ids, min(die.choice((0, 1, 4)), count)):
             await asyncio.sleep(die.random() * 0.03)
             await self._load.meddle_with(die)(job_id)

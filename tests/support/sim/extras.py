@@ -76,7 +76,8 @@ class Extras:
             if die.random() < chance
         ]
         self._uses_pools = self._pool in self.themes
-        self._pause_s = 10.0 + die.random() * 60.0
+        least, more = sim.size.theme_s
+        self._pause_s = least + die.random() * more
 
     async def run(self, seconds: float) -> None:
         """Do what this seed does of it, for so long."""
@@ -121,7 +122,7 @@ class Extras:
             pool=pool,
         )
         new = NewJob(spec=spec, tasks=(TaskSpec(arguments=("live", words)),))
-        ids = await self.submit(new, die.choice((3, 12, 12, 30, 60)))
+        ids = await self.submit(new, die.choice(self._sim.size.floods))
         if not ids:
             return
         async with asyncio.TaskGroup() as tasks:

@@ -9,6 +9,7 @@ from hpcsched.core.job.states import NodeLoss, UnitType
 from hpcsched.core.task.spec import TaskSpec
 from hpcsched.core.task.states import TaskType
 from hpcsched.runtime.front import NewJob
+from tests.support.sim.sizes import WHOLE, Size
 
 if TYPE_CHECKING:
     import random
@@ -24,8 +25,9 @@ class JobKinds:
         limits: Run-time limits of jobs that have one, by name.
     """
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, size: Size = WHOLE) -> None:
         self._rng = rng
+        self._size = size
         self._count = 0
         self.limits: dict[str, float] = {}
         self.traits = [one for one in TRAITS if self._rng.random() < 0.4]
@@ -101,7 +103,7 @@ class JobKinds:
                     TaskSpec(arguments=("live", die.choice(("quick",) * 9 + (odd,)))),
                 ),
             )
-            for _ in range(die.randint(10, 40))
+            for _ in range(die.randint(*self._size.crowd))
         ]
 
     def equal(self, die: random.Random) -> NewJob:
@@ -111,7 +113,7 @@ class JobKinds:
         return NewJob(spec=spec, tasks=(TaskSpec(arguments=("live", words)),))
 
     def _sweep(self) -> NewJob:
-        end = self._rng.randint(1, 25)
+        end = self._rng.randint(1, self._size.elements)
         sweep = self.task(type=TaskType.PARAMETRIC_SWEEP, end=end)
         return NewJob(spec=self._spec("sweep"), tasks=(sweep,))
 

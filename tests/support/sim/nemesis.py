@@ -75,7 +75,8 @@ class Nemesis:
             return
         loop = self._sim.loop
         end = loop.time() + seconds
-        mean = 5.0 + self._rng.random() * 60.0
+        least, more = self._sim.size.fault_s
+        mean = least + self._rng.random() * more
         async with asyncio.TaskGroup() as tasks:
             self._group = tasks
             while True:
@@ -126,6 +127,7 @@ class Nemesis:
     async def _pause(self, most: float) -> None:
         """Wait; mostly shortly, sometimes longer than a node may be silent."""
         silence = self._sim.silence_s
+        most *= self._sim.size.harm
         drawn = self._rng.random()
         if drawn < 0.5:
             seconds = self._rng.random() * most * 0.1

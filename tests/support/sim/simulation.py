@@ -24,6 +24,7 @@ from tests.support.sim.loop import DeadlockError, SimLoop
 from tests.support.sim.nemesis import Nemesis
 from tests.support.sim.network import Network
 from tests.support.sim.programs import HeadSite, NodeSite
+from tests.support.sim.sizes import WHOLE, Size
 from tests.support.sim.sqldisk import SqlDisk
 from tests.support.sim.sqlwriter import InjectedError
 from tests.support.sim.stores import MEMORY
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from tests.support.sim.headdisk import HeadDisk
     from tests.support.sim.host import Process
 
-#: Unless a run says otherwise, seconds.
-QUIET_S = 200.0
 MOST_STEPS = 3_000_000
 #: Once in so many runs it is looked for what any of them has left.
 THOROUGH = 20
@@ -56,6 +55,7 @@ class Outcome:
         problem: The promise that was broken; empty: none.
         kinds: Kinds of faults that were enabled.
         hours: Simulated cluster-hours: the cluster's, not each node's.
+        asked: How often each operation of the head was called.
     """
 
     seed: int
@@ -69,7 +69,9 @@ class Outcome:
     calls: int = 0
     starts: int = 0
     store: str = MEMORY
+    size: str = WHOLE.name
     commits: int = 0
+    asked: dict[str, int] = field(default_factory=dict)
 
 
 class Errors(logging.Handler):
@@ -101,8 +103,10 @@ class Simulation:
         trace: bool = False,
         store: str = MEMORY,
         load: type[Workload] = Workload,
+        size: Size = WHOLE,
     ) -> None:
         self.seed = seed
+        self.size = size
         self.rng = random.Random(seed)
         self.loop = SimLoop(random.Random(self.rng.getrandbits(64)))
         self.story = Story(self.loop, trace=trace)
@@ -120,7 +124,7 @@ class Simulation:
         self.site.on_death = self._head_died
         self.clients = Clients(self.loop, self.site, self.rng, self.story)
         self.nodes: list[NodeSite] = []
-        for number in range(self.rng.randint(2, 5)):
+        for number in range(self.rng.randint(*size.nodes)):
             self._add_node(f"n{number}", folder)
         terms = {node.name: node.disk for node in self.nodes}
         self.network.term_of = lambda name: terms[name].term
@@ -129,8 +133,8 @@ class Simulation:
         self.nemesis = Nemesis(self)
         self.audit = Audit(self)
         self.watchers = [Watcher(self, n) for n in range(2)]
-        self.heartbeat_s = self.rng.choice((5, 10, 30))
-        self.quiet_s = QUIET_S
+        self.heartbeat_s = self.rng.choice(size.heartbeats)
+        self.quiet_s = size.quiet_s
         self.quick_restarts = False
 
     def _add_node(self, name: str, folder: Path) -> None:
@@ -170,14 +174,19 @@ class Simulation:
 
     def chosen(self, only: Collection[str] | None, without: Collection[str]) -> Any:
         """Return the kinds of faults of this seed: some, by chance."""
-        kinds = [one for one in self.nemesis.kinds if self.rng.random() < 0.3]
+        kinds, many = self.nemesis.kinds, self.size.faults
+        if many is None:
+            kinds = [one for one in kinds if self.rng.random() < 0.3]
+        else:
+            kinds = self.rng.sample(kinds, self.rng.randint(*many))
         if only is not None:
             kinds = [one for one in kinds if one in only]
         return [one for one in kinds if one not in without]
 
     async def live(self, kinds: list[str]) -> None:
         """Live the whole run."""
-        seconds = 60.0 + self.rng.random() * 600.0
+        least, more = self.size.seconds
+        seconds = least + self.rng.random() * more
         self.site.start()
         async with asyncio.TaskGroup() as tasks:
             for node in self.nodes:
@@ -230,7 +239,7 @@ class Simulation:
         if self.quick_restarts:
             return 0.2
         if self.rng.random() < 0.15:
-            return self.rng.random() * 120.0
+            return self.rng.random() * self.size.restart_s
         return self.rng.random() * 5.0
 
 
@@ -244,6 +253,7 @@ def simulate(
     plan: Mapping[int, str] | None = None,
     keep: Path | None = None,
     load: type[Workload] = Workload,
+    size: Size = WHOLE,
     set_up: Callable[[Simulation], None] = lambda _: None,
 ) -> Outcome:
     """Run one seed; never raises for what it finds.
@@ -257,6 +267,7 @@ def simulate(
         plan: At which commits the head dies, and where (stores.PLACES).
         keep: Where the files of the store are to be left.
         load: What users and administrators do.
+        size: How much of everything there is.
         set_up: Told of the simulation before it begins.
     """
     folder = Path(tempfile.mkdtemp(prefix="sim", dir=_scratch()))
@@ -267,7 +278,7 @@ def simulate(
     gc.freeze()  # the modules: looking through them takes a fifth of a run
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    sim = Simulation(seed, folder, trace=trace, store=store, load=load)
+    sim = Simulation(seed, folder, trace=trace, store=store, load=load, size=size)
     sim.site.faults.plan.update(plan or {})
     set_up(sim)
     loop = sim.loop
@@ -301,6 +312,8 @@ def simulate(
             calls=sim.clients.calls,
             starts=sum(len(node.host.all) for node in sim.nodes),
             store=store,
+            size=size.name,
+            asked=dict(sim.clients.asked),
             commits=sim.site.faults.commits,
         )
         disk = sim.site.disk

@@ -45,7 +45,7 @@ class Workload:
         self.numbers: dict[str, int] = {}
         self.forgotten: set[int] = set()
         self.meddled: set[int] = set()
-        self.kinds = JobKinds(self._rng)
+        self.kinds = JobKinds(self._rng, sim.size)
         self.actions = [
             action
             for action in (
@@ -82,7 +82,7 @@ class Workload:
         """Act for so long."""
         sim = self._sim
         end = sim.loop.time() + seconds
-        jobs = self._rng.randint(4, 24)
+        jobs = self._rng.randint(*sim.size.jobs)
         pause = seconds / jobs
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.extras.run(seconds))
@@ -156,7 +156,7 @@ class Workload:
     # Meddling
 
     async def _meddle(self) -> None:
-        await asyncio.sleep(self._rng.random() * 60)
+        await asyncio.sleep(self._rng.random() * self._sim.size.meddle_s)
         action = self._rng.choice(self.actions)
         if not self.numbers:
             return
