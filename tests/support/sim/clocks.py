@@ -31,6 +31,7 @@ class Machine:
         self.wall_offset = 0.0
         self._booted = loop.time() - 500.0
         self._asleep = 0.0
+        self._suspended: float | None = None
 
     @property
     def boot_id(self) -> str:
@@ -46,10 +47,22 @@ class Machine:
         self.boots += 1
         self._booted = self.loop.time()
         self._asleep = 0.0
+        self._suspended = None
 
-    def slept(self, seconds: float) -> None:
-        """Note that the machine was suspended, all its programs with it."""
-        self._asleep += seconds
+    def suspend(self) -> None:
+        """Note that the machine is suspended from now on, all its programs with it."""
+        if self._suspended is None:
+            self._suspended = self.loop.time()
+
+    def resume(self) -> None:
+        """Note that it goes on.
+
+        Of two suspensions at a time the one that ends first has ended both; counting
+        the rest of the other too would set the clock back under running programs.
+        """
+        if self._suspended is not None:
+            self._asleep += self.loop.time() - self._suspended
+            self._suspended = None
 
     def boot(self) -> float:
         return (self.loop.time() - self._booted) * self.rate

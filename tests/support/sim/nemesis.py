@@ -300,12 +300,13 @@ class Nemesis:
             return
         programs: list[Any] = [node.program, node.supervisor.program]
         self._fault("suspend", node.name)
-        boots, began = node.machine.boots, self._sim.loop.time()
+        boots = node.machine.boots
+        node.machine.suspend()
         for program in programs:
             program.freeze()
         await self._pause(200.0)
         if node.machine.boots == boots:
-            node.machine.slept(self._sim.loop.time() - began)
+            node.machine.resume()
         for program in programs:
             program.thaw()
 
