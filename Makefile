@@ -66,7 +66,7 @@ crash-long: dev  ## daemons killed under load; make crash-long ROUNDS=500 SEED=9
 	$(BIN)/python -m tests.support.crash.syscalls --seconds $$(($(SECONDS) / 2))
 
 sim: SECONDS = 60
-sim: dev  ## simulated clusters under faults; make sim SEED=17 ARGS=--trace
+sim: dev  ## hundreds of simulated clusters under faults in a minute; make sim SEED=18 ARGS=--trace
 	$(BIN)/python -m tests.support.sim \
 		$(if $(filter command environment,$(origin SEED)),--seed $(SEED),\
 		--first $(FIRST) --seconds $(SECONDS)) $(ARGS)
@@ -78,11 +78,11 @@ sim-mutants: dev  ## does the simulation find defects that are planted in the pr
 	$(BIN)/python -m tests.support.sim.mutate $(ARGS)
 
 sim-long: SECONDS = 7200
-sim-long: dev  ## the same for hours; make sim-long SECONDS=36000
+sim-long: dev  ## larger ones, for hours; make sim-long SECONDS=36000
 	$(BIN)/python -m tests.support.sim.sweep --first $(FIRST) --seeds 1000 \
 		--seconds $$(($(SECONDS) / 10))
 	$(BIN)/python -m tests.support.sim --first $(FIRST) --seeds $(SEEDS) \
-		--seconds $(SECONDS) $(ARGS)
+		--seconds $(SECONDS) --size whole $(ARGS)
 
 .PHONY: fuzz soak
 fuzz: SECONDS = 60

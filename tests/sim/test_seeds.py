@@ -10,13 +10,16 @@ import pytest
 
 from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.simulation import Outcome, simulate
+from tests.support.sim.sizes import BRIEF, SIZES
 from tests.support.sim.stores import MEMORY, PLACES, SQLITE
 from tests.support.sim.sweep import APART, STEPS_APART, Point, swept, tried
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-SLICE = range(1, 11)
-SLICE_ON_FILES = range(1, 4)
+#: Whole seeds in memory, and on files; of brief ones there are more for the same time.
+SLICE = range(1, 5)
+SLICE_ON_FILES = range(1, 3)
+BRIEF_SLICE = range(1, 25)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -30,7 +33,7 @@ def kept(outcome: Outcome) -> str:
     """Return the end of a story, if a promise was broken."""
     if not outcome.problem:
         return ""
-    return "\n".join([*outcome.lines[-40:], f"again: make sim SEED={outcome.seed}"])
+    return "\n".join([*outcome.lines[-40:], outcome.again()])
 
 
 @pytest.mark.parametrize("seed", SLICE)
@@ -43,6 +46,13 @@ def test_every_promise_is_kept_whatever_goes_wrong(seed: int) -> None:
 @pytest.mark.parametrize("seed", SLICE_ON_FILES)
 def test_every_promise_is_kept_with_the_store_in_the_files_of_sqlite(seed: int) -> None:
     outcome = simulate(seed, store=SQLITE)
+
+    assert not kept(outcome)
+
+
+@pytest.mark.parametrize("seed", BRIEF_SLICE)
+def test_every_promise_is_kept_in_brief_seeds_too(seed: int) -> None:
+    outcome = simulate(seed, size=BRIEF, store=BACKENDS[seed % len(BACKENDS)])
 
     assert not kept(outcome)
 
@@ -72,10 +82,11 @@ def test_what_has_failed_once_does_not_fail_again() -> None:
 
 def test_one_seed_is_one_run() -> None:
     for store in BACKENDS:
-        first, second = simulate(101, store=store), simulate(101, store=store)
+        for size in SIZES.values():
+            first, second = (simulate(101, store=store, size=size) for _ in range(2))
 
-        assert first.hash == second.hash
-        assert first.steps == second.steps
+            assert first.hash == second.hash
+            assert first.steps == second.steps
 
 
 @pytest.mark.timeout(120)

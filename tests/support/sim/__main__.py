@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.simulation import Outcome, simulate
+from tests.support.sim.sizes import MIXED, SIZES, WHOLE, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,32 +25,35 @@ BOTH = "both"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run seeds; return 1 if any of them breaks a promise."""
-    options = _parser().parse_args(arguments)
+    options = options_of(arguments)
     if options.seed is not None:
         return _one(options)
     began = time.monotonic()
     faults: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     hours = 0.0
     failed: list[Outcome] = []
     for outcome in _outcomes(options, began):
         totals.update(seeds=1, steps=outcome.steps, calls=outcome.calls)
-        totals.update(starts=outcome.starts)
+        totals.update(starts=outcome.starts, whole=outcome.size == WHOLE.name)
         hours += outcome.hours
         faults.update(outcome.faults)
+        asked.update(outcome.asked)
         if outcome.problem:
             failed.append(outcome)
-            where = f"seed {outcome.seed} ({outcome.store})"
+            where = f"seed {outcome.seed} ({outcome.size}, {outcome.store})"
             print(f"{where}: {outcome.problem[:300]}", flush=True)
             if len(failed) >= options.stop_after:
                 break
     took = time.monotonic() - began
     print(
-        f"{totals['seeds']} seeds, {hours:.1f} cluster-hours, "
-        f"{sum(faults.values())} faults, {totals['calls']} calls, "
+        f"{totals['seeds']} seeds, {totals['whole']} of them whole; "
+        f"{hours:.1f} cluster-hours, {sum(faults.values())} faults, {totals['calls']} calls, "
         f"{totals['starts']} processes, {totals['steps']} steps in {took:.0f} s"
     )
-    print(", ".join(f"{kind} {count}" for kind, count in sorted(faults.items())))
+    for counts in (faults, asked):
+        print(", ".join(f"{kind} {count}" for kind, count in sorted(counts.items())))
     for outcome in failed[:1]:
         _tell(outcome, shrink=not options.no_shrink)
     print(f"{totals['seeds'] - len(failed)} passed, {len(failed)} failed")
@@ -69,6 +73,7 @@ def _outcomes(options: argparse.Namespace, began: float) -> Iterator[Outcome]:
                     seed,
                     without=options.without,
                     store=_store_of(seed, options.store),
+                    size=size_of(seed, options.size),
                 )
                 for seed in islice(seeds, count)
             }
@@ -87,19 +92,20 @@ def _one(options: argparse.Namespace) -> int:
         without=options.without,
         trace=options.trace,
         store=_store_of(options.seed, options.store),
+        size=size_of(options.seed, options.size),
     )
     if outcome.problem:
         _tell(outcome, shrink=not options.no_shrink and not options.without)
         return 1
+    where = f"{outcome.size}, {outcome.store}"
     print(
-        f"seed {outcome.seed}: {outcome.hours:.2f} h, {outcome.steps} steps, "
+        f"seed {outcome.seed} ({where}): {outcome.hours:.2f} h, {outcome.steps} steps, "
         f"trace {outcome.hash}, faults {outcome.faults}"
     )
     return 0
 
 
 def _tell(outcome: Outcome, *, shrink: bool) -> None:
-    where = f"--store {outcome.store}"
     print(f"\nThe story of seed {outcome.seed}:")
     for line in outcome.lines[-STORY_LINES:]:
         print(line[:300])
@@ -108,10 +114,9 @@ def _tell(outcome: Outcome, *, shrink: bool) -> None:
         needed = shrunk(outcome)
         print(f"the faults that it needs: {', '.join(needed) or 'none'}")
         left_out = [one for one in outcome.kinds if one not in needed]
-        more = f" --without {','.join(left_out)}" if left_out else ""
-        print(f"again: make sim SEED={outcome.seed} ARGS='{where}{more}'")
+        print(outcome.again(without=left_out))
     else:
-        print(f"again: make sim SEED={outcome.seed} ARGS='{where}'")
+        print(outcome.again())
 
 
 def shrunk(outcome: Outcome) -> list[str]:
@@ -121,7 +126,12 @@ def shrunk(outcome: Outcome) -> list[str]:
     for kind in outcome.kinds:
         fewer = [one for one in needed if one != kind]
         without = [one for one in outcome.kinds if one not in fewer]
-        again = simulate(outcome.seed, without=without, store=outcome.store)
+        again = simulate(
+            outcome.seed,
+            without=without,
+            store=outcome.store,
+            size=SIZES[outcome.size],
+        )
         if again.problem.split(":")[0] == promise:
             needed = fewer
     return needed
@@ -147,7 +157,8 @@ def _words(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
-def _parser() -> argparse.ArgumentParser:
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return what a command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--seed", type=int, help="run this one only, and tell its story if it fails")
@@ -157,11 +168,13 @@ def _parser() -> argparse.ArgumentParser:
     cores = len(os.sched_getaffinity(0))
     add("--jobs", type=int, default=cores, help=f"processes (default: {cores})")
     add("--store", choices=[*BACKENDS, BOTH], default=BOTH, help="of the head")
+    sizes = [*SIZES, MIXED]
+    add("--size", choices=sizes, default=MIXED, help="of seeds (default: take turns)")
     add("--without", type=_words, default=[], help="kinds of faults to leave out")
     add("--trace", action="store_true", help="print everything as it happens")
     add("--no-shrink", action="store_true", help="do not look for fewer faults")
     add("--stop-after", type=int, default=5, help="failed seeds (default: 5)")
-    return parser
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

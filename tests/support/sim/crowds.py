@@ -30,6 +30,12 @@ class Crowds:
         self._flock_die = random.Random(f"flocks of {sim.seed}")
         self._flocks = self._flock_die.choice(sim.size.flocks)
 
+    @property
+    def about(self) -> set[str]:
+        """What there is of it in this seed."""
+        counts = {"crowd": self._crowds, "flock": self._flocks}
+        return {name for name, count in counts.items() if count}
+
     def all(self, seconds: float) -> Iterator[Coroutine[None, None, None]]:
         """Yield what is to be run for so long."""
         for _ in range(self._crowds):

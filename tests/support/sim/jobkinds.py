@@ -22,6 +22,7 @@ class JobKinds:
     """Draws jobs, of some kinds and with some traits of processes.
 
     Attributes:
+        kinds: Those of this seed.
         limits: Run-time limits of jobs that have one, by name.
     """
 
@@ -31,7 +32,7 @@ class JobKinds:
         self._count = 0
         self.limits: dict[str, float] = {}
         self.traits = [one for one in TRAITS if self._rng.random() < 0.4]
-        self._kinds = [
+        self.kinds = [
             kind
             for kind in (
                 self._sweep,
@@ -49,7 +50,7 @@ class JobKinds:
 
     def draw(self) -> NewJob:
         """Return another job."""
-        new: NewJob = self._rng.choice(self._kinds)()
+        new: NewJob = self._rng.choice(self.kinds)()
         return new
 
     def name(self, kind: str) -> str:

@@ -73,6 +73,13 @@ class Outcome:
     commits: int = 0
     asked: dict[str, int] = field(default_factory=dict)
 
+    def again(self, without: Collection[str] = ()) -> str:
+        """Return how to run the same once more."""
+        arguments = f"--size {self.size} --store {self.store}"
+        if without:
+            arguments += f" --without {','.join(without)}"
+        return f"again: make sim SEED={self.seed} ARGS='{arguments}'"
+
 
 class Errors(logging.Handler):
     """Faults that the product caught and logged: in a run they are failures."""

@@ -78,6 +78,13 @@ class Workload:
         self._crowds = Crowds(sim, self)
         self.extras = Extras(sim, self)
 
+    @property
+    def about(self) -> set[str]:
+        """What this seed has of all that users, administrators and jobs may do."""
+        parts = [*self.actions, *self.extras.themes, *self.kinds.kinds]
+        found = {part.__qualname__ for part in parts} | set(self.kinds.traits)
+        return found | self._crowds.about
+
     async def run(self, seconds: float) -> None:
         """Act for so long."""
         sim = self._sim
