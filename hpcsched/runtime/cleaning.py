@@ -72,6 +72,10 @@ class Cleaning(JobReads):
                 now = clock.wall()
                 await written(self._world, Delta(counters={LAST_CLEANUP: int(now)}))
                 self._last_cleanup = now
+            except HpcError as refusal:
+                # A full disk is no fault of ours, and it has been reported as such.
+                log.warning("the purge of ended jobs has to wait: %s", refusal)
+                await clock.sleep(RETRY_S)
             except Exception:
                 log.exception("the purge of ended jobs failed; it is tried again")
                 await clock.sleep(RETRY_S)

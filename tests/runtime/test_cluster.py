@@ -309,6 +309,19 @@ async def test_request_ids_are_forgotten_after_a_day(bench: Bench) -> None:
     assert list(ids) == [3]
 
 
+async def test_a_purge_that_a_full_disk_refuses_waits_and_is_no_fault(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.clock.jump_wall(6 * DAY)
+    bench.store.fail_next(StoreFullError("full"))
+    bench.clock.jump_wall(DAY)
+    await bench.clock.advance(120)
+
+    told = [one for one in caplog.records if "purge" in one.getMessage()]
+    assert [one.levelname for one in told] == ["WARNING"]
+    assert not told[0].exc_info
+
+
 async def test_a_purge_that_fails_does_not_end_the_head(bench: Bench) -> None:
     agent = await bench.node()
     await ended(bench)

@@ -49,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     took = time.monotonic() - began
     print(
         f"{totals['seeds']} seeds, {totals['whole']} of them whole; "
-        f"{hours:.1f} cluster-hours, {sum(faults.values())} faults, {totals['calls']} calls, "
-        f"{totals['starts']} processes, {totals['steps']} steps in {took:.0f} s"
+        f"{hours:.1f} cluster-hours, {sum(faults.values())} faults, "
+        f"{totals['calls']} calls, {totals['starts']} processes, "
+        f"{totals['steps']} steps in {took:.0f} s"
     )
     for counts in (faults, asked):
         print(", ".join(f"{kind} {count}" for kind, count in sorted(counts.items())))

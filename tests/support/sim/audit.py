@@ -36,6 +36,13 @@ def _one_by_one(world: Any, other_id: int, job: Any) -> bool:
     return may_go_ahead(other) and may_go_ahead(job)
 
 
+def _is_exclusive(world: Any, job_id: int) -> bool:
+    """Does the job have its nodes for itself, the cores that it does not use too?"""
+    actor = world.jobs.get(job_id)
+    job = None if actor is None else actor.job
+    return job is not None and job.spec.is_exclusive
+
+
 def _first_in_line(state: MemoryState) -> Job | None:
     """Return the job that is next to start.
 
@@ -124,6 +131,7 @@ class Audit:
             for node in world.nodes
             if node.ready
             and world.scheduler.cores_in_use(node.record.node_id) < node.record.cores
+            and not any(_is_exclusive(world, one) for one in node.jobs)
         ]
         who, where, since = self._idle
         if who != job.job_id or where not in idle:
