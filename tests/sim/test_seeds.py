@@ -60,7 +60,7 @@ def test_every_promise_is_kept_in_brief_seeds_too(seed: int) -> None:
 @pytest.mark.parametrize(("first", "place"), list(enumerate(PLACES, 3)))
 def test_a_head_may_die_anywhere_in_a_commit(first: int, place: str) -> None:
     plan = dict.fromkeys(range(first, 8 * first, APART), place)
-    outcome = swept(104, plan)
+    outcome = swept(104, plan, size=BRIEF)
 
     assert not kept(outcome)
     assert outcome.commits > max(plan)

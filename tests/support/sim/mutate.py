@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.mutants import MUTANTS, planted
 from tests.support.sim.simulation import simulate
+from tests.support.sim.sizes import MIXED, SIZES, WHOLE, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def hunted(name: str, seeds: range) -> tuple[int, str]:
+def hunted(name: str, seeds: range, size: str = WHOLE.name) -> tuple[int, str]:
     """Return the first seed that notices a defect, and what it says; 0: none."""
     for seed in seeds:
         with planted(name):
-            outcome = simulate(seed, store=BACKENDS[seed % len(BACKENDS)])
+            outcome = simulate(
+                seed,
+                store=BACKENDS[seed % len(BACKENDS)],
+                size=size_of(seed, size),
+            )
         if outcome.problem:
             return seed, outcome.problem
     return 0, ""
@@ -30,13 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--first", type=int, default=1, help="first seed (default: 1)")
     add("--seeds", type=int, default=150, help="seeds per defect (default: 150)")
+    sizes = [*SIZES, MIXED]
+    add("--size", choices=sizes, default=WHOLE.name, help="of seeds (default: whole)")
     add("names", nargs="*", help=f"of {', '.join(MUTANTS)} (default: all)")
     options = parser.parse_args(arguments)
     missed = []
     names = options.names or list(MUTANTS)
     for name in names:
         seed, problem = hunted(
-            name, range(options.first, options.first + options.seeds)
+            name, range(options.first, options.first + options.seeds), options.size
         )
         if seed:
             tried = seed - options.first + 1

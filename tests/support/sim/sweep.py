@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.support.sim.headdisk import BACKENDS
 from tests.support.sim.reference import Reference
 from tests.support.sim.simulation import Outcome, Simulation, simulate
+from tests.support.sim.sizes import WHOLE, Size
 from tests.support.sim.stores import PLACES, SQLITE
 
 if TYPE_CHECKING:
@@ -67,9 +68,11 @@ def points() -> Iterator[Point]:
             yield Point(place, first)
 
 
-def swept(seed: int, plan: dict[int, str], store: str = SQLITE) -> Outcome:
+def swept(
+    seed: int, plan: dict[int, str], store: str = SQLITE, size: Size = WHOLE
+) -> Outcome:
     """Run a seed without any other fault."""
-    return simulate(seed, only=(), store=store, plan=plan)
+    return simulate(seed, only=(), store=store, plan=plan, size=size)
 
 
 def tried(seed: int, point: Point, store: str = SQLITE) -> Swept:
