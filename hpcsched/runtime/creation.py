@@ -60,15 +60,17 @@ class JobCreation(JobReads):
     ) -> JobView:
         """Create a draft (J1, J2)."""
         self._admit(caller)
-        checked = self._check_new(caller, new, submit=False)
         if validate_only:
+            checked = self._check_new(caller, new, submit=False)
             job, _ = new_job(
                 0, caller.user, checked.spec, checked.tasks, self._now(), self._settings
             )
             return self._view(job)
 
         async def act(ledger: Ledger | None) -> Any:
-            return await self._create(caller, [checked], ledger, submit=False)
+            # Not before: what was made once is answered, whatever holds by now.
+            made = self._check_new(caller, new, submit=False)
+            return await self._create(caller, [made], ledger, submit=False)
 
         (job_id,) = await self._ledgers.once(caller, request, act)
         return await self.get_job(caller, job_id, full=False)
@@ -85,20 +87,13 @@ class JobCreation(JobReads):
         self._admit(caller)
         if not new:
             raise HpcError("REQUIRED_FIELD", field="specs")
-        checked: list[NewJob] = []
-        known: dict[int, NewJob] = {}
-        for number, one in enumerate(new):
-            try:
-                found = known.get(id(one))
-                if found is None:
-                    found = known[id(one)] = self._check_new(caller, one, submit=True)
-                checked.append(found)
-            except HpcError as refusal:
-                raise _numbered(refusal, number, len(new)) from None
         if validate_only:
+            self._check_all(caller, new)
             return []
 
         async def act(ledger: Ledger | None) -> Any:
+            # Not before: what was made once is answered, whatever holds by now.
+            checked = self._check_all(caller, new)
             parents = {n for one in checked for n in one.spec.parent_job_ids}
             kin = c.NO_KIN
             if parents:
@@ -187,6 +182,20 @@ class JobCreation(JobReads):
         if not self._settings.allow_users and not caller.administrator:
             operation = "create or submit jobs while AllowNewUserConnections is False"
             raise HpcError("PERMISSION_DENIED", user=caller.user, operation=operation)
+
+    def _check_all(self, caller: Caller, new: Sequence[NewJob]) -> list[NewJob]:
+        """Return what becomes of jobs of one call; a refusal says which it is of."""
+        checked: list[NewJob] = []
+        known: dict[int, NewJob] = {}
+        for number, one in enumerate(new):
+            try:
+                found = known.get(id(one))
+                if found is None:
+                    found = known[id(one)] = self._check_new(caller, one, submit=True)
+                checked.append(found)
+            except HpcError as refusal:
+                raise _numbered(refusal, number, len(new)) from None
+        return checked
 
     def _check_new(self, caller: Caller, new: NewJob, *, submit: bool) -> NewJob:
         """Return the job with what its template makes of it, if it can be made."""

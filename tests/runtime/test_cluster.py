@@ -12,10 +12,11 @@ from hpcsched.core.orders import StopTasks
 from hpcsched.runtime.cleaning import RETRY_S
 from hpcsched.runtime.front import Stop
 from hpcsched.store.errors import StoreFullError
-from tests.support.head_bench import ANN, BOB, NO_ID, ROOT, a_sweep, a_task, once
+from tests.support.head_bench import ANN, BOB, NO_ID, ROOT, a_job, a_sweep, a_task, once
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
+    from hpcsched.runtime.front import Request
     from tests.support.head_bench import Bench
 
 DAY = 86400.0
@@ -307,6 +308,29 @@ async def test_request_ids_are_forgotten_after_a_day(bench: Bench) -> None:
     ids = await bench.head.add_tasks(ANN, job_id, [a_task()], once("a"), submit=True)
 
     assert list(ids) == [3]
+
+
+@pytest.mark.parametrize("submitted", [True, False])
+async def test_a_repeated_submission_is_answered_though_it_would_be_refused_by_now(
+    bench: Bench, submitted: bool
+) -> None:
+    new = a_job(hold_until=bench.clock.wall() + 5)
+
+    async def make(request: Request) -> int:
+        if submitted:
+            ids = await bench.head.submit_jobs(ANN, [new], request, validate_only=False)
+            return ids[0]
+        return (
+            await bench.head.create_job(ANN, new, request, validate_only=False)
+        ).job_id
+
+    first = await make(once("a"))
+    await bench.crash()
+    await bench.clock.advance(10)
+
+    assert await make(once("a")) == first
+    with pytest.raises(HpcError, match="not in the future"):
+        await make(once("b"))
 
 
 async def test_a_purge_that_a_full_disk_refuses_waits_and_is_no_fault(
