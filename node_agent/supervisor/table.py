@@ -5,7 +5,7 @@ Only plain state and the rules on it; processes, files and sockets are elsewhere
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 
 from node_agent.supervisor.seen import Seen
 
@@ -81,7 +81,8 @@ class Table:
         self.position = 0
         self.acknowledged = 0
         self.jobs: dict[int, Job] = {}
-        self.ended_jobs: dict[int, None] = {}
+        # A plain dict is slow to find its first item once others have gone before it.
+        self.ended_jobs: OrderedDict[int, None] = OrderedDict()
         self.queued: dict[InstanceKey, Queued] = {}
         self.live: dict[InstanceKey, Attempt] = {}
         self.reports: dict[int, tuple[bytes, InstanceKey | None]] = {}
@@ -238,8 +239,8 @@ class Table:
         job.ending = False
         self.ended_jobs[number] = None
         while len(self.ended_jobs) > KEPT_ENDED_JOBS:
-            oldest = next(iter(self.ended_jobs))
-            del self.ended_jobs[oldest], self.jobs[oldest]
+            oldest, _ = self.ended_jobs.popitem(last=False)
+            del self.jobs[oldest]
 
     def purge(self, number: int) -> None:
         """Forget a job altogether if it has ended here: the head has deleted it."""
