@@ -106,6 +106,7 @@ class Agent:
 
     def facts(self) -> NodeFacts:
         inventory, machine = self._inventory, self._machine
+        run, position = self._acquaintance.under(self._term.value)
         return NodeFacts(
             node=self._config.name,
             boot_id=inventory.boot_id if inventory else machine.boot_id,
@@ -121,8 +122,8 @@ class Agent:
             version=self._config.version,
             hardware=machine.hardware,
             cluster=self._acquaintance.cluster,
-            run=self._acquaintance.run,
-            position=self._acquaintance.position,
+            run=run,
+            position=position,
         )
 
     def inventory(self) -> Iterable[Inhabitant]:
@@ -146,7 +147,7 @@ class Agent:
         if welcome.term > self._term.value:
             await asyncio.to_thread(self._term.raise_to, welcome.term)
         if welcome.cluster:
-            self._acquaintance.meet(welcome.cluster, welcome.run)
+            self._acquaintance.meet(welcome.cluster, welcome.run, welcome.term)
         if welcome.output_quota_bytes > 0:
             self._quota = welcome.output_quota_bytes
             self._send_settings()

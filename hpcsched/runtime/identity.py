@@ -62,7 +62,10 @@ def rolled_back(identity: Identity, hello: Hello, next_job: int) -> str:
         return ""
     newest = max((one.job_id for one in hello.live), default=0)
     last = identity.found.last_seq
-    if known and hello.term >= identity.term:
+    # A node that names no run may have been told this term by this very head: it heard
+    # the Welcome, and lost what it wrote of it, or had no time to write it.
+    same = identity.term if hello.run else identity.term + 1
+    if known and hello.term >= same:
         return f"it has seen a head of term {hello.term}, this one is {identity.term}"
     if known and hello.position > last:
         return f"it has heard of event {hello.position}, the store ended with {last}"

@@ -271,6 +271,9 @@ def says(cluster: str, run: str, term: int, position: int = 0) -> dict[str, Any]
         (says("here", "then", 4, 101), 0, False, "event 101"),
         (says("here", "then", 5, 9), 0, False, "term 5"),
         (says("here", "then", 9), 0, False, "term 9"),
+        (says("here", "", 5), 0, False, ""),  # it may have heard us, and forgotten it
+        (says("here", "", 6), 0, False, "term 6"),
+        (says("here", "", 5), NEXT_JOB, False, f"job {NEXT_JOB}"),
         (says("here", "now", 5, 900), 11, False, ""),
         (says("here", "then", 4), NEXT_JOB, False, f"job {NEXT_JOB}"),
         (says("else", "then", 9, 900), 0, False, ""),
