@@ -18,6 +18,7 @@ from hpcsched.runtime.durable import written
 from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.ledger import KEEP_S
 from hpcsched.store.base import Delta
+from hpcsched.store.errors import StoreBusyError, StoreFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ class Cleaning(JobReads):
                 now = clock.wall()
                 await written(self._world, Delta(counters={LAST_CLEANUP: int(now)}))
                 self._last_cleanup = now
-            except HpcError as refusal:
+            except (HpcError, StoreFullError, StoreBusyError) as refusal:
                 # A full disk is no fault of ours, and it has been reported as such.
                 log.warning("the purge of ended jobs has to wait: %s", refusal)
                 await clock.sleep(RETRY_S)

@@ -346,6 +346,21 @@ async def test_a_purge_that_a_full_disk_refuses_waits_and_is_no_fault(
     assert not told[0].exc_info
 
 
+async def test_old_answers_that_a_full_disk_keeps_are_no_fault_either(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(before: float) -> None:
+        raise StoreFullError("full")
+
+    monkeypatch.setattr(bench.store, "forget_requests", refuse)
+    bench.clock.jump_wall(DAY)
+    await bench.clock.advance(120)
+
+    told = [one for one in caplog.records if "purge" in one.getMessage()]
+    assert [one.levelname for one in told] == ["WARNING"]
+    assert not told[0].exc_info
+
+
 async def test_a_purge_that_fails_does_not_end_the_head(bench: Bench) -> None:
     agent = await bench.node()
     await ended(bench)

@@ -22,6 +22,7 @@ from hpcsched.store.errors import (
 from hpcsched.store.opener import open_store, path_of
 from hpcsched.store.space import BALLAST
 from hpcsched.store.sql import sqlite
+from hpcsched.store.sql.chores import Chores
 from tests.support.polling import wait_for, wait_for_async
 from tests.support.store_kit import (
     SqliteKit,
@@ -34,6 +35,8 @@ from tests.support.store_kit import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hpcsched.store.sql.session import WriterSession
 
 
 def rows_in(path: Path, table: str) -> int:
@@ -168,6 +171,33 @@ async def test_a_purge_takes_slices_and_outlives_a_restart(
     wait_for(lambda: rows_in(path, "purge") == 0)
     for table in ("event", "job", "output", "note"):
         assert rows_in(path, table) == 0
+
+
+async def test_a_slice_that_a_full_disk_refuses_is_deleted_later_and_is_no_fault(
+    sqlite_kit: SqliteKit,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    purge_slice, refused = Chores.purge_slice, threading.Event()
+
+    def first_refused(chores: Chores, session: WriterSession) -> None:
+        if refused.is_set():
+            purge_slice(chores, session)
+            return
+        refused.set()
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(Chores, "purge_slice", first_refused)
+    await sqlite_kit.commit(a_delta(1, job=an_ended_row(1, 5.0)))
+    await sqlite_kit.commit(Delta(purge_job=1))
+    wait_for(refused.is_set)
+    await sqlite_kit.commit(a_delta(2))
+    wait_for(lambda: rows_in(sqlite_kit.path, "purge") == 0)
+
+    told = [one for one in caplog.records if "purged jobs" in one.getMessage()]
+    assert [one.levelname for one in told] == ["WARNING"]
 
 
 async def test_a_purge_beside_a_delta_that_is_refused_is_carried_out_all_the_same(

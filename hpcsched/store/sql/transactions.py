@@ -130,7 +130,10 @@ class Transactions:
         except Exception as error:
             self._chores_failed = True  # until the next commit succeeds
             self._chores.due = True
-            if self._undo(error) is not Fault.BROKEN:
+            fault = self._undo(error)
+            if fault in (Fault.FULL, Fault.BUSY):
+                log.warning("the rest of purged jobs is deleted later: %s", error)
+            elif fault is not Fault.BROKEN:
                 log.exception("could not delete the rest of purged jobs yet")
         return True
 
