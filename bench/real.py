@@ -88,7 +88,7 @@ async def p1(site: Site) -> list[Figure]:
 async def _contained(site: Site, count: int) -> list[float]:
     """Return the seconds where tasks get a cgroup each; none where they cannot."""
     try:
-        with Cluster(site.directory / "contained", "require") as cluster:
+        with Cluster(site.directory / "contained" / "c", "require") as cluster:
             async with cluster.client() as client:
                 await run_sweep(client, 200)
                 return [await run_sweep(client, count) for _ in range(site.runs)]

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import Tick
 from hpcsched.core.job.decide import decide
-from hpcsched.core.job.ticking import next_tick
+from hpcsched.core.job.ticking import ticks
 from hpcsched.runtime.acting import orders_after, tell
 from hpcsched.runtime.apart import sets_aside
+from hpcsched.runtime.deadlines import Deadlines
 from hpcsched.runtime.deferring import Deferred, depends
 from hpcsched.runtime.deleting import deleting_delta, has_gone
 from hpcsched.runtime.durable import refusal_of
@@ -31,7 +32,6 @@ from hpcsched.store.errors import DuplicateRequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hpcsched.common.clock import Timer
     from hpcsched.core.job.decide import Decision
     from hpcsched.core.job.model import Job
     from hpcsched.runtime.world import World
@@ -51,7 +51,7 @@ class JobActor:
     __slots__ = (
         "_alone",
         "_batch",
-        "_deadline",
+        "_deadlines",
         "_decided",
         "_deferred",
         "_faults",
@@ -59,7 +59,6 @@ class JobActor:
         "_pause",
         "_scheduled",
         "_sums",
-        "_timer",
         "_world",
         "committing",
         "job",
@@ -82,8 +81,7 @@ class JobActor:
         self._faults = 0
         self._pause = 0.0
         self._sums: Mapping[str, int] = {}
-        self._timer: Timer | None = None
-        self._deadline: float | None = None
+        self._deadlines = Deadlines(world.clock, self._limit_reached)
 
     @property
     def idle(self) -> bool:
@@ -280,27 +278,14 @@ class JobActor:
         """Set the timer of the run-time limit, or of what comes before it."""
         if self.job is None:
             return
-        if self.job_id in self._world.apart:
-            self._disarm()
-            return
-        deadline = next_tick(self.job, self._world.settings, self._world.clock.wall())
-        if deadline == self._deadline:
-            return
-        self._disarm()
-        self._deadline = deadline
-        if deadline is not None:
-            clock = self._world.clock
-            when = clock.mono() + max(0.0, deadline - clock.wall())
-            self._timer = clock.call_at(when, self._limit_reached)
+        world = self._world
+        if self.job_id in world.apart:
+            self._deadlines.stop()
+        else:
+            moments = ticks(self.job, world.settings, world.clock.wall())
+            self._deadlines.set(moments)
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._deadline = None
-
-    def _limit_reached(self) -> None:
-        due = self._deadline or 0.0
-        self._timer = self._deadline = None
+    def _limit_reached(self, due: float) -> None:
         self.post(Mail(None, command=Tick(), due=due))
 
     # Deleting
@@ -331,7 +316,7 @@ class JobActor:
 
     def _dismiss(self, refusal: HpcError) -> None:
         """There is no such job: tell all who wait, and go."""
-        self._disarm()
+        self._deadlines.stop()
         self._take_up()
         mail, self._mail = self._mail, []
         self._world.jobs.forget(self.job_id)
@@ -392,7 +377,7 @@ class JobActor:
         self._deferred, kept = None, set(map(id, waited))
         self._mail[:0] = [*waited, *(mail for mail in first if id(mail) not in kept)]
         self._pause = pause
-        self._disarm()
+        self._deadlines.stop()
         self.job = None
         self.loading = True
         self._world.jobs.load(self)

@@ -141,6 +141,20 @@ def test_instances_that_fail_at_once_are_followed_after_growing_pauses() -> None
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
+def test_a_wall_clock_that_is_set_back_prolongs_no_pause() -> None:
+    bench = Bench(service())
+    bench.now += 10_000.0
+    bench.start({1: 1}).fail(1, 1)
+    bench.now -= 3600.0
+
+    wake = next_tick(bench.job, bench.settings, bench.now)
+    assert wake == bench.now
+    bench.tick(0.0)
+
+    assert bench.job.tasks[0].count == 2
+    assert next_tick(bench.job, bench.settings, bench.now) is None
+
+
 def test_a_round_of_failures_counts_once() -> None:
     bench = Bench(service()).start({1: 3})
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hpcsched.runtime.deadlines import Deadlines
 from hpcsched.runtime.front import Stop
 from hpcsched.store.errors import StoreFullError
 from tests.support.head_bench import ANN, NO_ID, a_sweep, a_task
@@ -133,3 +134,50 @@ async def test_tasks_without_a_limit_run_on(bench: Bench) -> None:
     await bench.clock.advance(10_000)
 
     assert await bench.state(job_id) == "Running"
+
+
+async def test_a_jump_back_before_somebody_looks_again_moves_no_limit(
+    bench: Bench,
+) -> None:
+    reached: list[float] = []
+    deadlines = Deadlines(bench.clock, reached.append)
+    limit = bench.clock.wall() + 60
+    deadlines.set([limit])
+    await bench.clock.advance(20)
+    bench.clock.jump_wall(-3600.0)
+    sooner = bench.clock.wall() + 10
+    deadlines.set([limit, sooner])
+    await bench.clock.advance(10)
+    assert reached == [sooner]
+    deadlines.set([limit])
+    await bench.clock.advance(29)
+    assert reached == [sooner]
+    await bench.clock.advance(1)
+
+    assert reached == [sooner, limit]
+
+
+async def test_a_limit_of_a_job_that_is_read_again_comes_when_it_would_have(
+    bench: Bench,
+) -> None:
+    reached: list[float] = []
+    deadlines = Deadlines(bench.clock, reached.append)
+    limit = bench.clock.wall() + 60
+    deadlines.set([limit])
+    deadlines.stop()
+    await bench.clock.advance(20)
+    bench.clock.jump_wall(-3600.0)
+    deadlines.set([limit])
+    await bench.clock.advance(40)
+
+    assert reached == [limit]
+
+
+async def test_deadlines_that_are_over_are_waited_for_no_more(bench: Bench) -> None:
+    reached: list[float] = []
+    deadlines = Deadlines(bench.clock, reached.append)
+    deadlines.set([bench.clock.wall() + 60])
+    deadlines.set([])
+    await bench.clock.advance(120)
+
+    assert not reached

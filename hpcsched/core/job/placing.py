@@ -2,7 +2,7 @@
 
 Tasks start in the order they were added, except for dependencies; requeued ones come
 first. A bounded number goes to a node ahead of free cores, so that a core never waits
-for a round trip: as many as would run there within 50 ms, judged by what the job's
+for a round trip: as many as would run there within 100 ms, judged by what the job's
 tasks took so far.
 """
 
@@ -16,6 +16,7 @@ from hpcsched.core.job.holding import idle_cores
 from hpcsched.core.job.locating import ACTIVE
 from hpcsched.core.job.model import UNBOUNDED
 from hpcsched.core.job.readiness import ready_tasks
+from hpcsched.core.job.service import rests
 from hpcsched.core.job.spanning import (
     Chooser,
     could_fit,
@@ -106,7 +107,7 @@ def place(turn: Turn) -> None:
 
 
 def _place_new(turn: Turn, service: TaskRecord, uses: list[NodeUse]) -> None:
-    if turn.now < service.not_before:
+    if rests(service, turn.now):
         return
     source = _New(service, turn.settings.max_sweep)
     placer = _fill(turn.job, uses, source, too_many=False)

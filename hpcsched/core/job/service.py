@@ -87,7 +87,9 @@ def look_after(turn: Turn) -> None:
             tasks={record.task_id: {"concluded": True}},
             message=f"it has had {record.count} instances, and no more are possible",
         )
-    elif record.strikes and turn.now >= record.not_before + STEADY_S:
+    elif _is_behind(record, turn.now) or (
+        record.strikes and turn.now >= record.not_before + STEADY_S
+    ):
         steady = {"strikes": 0, "not_before": 0.0}
         turn.emit(EventName.SERVICE_STEADY, tasks={record.task_id: steady})
 
@@ -97,9 +99,21 @@ def wake_time(job: Job, now: float) -> float | None:
     record = job.service
     if record is None or job.state is not JobState.RUNNING:
         return None
+    if _is_behind(record, now):
+        return now
     if now < record.not_before:
         return record.not_before
     return record.not_before + STEADY_S if record.strikes else None
+
+
+def rests(record: TaskRecord, now: float) -> bool:
+    """May no new instance start yet?"""
+    return now < record.not_before and not _is_behind(record, now)
+
+
+def _is_behind(record: TaskRecord, now: float) -> bool:
+    """Was the wall clock set back in a pause? None lasts as long as this one (F64)."""
+    return 0 < record.not_before > now + LONGEST_PAUSE_S
 
 
 def replaces(job: Job, record: TaskRecord) -> bool:
@@ -126,7 +140,7 @@ def pace(
             steady |= life >= STEADY_S or (good and life >= QUICK_S)
             failed |= not good and life < STEADY_S
             short |= good
-    if turn.now < record.not_before or not (failed or short):
+    if rests(record, turn.now) or not (failed or short):
         return {}, ""
     if failed and not steady:
         strikes = record.strikes + 1

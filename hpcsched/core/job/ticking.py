@@ -10,6 +10,8 @@ from hpcsched.core.job.recalling import recall_time
 from hpcsched.core.job.service import wake_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpcsched.core.job.model import Job
     from hpcsched.core.settings import Settings
 
@@ -19,13 +21,18 @@ def next_tick(job: Job, settings: Settings, now: float) -> float | None:
 
     A Tick then changes what this returns: otherwise the job would be ticked for ever.
     """
+    return min(ticks(job, settings, now), default=None)
+
+
+def ticks(job: Job, settings: Settings, now: float) -> Sequence[float]:
+    """Return each moment at which the job needs a Tick; seconds since 1970."""
     back = recall_time(job)
     if not (job.spec.runtime or job.special or job.held_by):
-        return back  # a look that most jobs need no more than
+        return () if back is None else (back,)  # most jobs need no more
     times = (
         back,
         deadline_of(job, settings.release_s),
         wake_time(job, now),
         hold_deadline(job),
     )
-    return min((time for time in times if time is not None), default=None)
+    return [time for time in times if time is not None]
