@@ -390,8 +390,8 @@ class SchedulerActor:
         return self.books.in_use(node_id)
 
     def held_on(self, node_id: int) -> Mapping[int, Sequence[int]]:
-        """Return job to the cores of a node that it holds."""
-        return self.books.held_on(node_id)
+        """Return job to the cores of a node that it holds, as it is at this moment."""
+        return dict(self.books.held_on(node_id))
 
     def forget_node(self, node_id: int) -> None:
         """There is no such node any more; nobody holds anything there."""
