@@ -46,21 +46,6 @@ async def cores(bench: Bench, name: str = "n1") -> list[tuple[int, int, int, int
     return [(v.state, v.job_id, v.task_id, v.instance_id) for v in views]
 
 
-async def test_who_holds_the_cores_of_a_node_is_told_as_of_one_moment(
-    bench: Bench,
-) -> None:
-    await lasting(bench)
-    first = await bench.submit()
-    await bench.until_state(first, "Running")
-    scheduler = bench.world.scheduler
-    (node_id,) = scheduler.books.ready
-    held = scheduler.held_on(node_id)
-    await bench.until_state(await bench.submit(), "Running")
-
-    assert list(held) == [first]
-    assert [job_id for _, job_id, _, _ in await cores(bench)] == [first, first + 1]
-
-
 async def test_labels_are_set_replaced_and_deleted_and_last(bench: Bench) -> None:
     await bench.node("n1")
     await bench.node("n2")
