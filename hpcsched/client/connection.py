@@ -102,14 +102,7 @@ class Connection(Heads[_Link]):
         timeout_s: float | None = None,
         persist: bool = False,
     ) -> Res:
-        """Return the answer to a request.
-
-        Args:
-            method: Which one, such as ``lambda stubs: stubs.jobs.GetJob``.
-            request: Sent again unchanged as long as nobody answers.
-            timeout_s: One call with its retries, in place of the patience's.
-            persist: Once any head has answered, go on trying without end; the timeout
-                is then each attempt's.
+        """Return the answer to a request; see ``client.api.Caller``.
 
         Raises:
             HpcError: the refusal, or HEAD_UNREACHABLE when patience ran out.

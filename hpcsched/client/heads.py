@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from hpcsched.client.patience import Patience, Retries
@@ -29,7 +30,7 @@ class HasAddress(Protocol):
 L = TypeVar("L", bound=HasAddress)
 
 
-class Heads(Generic[L]):
+class Heads(ABC, Generic[L]):
     """Links to the heads of a target; the one that answered last is asked first.
 
     Attributes:
@@ -54,13 +55,13 @@ class Heads(Generic[L]):
         self._answered = False
         self._metadata = call_metadata(token=target.token, client=target.client)
 
+    @abstractmethod
     def _open(self, address: Address, tls: TlsFiles | None) -> L:
         """Return a new link.
 
         Raises:
             CredentialsError: files of TLS cannot be used.
         """
-        raise NotImplementedError
 
     def _link(self) -> L:
         """Return the link to the head whose turn it is."""
