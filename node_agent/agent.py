@@ -15,12 +15,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from node_agent.acquaintance import Acquaintance
+from node_agent.carrying import Carrier
 from node_agent.config import site_variables
-from node_agent.core import orders as o
 from node_agent.core.attempts import Attempts, Ended
-from node_agent.core.definitions import Definitions, DefinitionsFullError
+from node_agent.core.definitions import Definitions
 from node_agent.core.frames import Load, NodeFacts
-from node_agent.core.messages import start_messages, stop_messages
 from node_agent.core.news import (
     Inventory,
     NewsError,
@@ -82,6 +81,7 @@ class Agent:
         self.usages = Usages()
         self.spool = Spool()
         self.supervisor = Supervisor(str(config.supervisor_socket), clock, self)
+        self._carrier = Carrier(self._definitions, self._attempts, self.supervisor)
         self.shelf = Shelf(
             config.output_dir, self._attempts, self._definitions, self.supervisor
         )
@@ -157,7 +157,7 @@ class Agent:
 
     def carry_out(self, orders: Iterable[Order], done: Callable[[], None]) -> None:
         for order in orders:
-            self._carry_out(order)
+            self._carrier.carry_out(order)
         self._handed_down.append((self.supervisor.ping(), done))
 
     def acknowledged(self, position: int) -> None:
@@ -183,50 +183,6 @@ class Agent:
     def term(self) -> int:
         """Highest term of a head so far."""
         return self._term.value
-
-    # Orders
-
-    def _carry_out(self, order: Order) -> None:
-        send = self.supervisor.send
-        match order:
-            case o.StartTasks():
-                self._start(order)
-            case o.StopTasks() | o.RecallTasks():
-                for message in stop_messages(order):
-                    send(message)
-            case o.DefineTask():
-                self._define(order)
-            case o.SetGrant():
-                send(self._definitions.grant(order.job_id, list(order.cores)))
-            case o.EndJob():
-                self._definitions.forget(order.job_id)
-                send(["end_job", order.job_id])
-            case o.PurgeJob():
-                send(["purge", order.job_id])
-            case o.ReadOutput() | o.StopReading():
-                log.error("an order to read came the wrong way")
-
-    def _define(self, order: o.DefineTask) -> None:
-        try:
-            definition = self._definitions.define(order)
-        except DefinitionsFullError as error:
-            # What is started by it is refused by the supervisor: tried elsewhere.
-            log.error("a definition was left out", extra={"problem": str(error)})  # noqa: TRY400
-            return
-        if definition is not None:
-            self.supervisor.send(definition)
-
-    def _start(self, order: o.StartTasks) -> None:
-        definition = self._definitions.find(
-            order.job_id, order.task_id, order.definition
-        )
-        job, task = order.job_id, order.task_id
-        columns = zip(order.instances, order.attempts, order.values, strict=True)
-        for instance, attempt, value in columns:
-            key = (job, task, instance, attempt)
-            self._attempts.order(key, order.definition, value)
-        for message in start_messages(order, definition):
-            self.supervisor.send(message)
 
     # For the supervisor's connection: see supervised.Listener
 
@@ -256,6 +212,7 @@ class Agent:
     def _hear_hello(self, message: Message) -> None:
         inventory = inventory_of(message[1] if len(message) > 1 else {})
         self._inventory = inventory
+        self._carrier.takes_alike = inventory.takes_alike
         self._attempts.replace(inventory.live)
         self.usages.keep(key for key, _ in inventory.live)
         for known in self._definitions.replay():

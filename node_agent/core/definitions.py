@@ -7,7 +7,7 @@ supervisor that is started again needs them again.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hpcsched.common.substitution import (
@@ -16,12 +16,13 @@ from hpcsched.common.substitution import (
     is_constant,
     render,
 )
+from node_agent.core.orders import OWN_VARIABLES, names_of
 from node_agent.core.reports import MOST_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from node_agent.core.orders import DefineTask
+    from node_agent.core.orders import DefineTask, StartAlike
 
 Message: TypeAlias = list[Any]
 """A message to the supervisor (node_agent.supervisor.protocol)."""
@@ -47,7 +48,10 @@ class Definition:
     """One definition, ready for use.
 
     Attributes:
-        message: What the supervisor was told.
+        body: What the supervisor was told, but for ``own``.
+        job: Whose it is.
+        own: Values of the variables by which it differs from those that are alike, in
+            the order of OWN_VARIABLES; empty: it is like no other.
         node: Name of this node.
         cores: Cores of a process that gets as many as the definition says.
         variables: Variables whose value differs between elements, as templates.
@@ -57,7 +61,9 @@ class Definition:
         size: About how many characters it keeps.
     """
 
-    message: Message
+    body: Mapping[str, Any]
+    job: int
+    own: Sequence[str] = ()
     node: str
     cores: int
     variables: Mapping[str, Template]
@@ -65,6 +71,15 @@ class Definition:
     stderr: Template | None
     directory: str
     size: int
+
+    @property
+    def message(self) -> Message:
+        """What the supervisor was told, or could have been."""
+        if not self.own:
+            return ["define", self.body]
+        own = dict(zip(OWN_VARIABLES, self.own, strict=True))
+        env = {**self.body["env"], **own}
+        return ["define", {**self.body, "job": self.job, "env": env}]
 
     def variables_for(
         self, cores: int, nodes: Sequence[tuple[str, int]] = ()
@@ -122,20 +137,59 @@ class Definitions:
         name = (order.task_id, order.definition)
         before = self.find(order.job_id, *name)
         size = _size(order)
-        count = self._count + (before is None)
-        characters = self._characters + size - (0 if before is None else before.size)
+        more = size - (0 if before is None else before.size)
+        self._make_room(before is None, more, order)
+        definition = self._compile(order, size)
+        self._jobs.setdefault(order.job_id, {})[name] = definition
+        self._count += before is None
+        self._characters += more
+        if before is not None and before.message == definition.message:
+            return None
+        return definition.message
+
+    def define_alike(self, order: StartAlike) -> Message | None:
+        """Return the message for jobs that are alike, without its last item, starts.
+
+        None: something of them is known already; they have to be told one by one.
+
+        Raises:
+            DefinitionsFullError: there are too many already.
+        """
+        define, start = order.define, order.start
+        name, jobs = (define.task_id, define.definition), []
+        if name != (start.task_id, start.definition) or any(
+            job_id in self._jobs for job_id in order.job_ids
+        ):
+            return None
+        count, size = len(order.job_ids), _size(define)
+        self._make_room(count, count * size, define)
+        first = self._compile(define, size)
+        if any(variable not in first.body["env"] for variable in OWN_VARIABLES):
+            return None
+        cores = list(order.grant.cores)
+        for job_id in order.job_ids:
+            own = names_of(job_id, define.task_id)
+            self._jobs[job_id] = {name: replace(first, job=job_id, own=own)}
+            self.grant(job_id, cores)
+            jobs.append([job_id, *own])
+        self._count += count
+        self._characters += count * size
+        return ["alike", first.body, OWN_VARIABLES, jobs, cores]
+
+    def _make_room(self, count: int, characters: int, order: DefineTask) -> None:
+        """See to it that so many more definitions may be kept.
+
+        Raises:
+            DefinitionsFullError: they may not.
+        """
+        count += self._count
+        characters += self._characters
         if count > MOST_DEFINITIONS or characters > MOST_CHARACTERS:
             raise DefinitionsFullError(
                 f"task {order.job_id}.{order.task_id}: {self._count} definitions with "
                 f"{self._characters} characters are here, no more than "
                 f"{MOST_DEFINITIONS} with {MOST_CHARACTERS} are taken"
             )
-        definition = self._compile(order, size)
-        self._jobs.setdefault(order.job_id, {})[name] = definition
-        self._count, self._characters = count, characters
-        if before is not None and before.message == definition.message:
-            return None
-        return definition.message
 
     def grant(self, job_id: int, cores: list[int]) -> Message:
         """Return the message that replaces a job's set of cores."""
@@ -204,7 +258,8 @@ class Definitions:
         if order.owner:
             body["owner"] = order.owner
         return Definition(
-            message=["define", body],
+            body=body,
+            job=order.job_id,
             node=self._node,
             cores=cores,
             variables=_variables(order, (stdin, stdout, stderr)),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from node_agent.core.definitions import Definition, Message
-    from node_agent.core.orders import StartTasks, StopTasks
+    from node_agent.core.orders import EndJobs, StartTasks, StopTasks
 
 #: Most attempts in one message, so that a frame stays far below the protocol's limit.
 MOST_ENTRIES: Final = 4096
@@ -30,10 +30,15 @@ def start_messages(
     order: StartTasks, definition: Definition | None
 ) -> Iterator[Message]:
     """Yield the messages that start the attempts of an order."""
-    entries = [list(entry) for entry in _entries(order, definition)]
+    entries = entries_of(order, definition)
     for begin in range(0, len(entries), MOST_ENTRIES):
         part = entries[begin : begin + MOST_ENTRIES]
         yield ["start", order.job_id, order.task_id, order.definition, part]
+
+
+def entries_of(order: StartTasks, definition: Definition | None) -> list[list[Any]]:
+    """Return the attempts of an order as the supervisor is told of them."""
+    return [list(entry) for entry in _entries(order, definition)]
 
 
 def stop_messages(order: StopTasks | RecallTasks) -> Iterator[Message]:
@@ -47,6 +52,16 @@ def stop_messages(order: StopTasks | RecallTasks) -> Iterator[Message]:
         else:
             grace_s = max(0, order.grace_ms) / 1000
             yield ["stop", *task, part, grace_s, _word(order.reason)]
+
+
+def end_messages(order: EndJobs, *, together: bool) -> Iterator[Message]:
+    """Yield the messages that end jobs, for all of them or for each."""
+    jobs = list(order.job_ids)
+    if not together:
+        yield from (["end_job", job_id] for job_id in jobs)
+        return
+    for begin in range(0, len(jobs), MOST_ENTRIES):
+        yield ["end_jobs", jobs[begin : begin + MOST_ENTRIES]]
 
 
 def _word(reason: str) -> str | None:

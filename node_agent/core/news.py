@@ -45,6 +45,7 @@ class Inventory:
         containment: ``cgroup`` or ``group``.
         live: What runs, or waits for a core.
         tells_usage: Can it be asked what running tasks use?
+        takes_alike: Does it take orders for several jobs that are alike?
     """
 
     boot_id: str
@@ -52,6 +53,7 @@ class Inventory:
     containment: str
     live: Sequence[tuple[Key, Live]]
     tells_usage: bool = False
+    takes_alike: bool = False
 
 
 def inventory_of(body: Mapping[str, Any]) -> Inventory:
@@ -81,6 +83,7 @@ def inventory_of(body: Mapping[str, Any]) -> Inventory:
             containment=str(body["containment"]),
             live=live,
             tells_usage=bool(body.get("usage")),
+            takes_alike=bool(body.get("alike")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NewsError(f"hello: {error!r}") from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 Key: TypeAlias = tuple[int, int, int, int]
 """An attempt: job, task, instance (0 for a plain task), attempt."""
@@ -77,6 +77,47 @@ class StartTasks:
     cores: int
     retries: Sequence[int]
     allocation: Sequence[tuple[str, int]] = ()
+
+
+#: Variables by which jobs that are started alike differ, in the order of ``names_of``.
+OWN_VARIABLES: Final = ("CCP_JOBID", "CCP_TASKSYSTEMID", "CCP_TASKCONTEXT")
+
+
+def names_of(job_id: int, task_id: int) -> tuple[str, str, str]:
+    """Return the values of the variables by which jobs that are alike differ."""
+    name = f"{job_id}.{task_id}"
+    return str(job_id), name, name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAlike:
+    """Grants, defines and starts the one task of each of several jobs.
+
+    Attributes:
+        job_ids: In the order in which they are to start.
+        grant: Of the first of them; as ``define`` and ``start``.
+    """
+
+    job_ids: Sequence[int]
+    grant: SetGrant
+    define: DefineTask
+    start: StartTasks
+
+    def one_by_one(self) -> Iterator[SetGrant | DefineTask | StartTasks]:
+        """Yield the orders that would have said the same of one job each."""
+        for job_id in self.job_ids:
+            own = zip(OWN_VARIABLES, names_of(job_id, self.define.task_id), strict=True)
+            environment = {**self.define.environment, **dict(own)}
+            yield replace(self.grant, job_id=job_id)
+            yield replace(self.define, job_id=job_id, environment=environment)
+            yield replace(self.start, job_id=job_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndJobs:
+    """What EndJob says, of each of several jobs."""
+
+    job_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +201,9 @@ Order: TypeAlias = (
     | StartTasks
     | StopTasks
     | RecallTasks
+    | StartAlike
     | EndJob
+    | EndJobs
     | PurgeJob
     | ReadOutput
     | StopReading

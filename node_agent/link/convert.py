@@ -9,7 +9,7 @@ from node_agent.core import orders as o
 from node_agent.core.frames import HeadFrame, Welcome
 from node_agent.core.reports import StartColumns
 from node_agent.core.text import readable
-from node_agent.link.read_orders import MOST_STARTS, OrderError, orders_of
+from node_agent.link.read_orders import MOST_STARTS, OrderError, order_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -100,11 +100,9 @@ def head_frame(response: agent_service_pb2.ConnectResponse) -> HeadFrame:
     starts = failed = 0
     for order in response.orders:
         try:
-            some = orders_of(order)
-            for made in some:
-                if isinstance(made, o.StartTasks):
-                    starts = _counted(starts, made)
-            orders += some
+            made = order_of(order)
+            starts = _counted(starts, made)
+            orders.append(made)
         except OrderError as error:
             failed += 1
             if failed <= MOST_PROBLEMS:
@@ -124,15 +122,19 @@ def head_frame(response: agent_service_pb2.ConnectResponse) -> HeadFrame:
     )
 
 
-def _counted(starts: int, order: o.StartTasks) -> int:
+def _counted(starts: int, order: o.Order) -> int:
     """Return the starts of a frame with those of one more order.
 
     Raises:
         OrderError: they are too many together.
     """
-    if starts + len(order.instances) > MOST_STARTS:
+    if isinstance(order, o.StartTasks):
+        starts += len(order.instances)
+    elif isinstance(order, o.StartAlike):
+        starts += len(order.job_ids) * len(order.start.instances)
+    if starts > MOST_STARTS:
         raise OrderError(f"one frame orders more than {MOST_STARTS} starts")
-    return starts + len(order.instances)
+    return starts
 
 
 def _hello(facts: NodeFacts) -> report_pb2.Hello:

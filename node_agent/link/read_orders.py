@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from node_agent.core import orders as o
@@ -23,8 +22,8 @@ class OrderError(ValueError):
     """An order of the head makes no sense; the text names the field."""
 
 
-def orders_of(order: order_pb2.Order) -> Sequence[o.Order]:
-    """Return what an order of the head means: several, where it is for several jobs.
+def order_of(order: order_pb2.Order) -> o.Order:
+    """Return an order of the head as a value.
 
     Raises:
         OrderError: it makes no sense.
@@ -32,31 +31,18 @@ def orders_of(order: order_pb2.Order) -> Sequence[o.Order]:
     kind = order.WhichOneof("order")
     if kind is None:
         raise OrderError("an order of a kind that this agent does not know")
-    if kind == "start_alike":
-        return _start_alike(order.start_alike)
-    if kind == "end_jobs":
-        return [o.EndJob(job_id=job_id) for job_id in order.end_jobs.job_ids]
-    return (_READERS[kind](getattr(order, kind)),)
+    return _READERS[kind](getattr(order, kind))
 
 
-def _start_alike(alike: order_pb2.StartAlike) -> list[o.Order]:
-    grant, define = _grant(alike.grant), _define(alike.define)
-    start, task_id = _start(alike.start), alike.define.task_id
-    found: list[o.Order] = []
-    for job_id in alike.job_ids:
-        name = f"{job_id}.{task_id}"
-        own = {
-            "CCP_JOBID": str(job_id),
-            "CCP_TASKSYSTEMID": name,
-            "CCP_TASKCONTEXT": name,
-        }
-        environment = {**define.environment, **own}
-        found += (
-            replace(grant, job_id=job_id),
-            replace(define, job_id=job_id, environment=environment),
-            replace(start, job_id=job_id),
-        )
-    return found
+def _start_alike(alike: order_pb2.StartAlike) -> o.StartAlike:
+    if len(alike.job_ids) > MOST_STARTS:
+        raise OrderError(f"start of many: {len(alike.job_ids)} jobs")
+    return o.StartAlike(
+        job_ids=tuple(dict.fromkeys(alike.job_ids)),
+        grant=_grant(alike.grant),
+        define=_define(alike.define),
+        start=_start(alike.start),
+    )
 
 
 def _grant(grant: order_pb2.SetGrant) -> o.SetGrant:
@@ -179,7 +165,9 @@ _READERS: Final[Mapping[str, Callable[[Any], o.Order]]] = {
     "start": _start,
     "stop": _stop,
     "recall": _recall,
+    "start_alike": _start_alike,
     "end_job": lambda end: o.EndJob(job_id=end.job_id),
+    "end_jobs": lambda end: o.EndJobs(job_ids=tuple(end.job_ids)),
     "read": _read,
     "stop_reading": lambda stop: o.StopReading(read_id=stop.read_id),
     "purge": lambda purge: o.PurgeJob(job_id=purge.job_id),

@@ -103,37 +103,54 @@ class User:
         self.shell = os.fsencode(found[0] if found else "/bin/sh")
 
 
+class Common:
+    """What is made once for definitions that differ in their variables alone.
+
+    Attributes:
+        program_path: Where the program was found that does not depend on the value.
+        varying: Names of the variables in which they differ.
+        words: All other variables that are the same for every attempt, as a process
+            gets them; None: not made yet, see environment.py.
+    """
+
+    __slots__ = ("program_path", "varying", "words")
+
+    def __init__(self) -> None:
+        self.program_path: bytes | None = None
+        self.varying: frozenset[bytes] = frozenset()
+        self.words: Vector | None = None
+
+
 class Definition:
     """One version of a task's definition. Never changed; a new version replaces it.
 
     Attributes:
         account: As which a task runs, empty: the supervisor's own. ``cwd`` is then
             below a home that is not known yet.
-        program: The program's name or path where it does not depend on the value.
-        environment: All variables but those of one start.
+        common: What it has with those that are like it.
+        given: Variables but those of one start, and ``own`` in place of some of them.
+        own: Variables that differ from those of the one that it is like.
         refusal: Why no process of it may be started here; empty: it may.
         shell: Whether the one template is a line for the shell.
-        output: Templates of stdin, stdout, stderr, None where no file is given.
-        raw: The message that defined it, for the journal.
-        words: Variables that are the same for every attempt, as a process gets them;
-            None: not made yet, see launch.py.
+        stdin: Template of the file, None: none is given; so ``stdout``, ``stderr``.
     """
 
     __slots__ = (
         "_arguments",
         "_constants",
+        "_raw",
         "account",
         "cgroup",
+        "common",
         "cwd",
-        "environment",
+        "given",
         "grace_s",
         "job",
         "limit_s",
         "number",
         "output_limit",
+        "own",
         "pin",
-        "program_path",
-        "raw",
         "refusal",
         "shell",
         "signal",
@@ -142,11 +159,10 @@ class Definition:
         "stdout",
         "tag_prefix",
         "task",
-        "words",
     )
 
     def __init__(self, raw: Mapping[str, Any], user: User) -> None:
-        self.raw = raw
+        self._raw = raw
         self.job: int = _number(raw, "job")
         self.task: int = _number(raw, "task")
         self.number: int = _number(raw, "def")
@@ -155,10 +171,11 @@ class Definition:
         if self.shell:
             self._arguments = [[_text(user.shell)], ["-c"], *self._arguments]
         self._constants = [constant(template) for template in self._arguments]
-        self.environment = _environment(raw, user)
+        self.given = _environment(raw, user)
+        self.own: dict[bytes, bytes] = {}
         self.account = _account(raw) if user.is_owner else ""
         home = b"" if user.is_owner else user.home
-        self.cwd = _directory(raw, self.environment.get(b"HOME", home))
+        self.cwd = _directory(raw, self.given.get(b"HOME", home))
         if not (self.cwd or user.is_owner):
             self.cwd = b"/"
         self.stdin = _template(raw, "stdin")
@@ -174,10 +191,33 @@ class Definition:
         if not 0 <= self.output_limit <= MAX_BYTES:
             raise FieldError(f"define: output_limit: not from 0 to {MAX_BYTES} bytes")
         self.cgroup = bool(raw.get("cgroup", True))
-        self.program_path: bytes | None = None
-        self.words: Vector | None = None
+        self.common = Common()
         self.tag_prefix = f"{self.job}.{self.task}."
         self.refusal = _refusal(raw, user)
+
+    def like(self, job: int, own: dict[bytes, bytes]) -> Definition:
+        """Return the definition of another job, with other values of some variables."""
+        made = Definition.__new__(Definition)
+        for name in _ALIKE:
+            setattr(made, name, getattr(self, name))
+        made.job = job
+        made.own = own
+        made.tag_prefix = f"{job}.{self.task}."
+        return made
+
+    @property
+    def environment(self) -> dict[bytes, bytes]:
+        """All variables but those of one start."""
+        return {**self.given, **self.own}
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The message that defines it, for the journal."""
+        if not self.own and self.job == self._raw["job"]:
+            return self._raw
+        own = {_text(name): _text(value) for name, value in self.own.items()}
+        env = {**(self._raw.get("env") or {}), **own}
+        return {**self._raw, "job": self.job, "env": env}
 
     def arguments(self, value: Value) -> list[bytes]:
         """Return the argument vector for an element."""
@@ -190,6 +230,9 @@ class Definition:
     def program_is_constant(self) -> bool:
         """Whether every element runs the same program."""
         return self._constants[0] is not None
+
+
+_ALIKE = sorted({*Definition.__slots__} - {"job", "own", "tag_prefix"})
 
 
 def _refusal(raw: Mapping[str, Any], user: User) -> str:

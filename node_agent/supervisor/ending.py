@@ -313,19 +313,23 @@ class Ender:
         table = node.table
         job = table.jobs.get(number)
         if job is not None and job.ending and not table.live_of(number):
-            self.job_ended(number)
+            self.jobs_ended([number])
         if node.stopping_all and not table.live:
             node.stopping_all = False
             node.say_after_reports(protocol.ALL_STOPPED)
 
-    def job_ended(self, number: int) -> None:
-        """Forget a job of which nothing is left."""
+    def jobs_ended(self, numbers: list[int]) -> None:
+        """Forget jobs of which nothing is left."""
         node = self._node
-        node.table.refused.pop(number, None)
-        if number in node.table.jobs:
-            node.journal.add(records.job_ended(number))
-            node.table.end_job(number)
-        node.say_after_reports(protocol.JOB_ENDED, number)
+        table = node.table
+        known = [number for number in numbers if number in table.jobs]
+        for number in numbers:
+            table.refused.pop(number, None)
+        if known:
+            node.journal.add(records.jobs_ended(known))
+            for number in known:
+                table.end_job(number)
+        node.say_after_reports(protocol.JOB_ENDED, *numbers)
 
     def report_damage(self, attempt: Attempt) -> None:
         """Report the end of an attempt of which the journal has lost the record."""

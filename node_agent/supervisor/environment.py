@@ -19,7 +19,7 @@ _WITH_INSTANCE = (b"CCP_TASKSYSTEMID", b"CCP_TASKCONTEXT")
 
 def environment_of(attempt: Attempt, queued: Queued) -> dict[bytes, bytes]:
     """Return all variables of an attempt."""
-    environment = attempt.definition.environment.copy()
+    environment = attempt.definition.environment
     if queued.extra:
         for name, value in queued.extra.items():
             environment[encoded(name)] = encoded(value)
@@ -55,16 +55,16 @@ def shared_and_own(attempt: Attempt) -> tuple[Vector, list[bytes]]:
     That is the environment of one whose start brings none of its own.
     """
     definition = attempt.definition
-    own = _own_variables(attempt)
-    given = definition.environment
+    given, common = definition.given, definition.common
+    own = {**definition.own, **_own_variables(attempt)}
     for name in _WITH_INSTANCE:
         if name in given:
-            tail = b".%d" % attempt.instance if attempt.instance else b""
-            own[name] = given[name] + tail
-    if definition.words is None:
-        changing = {*own, b"CCP_COREIDS"}
+            text = own.get(name, given[name])
+            own[name] = text + b".%d" % attempt.instance if attempt.instance else text
+    if common.words is None:
+        changing = {*own, *common.varying, b"CCP_COREIDS"}
         kept = {name: given[name] for name in given if name not in changing}
-        definition.words = vector(words_of(kept))
+        common.words = vector(words_of(kept))
     if b"CCP_COREIDS" in given:
         own.setdefault(b"CCP_COREIDS", given[b"CCP_COREIDS"])
-    return definition.words, words_of(own)
+    return common.words, words_of(own)

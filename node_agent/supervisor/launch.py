@@ -137,12 +137,12 @@ class Launcher:
         if definition.stdin or definition.stdout or definition.stderr:
             return False
         arguments = definition.arguments(queued.value)
-        path = definition.program_path or (arguments[0] if arguments else b"")
+        path = definition.common.program_path or (arguments[0] if arguments else b"")
         if not path.startswith(b"/") or b"\0" in b"".join(arguments):
             return False
         for kind, code in ((0, "stdout"), (1, "stderr")):
             self._private(slot, kind, code)
-        if queued.extra or hostfile.FORMAT in definition.environment:
+        if queued.extra or hostfile.FORMAT in definition.given:
             environment = environment_of(attempt, queued)
             if hostfile.FORMAT in environment:
                 self._write_hosts(slot, environment)
@@ -328,7 +328,7 @@ class Launcher:
         actions: tuple[tuple[Any, ...], ...],
     ) -> int:
         program = arguments[0] if arguments else b""
-        known = definition.program_path
+        known = definition.common.program_path
         try:
             path = known or find_program(program, environment)
             try:
@@ -336,13 +336,13 @@ class Launcher:
             except OSError as error:
                 if known is None or error.errno not in RETRIED:
                     raise
-                definition.program_path = None
+                definition.common.program_path = None
                 path = find_program(program, environment)
                 pid = _posix_spawn(path, arguments, environment, actions)
         except (OSError, ValueError) as error:
             raise StartFailedError("exec", error, program) from None
         if definition.program_is_constant and os.path.isabs(path):
-            definition.program_path = path
+            definition.common.program_path = path
         return pid
 
 

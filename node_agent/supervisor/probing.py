@@ -163,8 +163,8 @@ def _paths(definition: Definition) -> list[bytes]:
         name = None if template is None else constant(template)
         if name is not None:
             found.append(os.path.dirname(os.path.join(definition.cwd, name)))
-    if definition.program_path is not None:
-        found.append(os.path.dirname(definition.program_path))
+    if definition.common.program_path is not None:
+        found.append(os.path.dirname(definition.common.program_path))
     return list(dict.fromkeys(path for path in found if b"\0" not in path))
 
 

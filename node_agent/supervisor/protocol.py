@@ -18,7 +18,11 @@ grant                     job, [core ids]
 start                     job, task, def, [[instance, attempt, value, ncores, env]]
 stop                      job, task, [[instance, attempt]], grace_s, reason
 recall                    job, task, [[instance, attempt]]
+alike                     {as for define}, [variable], [[job, value of each]],
+                          [core ids], [as for start]: define, grant and start for
+                          each of the jobs, which differ in nothing else
 end_job, purge            job
+end_jobs                  [job]
 ack                       position
 stop_all                  grace_s, reason
 settings                  {"output_quota"}
@@ -32,12 +36,12 @@ supervisor to agent       items after the name
 ========================  ===========================================================
 hello                     {"version", "boot_id", "instance", "containment",
                           "position", "cores", "running", "queued", "node",
-                          "usage": true}
+                          "usage": true, "alike": true: those of end_jobs, too}
 started                   position, job, task, instance, attempt, pid, start time,
                           [cores], stdout path, stderr path
 ended                     position, job, task, instance, attempt, {...}
 refused                   job, task, instance, attempt, text
-job_ended                 job
+job_ended                 job; several, if they were ended together
 all_stopped               none
 pong                      the ping's value
 usage                     [[job, task, instance, attempt, user ms, system ms,
@@ -67,9 +71,11 @@ HELLO = "hello"
 DEFINE = "define"
 GRANT = "grant"
 START = "start"
+ALIKE = "alike"
 STOP = "stop"
 RECALL = "recall"
 END_JOB = "end_job"
+END_JOBS = "end_jobs"
 PURGE = "purge"
 ACK = "ack"
 STOP_ALL = "stop_all"

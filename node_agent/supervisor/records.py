@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from node_agent.supervisor.alike import Alike
 from node_agent.supervisor.attempt import Attempt, Queued, cores_in, mask_of
 from node_agent.supervisor.definition import Definition, User
 from node_agent.supervisor.seen import Seen
@@ -54,6 +55,11 @@ def granted(job: int, cores: list[int]) -> bytes:
 def accepted(job: int, task: int, number: int, items: list[list[Any]]) -> bytes:
     """Attempts that were put into the queue."""
     return b"Q" + _dump([job, task, number, items])
+
+
+def alike(items: list[Any]) -> bytes:
+    """Jobs that were defined, granted cores and accepted together."""
+    return b"L" + _dump(items)
 
 
 def intent(attempt: Attempt) -> bytes:
@@ -113,9 +119,9 @@ def stopped_early(job: int, attempts: Iterable[tuple[int, int, int]]) -> bytes:
     return b"R" + _dump([job, list(attempts)])
 
 
-def job_ended(job: int) -> bytes:
-    """Nothing of a job is left."""
-    return b"J%d" % job
+def jobs_ended(jobs: Iterable[int]) -> bytes:
+    """Nothing of these jobs is left."""
+    return b"J" + b" ".join([b"%d" % job for job in jobs])
 
 
 def purged(job: int) -> bytes:
@@ -155,7 +161,7 @@ def _job(table: Table, job: Job) -> Iterator[bytes]:
     if job.stopped:
         yield stopped_early(job.number, job.stopped)
     if job.number in table.ended_jobs:
-        yield job_ended(job.number)
+        yield jobs_ended([job.number])
 
 
 def _living(table: Table, alive: Attempt) -> Iterator[bytes]:
@@ -270,6 +276,9 @@ class Fold:
                 )
             )
 
+    def _take_alike(self, data: bytes) -> None:
+        Alike(json.loads(data), self._user).take_in(self.table)
+
     def _intend(self, data: bytes) -> None:
         fields = data.split()
         job, task, instance, number, definition, slot = map(int, fields[:6])
@@ -337,7 +346,8 @@ class Fold:
         self.table.job(job).stopped.update(map(tuple, attempts))
 
     def _end_job(self, data: bytes) -> None:
-        self.table.end_job(int(data))
+        for job in map(int, data.split()):
+            self.table.end_job(job)
 
     def _purge(self, data: bytes) -> None:
         self.table.purge(int(data))
@@ -355,6 +365,7 @@ class Fold:
         b"O": _orphan,
         b"G": _grant,
         b"Q": _accept,
+        b"L": _take_alike,
         b"I": _intend,
         b"S": _start,
         b"U": _report,

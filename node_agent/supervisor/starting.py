@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from node_agent.supervisor.alike import Alike
     from node_agent.supervisor.attempt import InstanceKey
     from node_agent.supervisor.ending import Ender
     from node_agent.supervisor.node import Node
@@ -90,6 +91,26 @@ class Starter:
                 canceled.append(queued)
         if canceled:
             self._ender.never_tried(canceled, protocol.CANCELED, protocol.CANCELED)
+
+    def accept_alike(self, alike: Alike) -> bool:
+        """Take in jobs of which nothing has been here before, if there is room.
+
+        False: they have to be accepted one by one.
+        """
+        node = self._node
+        if node.retiring:
+            return True
+        table = node.table
+        if len(table.queued) + alike.count > MOST_WAITING or any(
+            job in table.jobs or job in table.refused for job in alike.numbers
+        ):
+            return False
+        record = records.alike(alike.items)
+        if not node.journal.has_room(len(record)):
+            return False
+        node.journal.add(record)
+        alike.take_in(table)
+        return True
 
     def _new_ones(
         self, owner: Job, task: int, items: list[list[Any]]

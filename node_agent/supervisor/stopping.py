@@ -116,7 +116,7 @@ class Stopper:
         node = self._node
         job = node.table.jobs.get(number)
         if job is None:
-            self._ender.job_ended(number)
+            self._ender.jobs_ended([number])
             return
         if job.accepted:
             waiting = node.table.queued.values()
@@ -128,7 +128,21 @@ class Stopper:
         for attempt in node.table.live_of(number):
             self.stop_attempt(attempt, 0.0, JOB_ENDED)
         if job.ending and not node.table.live_of(number):
-            self._ender.job_ended(number)
+            self._ender.jobs_ended([number])
+
+    def end_jobs(self, numbers: list[int]) -> None:
+        """Do the same for several, together for those of which nothing is left."""
+        table = self._node.table
+        alive = {item.definition.job for item in table.live.values()}
+        over = []
+        for number in dict.fromkeys(numbers):
+            job = table.jobs.get(number)
+            if number in alive or (job is not None and job.accepted):
+                self.end_job(number)
+            else:
+                over.append(number)
+        if over:
+            self._ender.jobs_ended(over)
 
     def stop_attempt(
         self, attempt: Attempt, grace_s: float | None, why: str, kind: str = STOP

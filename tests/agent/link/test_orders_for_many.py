@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hpcsched.agent.v1 import agent_service_pb2 as pb
 from hpcsched.core import orders as o
 from hpcsched.core.job.environment import one_by_one
 from hpcsched.services.convert_order import order_message
+from node_agent.core.orders import EndJobs, StartAlike
 from node_agent.link.convert import head_frame
+from node_agent.link.read_orders import MOST_STARTS
+
+if TYPE_CHECKING:
+    from node_agent.core.orders import Order
 
 NAMED = {"CCP_JOBID": "7", "CCP_TASKSYSTEMID": "7.1", "CCP_TASKCONTEXT": "7.1"}
 ALIKE = o.StartAlike(
@@ -28,15 +34,42 @@ ALIKE = o.StartAlike(
 )
 
 
-@pytest.mark.parametrize("order", [ALIKE, o.EndJobs(job_ids=(3, 5, 4))])
-def test_it_is_read_as_one_order_for_each(order: o.StartAlike | o.EndJobs) -> None:
-    whole = head_frame(pb.ConnectResponse(seq=1, orders=[order_message(order)]))
-    parts = map(order_message, one_by_one(order))
-    alone = head_frame(pb.ConnectResponse(seq=1, orders=parts))
+def read(*orders: o.Order) -> list[Order]:
+    """Return what the agent reads of orders that the head sends."""
+    messages = map(order_message, orders)
+    frame = head_frame(pb.ConnectResponse(seq=1, orders=messages))
+    assert not frame.problems
+    return list(frame.orders)
 
-    assert not whole.problems
-    assert list(whole.orders) == list(alone.orders)
-    assert len(whole.orders) in {3, 9}
+
+def test_a_start_of_many_means_what_one_order_for_each_would_have_meant() -> None:
+    (whole,) = read(ALIKE)
+    alone = read(*one_by_one(ALIKE))
+
+    assert isinstance(whole, StartAlike)
+    assert list(whole.one_by_one()) == alone
+    assert len(alone) == 9
+
+
+def test_an_end_of_many_names_each_of_them() -> None:
+    assert read(o.EndJobs(job_ids=(3, 5, 4))) == [EndJobs(job_ids=(3, 5, 4))]
+
+
+def test_a_job_that_is_named_twice_is_started_once() -> None:
+    (whole,) = read(replace(ALIKE, job_ids=(7, 9, 7)))
+
+    assert isinstance(whole, StartAlike)
+    assert whole.job_ids == (7, 9)
+
+
+def test_starts_of_many_count_for_the_limit_of_a_frame() -> None:
+    count = MOST_STARTS // 2 + 1
+    start = replace(ALIKE.start, instances=(1, 2), attempts=(1, 1), values=(0, 0))
+    many = replace(ALIKE, job_ids=tuple(range(1, count + 1)), start=start)
+    frame = head_frame(pb.ConnectResponse(seq=1, orders=[order_message(many)]))
+
+    assert not frame.orders
+    assert str(MOST_STARTS) in frame.problems[0]
 
 
 def test_each_of_them_knows_its_own_number_and_no_other() -> None:
