@@ -49,7 +49,6 @@ class Alike:
         if not isinstance(jobs, list) or not len(jobs) <= MOST_JOBS:
             raise FieldError(f"alike: jobs: must be a list of up to {MOST_JOBS}")
         keys = [encoded(name) for name in self._names]
-        self._first.common.varying = frozenset(keys)
         self._owns: dict[int, dict[bytes, bytes]] = {}
         for job in jobs:
             number, values = _own(job, len(keys))

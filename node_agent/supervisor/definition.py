@@ -108,16 +108,14 @@ class Common:
 
     Attributes:
         program_path: Where the program was found that does not depend on the value.
-        varying: Names of the variables in which they differ.
         words: All other variables that are the same for every attempt, as a process
             gets them; None: not made yet, see environment.py.
     """
 
-    __slots__ = ("program_path", "varying", "words")
+    __slots__ = ("program_path", "words")
 
     def __init__(self) -> None:
         self.program_path: bytes | None = None
-        self.varying: frozenset[bytes] = frozenset()
         self.words: Vector | None = None
 
 

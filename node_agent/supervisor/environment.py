@@ -62,7 +62,7 @@ def shared_and_own(attempt: Attempt) -> tuple[Vector, list[bytes]]:
             text = own.get(name, given[name])
             own[name] = text + b".%d" % attempt.instance if attempt.instance else text
     if common.words is None:
-        changing = {*own, *common.varying, b"CCP_COREIDS"}
+        changing = {*own, b"CCP_COREIDS"}
         kept = {name: given[name] for name in given if name not in changing}
         common.words = vector(words_of(kept))
     if b"CCP_COREIDS" in given:

@@ -277,8 +277,9 @@ def test_jobs_are_ended_together_and_what_lives_is_waited_for(
 
     again = supervisor.agent()
     again.expect("hello")
-    again.send(["start", 21, TASK, 1, [[0, 2, 0, 1, None]]])
-    assert "not known" in again.expect("refused", 21)[5]
+    for job in (21, 22):
+        again.send(["start", job, TASK, 1, [[0, 2, 0, 1, None]]])
+        assert "not known" in again.expect("refused", job)[5]
     wait_for(lambda: ran(tmp_path) == expected(21, 22), what="what has run")
 
 
