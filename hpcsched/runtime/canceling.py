@@ -175,7 +175,8 @@ def _commit(
         if error is None:
             world.tally.committed(delta.sums)
             views = turns_views(canceled.like, seq, decided)
-            world.feed.publish_alike(views, ids)
+            world.feed.show_alike(views, ids)
+            world.wake_watchers()
         jobs.end_leaving(lot, ids, gone=error is None)
         if future.done():
             return

@@ -66,16 +66,22 @@ def depart(
         return False
     delta, decided, there = made
     world.jobs.begin_change(ids)
+    world.departing += 1
 
     def done(seq: int, error: BaseException | None) -> None:
+        world.departing -= 1
         if error is not None:
             world.jobs.end_change(ids)
+            world.wake_watchers()
             failed(ids)
             return
-        world.feed.publish_alike(turns_views(there.like, seq, decided), ids)
-        world.scheduler.waiting.change_kind(ids, there)
-        world.jobs.end_change(ids)
-        _tell_node(world, there.like, ids, decided)
+        world.feed.show_alike(turns_views(there.like, seq, decided), ids)
+        try:
+            world.scheduler.waiting.change_kind(ids, there)
+            world.jobs.end_change(ids)
+            _tell_node(world, there.like, ids, decided)
+        finally:
+            world.wake_watchers()
 
     world.store.commit(delta, done)
     return True

@@ -95,7 +95,7 @@ class Feed:
             self._news.add(ANY)
             self._news.update([event.job_id for event in events])
 
-    def publish_alike(self, first: Sequence[EventView], ids: Sequence[int]) -> None:
+    def show_alike(self, first: Sequence[EventView], ids: Sequence[int]) -> None:
         """Show committed events of jobs that are alike, by those of the first one.
 
         Where nobody watches, or they are more than are kept in memory, they stay in the
@@ -107,12 +107,11 @@ class Feed:
             self.last = first[0].seq + count - 1
             self._news.add(ANY)
             self._news |= self._waiting.keys() & set(ids)
-            self.wake()
             return
         every = len(first)
         for event in first:
             event.is_pattern()
-        self.publish(
+        self.show(
             [
                 event.again(event.seq + number * every, job_id, event.time)
                 for number, job_id in enumerate(ids)

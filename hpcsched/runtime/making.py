@@ -47,8 +47,8 @@ def begin(world: World, made: Sequence[Made], seqs: Sequence[int]) -> None:
         if one.lot is None:
             views += own
             continue
-        world.feed.publish(views)
-        world.feed.publish_alike(own, one.lot.ids)
+        world.feed.show(views)
+        world.feed.show_alike(own, one.lot.ids)
         views = []
     world.feed.show(views)
     try:
@@ -58,7 +58,10 @@ def begin(world: World, made: Sequence[Made], seqs: Sequence[int]) -> None:
             else:
                 world.jobs.adopt_lot(one.lot)
     finally:
-        world.wake_watchers()
+        if all(one.lot is None for one in made):
+            world.wake_watchers()
+        else:
+            world.wake_watchers_of_many()
 
 
 def runs_of(new: Sequence[NewJob]) -> Iterator[tuple[int, int]]:

@@ -200,13 +200,15 @@ class SchedulerActor:
         clock = self._world.clock
         began = clock.mono()
         policy = self.policy()
-        first = self.waiting.first()
-        if self._rebalance or self.books.is_worth_a_plan(first, policy):
+        if self._rebalance or self.books.is_worth_a_plan(self.waiting.first(), policy):
             self._rebalance = False
             self._carry_out(propose(self.snapshot(), policy))
         else:
             self.gate.admit(())  # what was reserved needs no plan
-        self.ahead.send()
+        if self.granting.pending:
+            self._world.loop.call_soon(self.ahead.send)
+        else:
+            self.ahead.send()
         self._end_backfills()
         self._expect_shares(policy)
         took = clock.mono() - began

@@ -183,14 +183,20 @@ class SendingAhead:
     # Sending
 
     def send(self) -> None:
-        """Let jobs wait on nodes; to be called after a pass."""
+        """Let jobs wait on nodes; to be called after a pass.
+
+        Behind what it has granted those wait that come next: they are decided on after
+        the turns in which the first ones take their cores, and are in one transaction
+        with them.
+        """
         if not self._is_allowed():
             if self.sent:
                 self.recall(list(self.sent))
             return
         if self._mean < 0 or not self._waiting:
             return
-        rooms = list(self._rooms())
+        cores = self._cores()
+        rooms = list(self._rooms(cores))
         if not rooms:
             return
         chosen: dict[int, list[_Candidate]] = {}
@@ -204,7 +210,7 @@ class SendingAhead:
                 if not rooms:
                     break
         for node_id, some in chosen.items():
-            self._send(node_id, some)
+            self._send(node_id, some, tuple(sorted(cores[node_id])))
         self._watch()
 
     def _is_allowed(self) -> bool:
@@ -212,20 +218,32 @@ class SendingAhead:
         plain = settings.mode == "Queued" and not settings.pools
         return plain and not settings.activation_filter and not self._world.resting
 
-    def _rooms(self) -> Iterator[tuple[int, int]]:
+    def _rooms(self, cores: Mapping[int, set[int]]) -> Iterator[tuple[int, int]]:
         """Yield nodes, and how many more may wait there; a few alone are no news."""
-        for node_id in {**self._small, **self._passing}:
+        for node_id, own in cores.items():
             there = len(self._books.claims.get(node_id, ()))
-            if 2 * there > AHEAD_LIMIT:
-                continue
-            cores = len(self._cores(node_id))
-            limit = int(cores * AHEAD_S / max(self._mean, 1e-4))
+            limit = int(len(own) * AHEAD_S / max(self._mean, 1e-4))
             limit = min(AHEAD_LIMIT, limit)
             if limit > there and 2 * there <= limit and node_id in self._books.ready:
                 yield node_id, limit - there
 
-    def _cores(self, node_id: int) -> set[int]:
-        """Return the cores of a node on which such jobs come and go."""
+    def _cores(self) -> dict[int, set[int]]:
+        """Return node to its cores on which such jobs come and go.
+
+        Those included on which the first ones are about to start.
+        """
+        found: dict[int, set[int]] = {}
+        for node_id in {**self._small, **self._passing}:
+            if 2 * len(self._books.claims.get(node_id, ())) <= AHEAD_LIMIT:
+                found[node_id] = self._cores_of(node_id)
+        for job_id, grants in self._world.scheduler.granting.pending.items():
+            actor = self._world.jobs.get(job_id)
+            if actor is not None and actor.job is not None and may_go_ahead(actor.job):
+                for node_id, own in grants.items():
+                    found.setdefault(node_id, set()).update(own)
+        return found
+
+    def _cores_of(self, node_id: int) -> set[int]:
         cores = set(self._passing.get(node_id, ()))
         if cores:
             for held in self._books.held_on(node_id).values():
@@ -258,12 +276,14 @@ class SendingAhead:
             return False
         return not (self._rests(job_id) or any(job_id in ids for ids in self._left))
 
-    def _send(self, node_id: int, some: Sequence[_Candidate]) -> None:
+    def _send(
+        self, node_id: int, some: Sequence[_Candidate], cores: tuple[int, ...]
+    ) -> None:
         """Let jobs wait on a node; those that sleep go on sleeping."""
         node = self._books.nodes[node_id]
         command = SendAhead(
             node_id=node_id,
-            cores=tuple(sorted(self._cores(node_id))),
+            cores=cores,
             shape=(node.cores, node.sockets),
         )
         orders = {job_id: order for job_id, order, _ in some}

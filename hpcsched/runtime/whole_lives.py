@@ -125,10 +125,13 @@ class Group:
                 told(refusal_of(error))
                 return
             world.tally.committed(delta.sums)
-            world.feed.publish(list(_views(first, seq, own)))
-            world.jobs.have_ended(ids)
-            told(None)
-            self._tell_others()
+            world.feed.show(list(_views(first, seq, own)))
+            try:
+                world.jobs.have_ended(ids)
+                told(None)
+                self._tell_others()
+            finally:
+                world.wake_watchers_of_many()
 
         world.store.commit(delta, done)
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.job.spec import DEFAULT_POOL
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from hpcsched.runtime.submission import SubmissionFilters
     from hpcsched.runtime.tally import Tally
     from hpcsched.store.base import Store
+
+OF_MANY: Final = 3
+"""Turns of the loop: a pass, what jobs do about it, and the way to the writer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class World:
     lag: LoopLag = field(init=False)
     connections: Connections = field(init=False)
     leaving: int = 0
+    departing: int = 0
 
     def __post_init__(self) -> None:
         self.alarms = Alarms(self.clock)
@@ -90,6 +94,18 @@ class World:
     def wake_watchers(self) -> None:
         """Tell of what was shown, behind the orders that are about to leave."""
         self.feed.wake(behind=self.loop if self.leaving else None)
+
+    def wake_watchers_of_many(self, turns: int = OF_MANY) -> None:
+        """Tell of so many jobs that making the messages takes a while.
+
+        That is behind what the scheduler is about to do with them, and while others are
+        on their way to the disk that go to a node next: it may be idle. What becomes of
+        them is told with the rest.
+        """
+        if turns:
+            self.loop.call_soon(self.wake_watchers_of_many, turns - 1)
+        elif not self.departing:
+            self.wake_watchers()
 
     @property
     def resting(self) -> bool:

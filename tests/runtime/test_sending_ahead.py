@@ -9,7 +9,7 @@ import pytest
 from hpcsched.core.job.commands import CancelJob, Tick
 from hpcsched.core.job.decide import decide
 from hpcsched.core.job.states import JobState
-from hpcsched.core.orders import RecallTasks, StartTasks
+from hpcsched.core.orders import RecallTasks, StartAlike, StartTasks
 from hpcsched.runtime import job_actor
 from hpcsched.runtime.front import Stop
 from tests.support.ahead_bench import (
@@ -21,7 +21,7 @@ from tests.support.ahead_bench import (
     there,
     waiting_there,
 )
-from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_task
+from tests.support.head_bench import ANN, NO_ID, ROOT, Bench, a_job, a_task
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
@@ -71,6 +71,38 @@ async def test_they_need_few_frames_and_commits(bench: Bench) -> None:
 
     assert len(node(bench).links[0].frames) - frames < 300
     assert bench.store.transactions - commits < 300
+
+
+async def test_what_waits_behind_the_first_ones_is_sent_with_them(
+    bench: Bench,
+) -> None:
+    """Their orders are in one frame: no core waits for the next one."""
+    node(bench).plan = lambda _: None
+    frames = len(node(bench).links[0].frames)
+    jobs = await many(bench, 50)
+    await settle()
+
+    sent = [f for f in node(bench).links[0].frames[frames:] if f.orders]
+    (frame,) = [f for f in sent if any(isinstance(o, StartTasks) for o in f.orders)]
+    assert [type(order) for order in frame.orders].count(StartTasks) == 2
+    (behind,) = [o for o in frame.orders if isinstance(o, StartAlike)]
+    assert frame.orders[-1] is behind
+    assert list(behind.job_ids) == jobs[2:]
+    assert {key[0] for key in node(bench).live} == set(jobs[:2])
+    assert there(bench) == set(jobs[2:])
+
+
+async def test_nobody_is_sent_behind_the_first_ones_that_may_not_run_again(
+    bench: Bench,
+) -> None:
+    node(bench).plan = lambda _: None
+    new = [a_job(a_task(is_rerunnable=False))] * 20
+    jobs = await bench.head.submit_jobs(ANN, new, NO_ID, validate_only=False)
+    await settle()
+
+    assert {key[0] for key in node(bench).live} == set(jobs[:2])
+    assert not there(bench)
+    assert not bench.world.scheduler.ahead.sent
 
 
 async def test_watchers_see_every_state_of_a_job_that_waited_there(
