@@ -230,9 +230,10 @@ def test_a_graceful_cancel_lets_running_tasks_end_by_themselves() -> None:
 
     bench.cancel("soon", graceful=True)
 
-    assert bench.states(1) == ["Running", "Canceling", "Canceled"]
+    assert bench.states(1) == ["Running", "Dispatching", "Canceled"]
     assert bench.stands(JobState.CANCELING)
-    bench.stop(1, 2)
+    assert not bench.told(StopTasks)
+    bench.refuse(1, 2)
     bench.end(1, 1)
     assert bench.states(1) == ["Finished", "Canceled", "Canceled"]
     assert bench.stands(JobState.CANCELING)  # the release runs

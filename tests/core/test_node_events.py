@@ -16,6 +16,7 @@ from hpcsched.core.task.states import EndReason, TaskState
 from tests.support.job_bench import Bench, plain, sweep
 
 S = TaskState
+BACK = EndDetail(message="was never started", code="recalled")
 SYSTEM = [EndReason.NOT_STARTED, EndReason.STATUS_LOST, EndReason.NODE_SHUTDOWN]
 
 
@@ -209,10 +210,11 @@ def test_a_draining_node_lets_what_runs_end_and_gets_nothing_new() -> None:
 
     bench.evict(1, drain=True)
 
-    assert bench.states(1) == ["Running", "Canceling", "Queued", "Queued"]
-    bench.refuse(1, 2)
+    assert bench.states(1) == ["Running", "Dispatching", "Queued", "Queued"]
+    bench.end(1, 2, reason=EndReason.NOT_STARTED, code=-1, ran=False, detail=BACK)
     bench.end(1, 1)
     assert bench.states(1) == ["Finished", "Queued", "Queued", "Queued"]
+    assert bench.get("auto", 1, 2) == 0
     assert not bench.job.uses
     assert bench.stands(JobState.QUEUED)
 

@@ -52,7 +52,7 @@ STOPS: dict[str, Callable[[Bench], object]] = {
 def test_a_later_stop_replaces_the_preemption_of_what_never_started(
     stop: str, *, ran: bool
 ) -> None:
-    tasks = (plain(is_rerunnable=False), plain())
+    tasks = (plain(is_rerunnable=False), plain(is_rerunnable=False))
     bench = Bench(*tasks, runtime=50.0, min_cores=1, max_cores=2)
     bench.submit().grant({1: 2}).run(2)
     bench.preempt({1: 1}, immediate=True)

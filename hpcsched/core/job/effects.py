@@ -60,6 +60,7 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
             orders.append((node_id, SetGrant(job_id=job.job_id, cores=cores)))
     rows: dict[int, list[int]] = {}
     fresh: dict[int, list[tuple[int, int]]] = {}
+    recalls: list[tuple[int, Order]] = []
     for one in turn.moves:
         if _has_orders(one):
             record = job.tasks[one.task_id - 1]
@@ -77,7 +78,7 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
             record = job.tasks[one.task_id - 1]
             spans = [(record.row(a), record.row(b)) for a, b in one.ranges]
             asked = [row for a, b in spans for row in range(a, b + 1)]
-            orders.extend(_recalls(job, record, asked))
+            recalls.extend(_recalls(job, record, asked))
     for task_id, touched in rows.items():
         orders.extend(
             _orders(
@@ -85,6 +86,7 @@ def effects_of_turn(turn: Turn, scene: Scene) -> list[tuple[int, Order]]:
                 fresh=fresh.get(task_id, ()),
             )
         )
+    orders.extend(recalls)  # behind the starts: what a node does not know it keeps
     orders.extend(
         (node_id, EndJob(job_id=job.job_id))
         for node_id in dict.fromkeys(turn.gone)

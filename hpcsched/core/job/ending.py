@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import TaskMove
 from hpcsched.core.job.locating import current_row, to_ranges
+from hpcsched.core.job.recalling import way_back
 from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import JobState
 from hpcsched.core.job.stopping import stopped_state
 from hpcsched.core.job.told import CORE_LIMIT, told_cores
 from hpcsched.core.reports import EndDetail, Ended
-from hpcsched.core.task.elements import HAS_EXIT, HAS_OUTPUT, RECALLED, STARTED, WHOLE
+from hpcsched.core.task.elements import HAS_EXIT, HAS_OUTPUT, STARTED, WHOLE
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class _Way(NamedTuple):
         code, text: Error to keep; 0: the one that is there.
         counter: Counter to raise with a rerun.
         fresh: Reruns so far are forgotten: the user asked for this one.
+        columns: What else is known of the end.
     """
 
     was: int
@@ -53,6 +55,7 @@ class _Way(NamedTuple):
     text: str = ""
     counter: str = ""
     fresh: bool = False
+    columns: tuple[tuple[str, int], ...] = ()
 
 
 class Ending:
@@ -120,9 +123,8 @@ class Ending:
         if reason in codes.SYSTEM_ERRORS:
             number, text = codes.SYSTEM_ERRORS[EndReason(reason)]
             error = (number, detail.message or text)
-            if detail.code == codes.GIVEN_BACK and not ran and self._asked(record, row):
-                error = (0, "")
-            return self._system(record, row, _Way(state, run, *error))
+            back = None if ran else self._back(record, row, state, detail)
+            return back or self._system(record, row, _Way(state, run, *error))
         if reason == EndReason.START_FAILED:
             number = codes.START_CODES.get(detail.code, codes.TASK_EXECUTION_FAILURE)
             error = (number, detail.message or "the task could not be started")
@@ -137,11 +139,21 @@ class Ending:
         error = (codes.TASK_FAILURE, codes.end_text(reason, code, detail.message))
         return self._failed(record, row, _Way(state, (*run, S.FINISHING), *error))
 
-    def _asked(self, record: TaskRecord, row: int) -> bool:
-        """Was the node asked for it? Then it is queued again, and nobody's fault."""
-        if self._job.state is not JobState.RUNNING or not record.ordinary:
-            return False
-        return bool(self._job.table_of(record).get("flags", row) & RECALLED)
+    def _back(
+        self, record: TaskRecord, row: int, state: int, detail: EndDetail
+    ) -> _Way | None:
+        """Return the way of what its node was asked for, and has not started.
+
+        Where nothing is to start any more it makes no difference why it did not.
+        """
+        if state != S.DISPATCHING:
+            return None
+        if detail.code != codes.GIVEN_BACK and self._job.state is JobState.RUNNING:
+            return None
+        back = way_back(self._job, record, row)
+        if back is None:
+            return None
+        return _Way(state, back.path, back.code, back.text, columns=back.columns)
 
     def _failed(self, record: TaskRecord, row: int, way: _Way) -> _Way:
         """T11, T18: a fault of the task's own; rerun only if the job asks for that."""
@@ -151,9 +163,7 @@ class Ending:
         return way._replace(path=(*way.path, S.FAILED))
 
     def _system(self, record: TaskRecord, row: int, way: _Way) -> _Way:
-        """T7, T8, T22, T23: nobody's fault; without an error it was given back."""
-        if not way.code:
-            return way._replace(path=(S.QUEUED,))
+        """T7, T8, T22, T23: nobody's fault."""
         if may_rerun(self._turn, record, row):
             return way._replace(path=(*way.path, S.QUEUED), counter="auto")
         if replaces(self._job, record):
@@ -197,8 +207,9 @@ class Ending:
             )
             again.why = self._turn.note(way.code, way.text) if way.code else 0
             return again
-        columns = self._columns(record, at)
-        if way.path[-1] is S.CANCELED and way.was != S.CANCELING:
+        columns = self._columns(record, at) | dict(way.columns)
+        is_canceled = way.path[-1] is S.CANCELED
+        if is_canceled and way.was != S.CANCELING and not way.columns:
             columns["origin"] = int(CancelOrigin.NODE)  # a service's instance
         if way.code:
             columns["note"] = self._turn.note(way.code, way.text)

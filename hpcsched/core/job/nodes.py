@@ -9,20 +9,20 @@ from hpcsched.core.job import codes
 from hpcsched.core.job.ahead import compare_it, lose_it
 from hpcsched.core.job.cutting import cut_moves
 from hpcsched.core.job.doubting import compare_doubts, doubted, end_doubts
-from hpcsched.core.job.ending import may_rerun, requeued_move
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.front import queued_front
 from hpcsched.core.job.holding import held_rows
 from hpcsched.core.job.locating import rows_on, to_ranges
+from hpcsched.core.job.losses import lost_moves, returned_moves
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.numbering import may_have_ended
+from hpcsched.core.job.recalling import asked_of, way_back
 from hpcsched.core.job.reporting import sane_time, started_move
-from hpcsched.core.job.service import replaces
 from hpcsched.core.job.states import CancelRequest, JobState, NodeLoss
 from hpcsched.core.job.stopping import stopped_state
 from hpcsched.core.job.told import sane_core, told_live
 from hpcsched.core.job.uses import Shelf
-from hpcsched.core.task.elements import STARTED
+from hpcsched.core.task.elements import RECALLED, STARTED
 from hpcsched.core.task.states import CancelOrigin, EndReason, TaskState, TaskType
 
 if TYPE_CHECKING:
@@ -115,52 +115,11 @@ def give_up_lost(turn: Turn) -> bool:
     return bool(stopped or empty)
 
 
-def lost_moves(turn: Turn, rows: _Rows, reason: EndReason) -> list[TaskMove]:
-    """Return the moves of attempts that nobody will hear of again."""
-    job = turn.job
-    groups: dict[tuple[int, int, int, bool], list[int]] = {}
-    for record, row in rows:
-        table = job.table_of(record)
-        state = table.state[row]
-        fresh = False
-        to = S.FAILED
-        if state == S.CANCELING:
-            origin = table.get("origin", row)
-            started = bool(table.get("flags", row) & STARTED)
-            to = stopped_state(job, table.get("pending", row), origin, started=started)
-            fresh = origin == CancelOrigin.REQUEUE
-        elif may_rerun(turn, record, row):
-            to = S.QUEUED
-        elif replaces(job, record):
-            to = S.CANCELED
-        key = (record.task_id, state, int(to), fresh)
-        groups.setdefault(key, []).append(record.instance(row))
-    moves = []
-    code, text = codes.SYSTEM_ERRORS[reason]
-    for (task_id, state, to_state, fresh), instances in groups.items():
-        record = job.tasks[task_id - 1]
-        ranges = to_ranges(sorted(instances))
-        stopped = state == S.CANCELING
-        path = (S(to_state),)
-        if to_state == S.QUEUED:
-            counter = "" if stopped else "auto"
-            one = requeued_move(record, ranges, state, path, counter, fresh=fresh)
-            one.why = 0 if stopped else turn.note(code, text)
-        else:
-            columns: dict[str, Any] = {"end": turn.now, "reason": int(reason)}
-            if not stopped:
-                columns["note"] = turn.note(code, text)
-            if not stopped and to_state == S.CANCELED:
-                columns["origin"] = int(CancelOrigin.NODE)
-            one = TaskMove(
-                task_id=task_id, ranges=ranges, was=state, path=path, columns=columns
-            )
-        moves.append(one)
-    return moves
-
-
 def evict_node(turn: Turn, command: EvictNode) -> None:
-    """T24, T25: stop what runs there; rerunnable tasks are queued again."""
+    """T24, T25: stop what runs there; rerunnable tasks are queued again.
+
+    While a node drains nothing is stopped: it is asked for what it has not started.
+    """
     use = turn.job.uses.get(command.node_id)
     if use is None:
         return
@@ -189,12 +148,28 @@ def leaving(
     moves = []
     if use.phase.lost:
         phase = UsePhase.LOST_LEAVING  # what runs there nobody can stop now
+    elif drain:
+        moves = _asked_back(turn.job, use.node_id)
     else:
-        moves = _evictions(turn, use.node_id, text, drain=drain)
+        moves = _evictions(turn, use.node_id, text)
     return moves, None if phase is use.phase else _phase(use, phase)
 
 
-def _evictions(turn: Turn, node_id: int, text: str, *, drain: bool) -> list[TaskMove]:
+def _asked_back(job: Job, node_id: int) -> list[TaskMove]:
+    """Ask for what could start elsewhere; what has started there may end (drain)."""
+    found: dict[int, list[int]] = {}
+    if job.state is not JobState.RUNNING:
+        return []
+    for record, row in chain(rows_on(job, node_id), held_rows(job, node_id)):
+        table = job.table_of(record)
+        waits = table.state[row] == S.DISPATCHING and record.ordinary
+        asked = table.get("flags", row) & RECALLED
+        if waits and not asked and not record.spec.node:
+            found.setdefault(record.task_id, []).append(record.instance(row))
+    return [asked_of(task_id, instances) for task_id, instances in found.items()]
+
+
+def _evictions(turn: Turn, node_id: int, text: str) -> list[TaskMove]:
     job = turn.job
     groups: dict[tuple[int, int, bool], list[int]] = {}
     everything = (rows_on(job, node_id), held_rows(job, node_id))
@@ -202,9 +177,8 @@ def _evictions(turn: Turn, node_id: int, text: str, *, drain: bool) -> list[Task
         state = job.table_of(record).state[row]
         again = record.spec.is_rerunnable and record.ordinary
         again = again and job.state is JobState.RUNNING and not record.spec.node
-        spared = drain and not (state == S.DISPATCHING and again)
         release = record.spec.type is TaskType.NODE_RELEASE
-        if not (spared or release or state == S.CANCELING):
+        if not (release or state == S.CANCELING):
             key = (record.task_id, state, again)
             groups.setdefault(key, []).append(record.instance(row))
     end = S.FINISHED if job.pending_end is JobState.FINISHED else S.FAILED
@@ -245,6 +219,7 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         compare_doubts(turn, command)
     live = {(a.task_id, a.instance_id, a.attempt): a for a in command.live}
     lost: _Rows = []
+    back: _Rows = []
     started: dict[tuple[int, int, bool], list[tuple[int, float, int]]] = {}
     sets: dict[int, dict[int, tuple[int, ...]]] = {}
     known: set[tuple[int, int, int]] = set()
@@ -255,11 +230,10 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         known.add(key)
         state = table.state[row]
         if there is None:
-            # A start that never arrived is sent again, but never to another boot, nor
-            # where it may have arrived since a backup.
-            sent = state == S.DISPATCHING and not command.rebooted
-            if not sent or may_have_ended(turn, key[2]):
+            if not _never_came(turn, command, record, row):
                 lost.append((record, row))
+            elif way_back(job, record, row) is not None:
+                back.append((record, row))  # it would start before it is asked again
         elif there.running and not table.get("flags", row) & STARTED:
             time = sane_time(there.start_time, turn.now)
             seen = (key[1], time, sane_core(there.core))
@@ -276,12 +250,8 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         started_move(task_id, state, found, whole=whole, sets=sets.get(task_id))
         for (task_id, state, whole), found in started.items()
     ]
-    uses: _Uses = {}
-    use = job.uses.get(command.node_id)
-    if use is not None and use.phase.lost:
-        leaving = use.phase is UsePhase.LOST_LEAVING
-        phase = UsePhase.LEAVING if leaving else UsePhase.READY
-        uses[use.node_id] = _phase(use, phase)
+    _return(turn, back)
+    uses = _found_again(job, command.node_id)
     if moves or uses:
         name = (
             EventName.TASKS_LOST
@@ -291,3 +261,29 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         turn.emit(name, moves=moves, uses=uses, patch=queued_front(job, moves))
     strangers = [key for key in live if key not in known and key != waits]
     return strangers, command.node_id in job.uses or waits is not None
+
+
+def _return(turn: Turn, back: _Rows) -> None:
+    if moves := returned_moves(turn, back):
+        turn.emit(EventName.TASKS_ENDED, moves=moves)
+
+
+def _never_came(turn: Turn, command: SyncNode, record: TaskRecord, row: int) -> bool:
+    """Has the start of what is not there never arrived?
+
+    Then it is sent again; but never to another boot, nor where it may have arrived
+    since a backup.
+    """
+    table = turn.job.table_of(record)
+    if table.state[row] != S.DISPATCHING or command.rebooted:
+        return False
+    return not may_have_ended(turn, table.get("attempt", row))
+
+
+def _found_again(job: Job, node_id: int) -> _Uses:
+    """Return how a node is used that was lost, and is back."""
+    use = job.uses.get(node_id)
+    if use is None or not use.phase.lost:
+        return {}
+    leaving = use.phase is UsePhase.LOST_LEAVING
+    return {node_id: _phase(use, UsePhase.LEAVING if leaving else UsePhase.READY)}

@@ -153,7 +153,7 @@ def _victims(
         if state == TaskState.CANCELING:
             found.append(((0, 0, 0.0, 0), record, row))
         elif record.ordinary or (empties and record.spec.type is TaskType.NODE_PREP):
-            fails = 0 if waits or record.spec.is_rerunnable else 1
+            fails = 0 if record.spec.is_rerunnable else 1  # it may have started
             since = -inf if waits else -table.get("start", row)
             found.append(((1, fails, since, -row), record, row))
     found.sort(key=lambda one: one[0])

@@ -1,4 +1,9 @@
-"""Taking back what waits on a node behind tasks that take longer than expected.
+"""Taking back what waits on a node, and nothing that has started there.
+
+The head hears of a start a moment after it. So what it has dispatched may run, whatever
+the record says, and must not be stopped where what runs may go on: its node is asked to
+give it back, and knows. It is so where work waits behind tasks that take longer than
+expected, where a node is drained, and where a job is to end gracefully (J20, J22).
 
 Some elements are sent ahead of free cores, as many as would start within a moment,
 judged by those before them. Where those that follow take long, what waits there would
@@ -8,23 +13,26 @@ asked to give that back. It does so only with what it has not started, and says 
 its journal before it tells us; only then is it queued again, as another attempt.
 
 That an attempt was asked for is kept with its row, so that a restart asks again. The
-question is asked once: a node that says nothing has started what it was asked about.
+question is asked once: a node that says nothing has started what it was asked about. A
+node that comes back and does not know the attempt never will: that is an answer, too.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
 from hpcsched.core.job.locating import rows_on, to_ranges
-from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.job.states import CancelRequest, JobState, JobType
 from hpcsched.core.task.elements import RECALLED
-from hpcsched.core.task.states import TaskState
+from hpcsched.core.task.states import CancelOrigin, TaskState, TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from hpcsched.core.job.model import Job, NodeUse
+    from hpcsched.core.job.events import Ranges
+    from hpcsched.core.job.model import Job, NodeUse, TaskRecord
     from hpcsched.core.job.turn import Turn
 
 QUIET_S: Final = 1.0
@@ -88,12 +96,64 @@ def _asked(job: Job, use: NodeUse) -> list[TaskMove]:
         excess -= record.width(table, row)
         if not table.get("flags", row) & RECALLED:
             found.setdefault(task_id, []).append(record.instance(row))
-    return [
-        TaskMove(
-            task_id=task_id,
-            ranges=to_ranges(sorted(instances)),
-            was=TaskState.DISPATCHING,
-            flags=RECALLED,
-        )
-        for task_id, instances in found.items()
-    ]
+    return [asked_of(task_id, instances) for task_id, instances in found.items()]
+
+
+def asked_of(task_id: int, instances: Sequence[int]) -> TaskMove:
+    """Return the move that asks for elements of one task."""
+    return asking(task_id, to_ranges(sorted(instances)))
+
+
+def asking(task_id: int, ranges: Ranges) -> TaskMove:
+    """Return the move that asks for dispatched elements which may have started."""
+    return TaskMove(
+        task_id=task_id, ranges=ranges, was=TaskState.DISPATCHING, flags=RECALLED
+    )
+
+
+class Back(NamedTuple):
+    """Where an attempt goes that was asked for and never started.
+
+    Attributes:
+        path: States that it passes; those that end in QUEUED run again.
+        code, text: Why it ends; 0: it does not.
+        columns: What else is known of its end.
+    """
+
+    path: tuple[TaskState, ...]
+    code: int = 0
+    text: str = ""
+    columns: tuple[tuple[str, int], ...] = ()
+
+
+def way_back(job: Job, record: TaskRecord, row: int) -> Back | None:
+    """Return where what was asked for goes; None: nobody has asked.
+
+    It is queued again, and that is nobody's fault; but an instance of a service is
+    followed by a new one, and in a job that ends gracefully nothing starts any more
+    (T15). It was stopped then, as far as anybody can see.
+    """
+    if not job.table_of(record).get("flags", row) & RECALLED:
+        return None
+    if job.state is JobState.RUNNING:
+        if not record.ordinary:
+            return None
+        if record.spec.type is not TaskType.SERVICE:
+            return Back((TaskState.QUEUED,))
+        text = "it had not started when its node was given up"
+        request = CancelRequest.NODE_NOT_USABLE_BY_JOB
+        return _stopped(codes.NODE_NOT_USABLE, text, CancelOrigin.NODE, request)
+    if not job.graceful:
+        return None
+    code, text = codes.TASKS_JOB_CANCELED, "its job was canceled"
+    if job.pending_end is JobState.FINISHED:
+        code, text = codes.FINISHED_DURING_EXECUTION, "its job was finished"
+    text = job.error_message or text
+    return _stopped(code, text, CancelOrigin.USER_JOB, job.request_cancel)
+
+
+def _stopped(
+    code: int, text: str, origin: CancelOrigin, request: CancelRequest
+) -> Back:
+    columns = (("origin", int(origin)), ("request", int(request)))
+    return Back((TaskState.CANCELING, TaskState.CANCELED), code, text, columns)

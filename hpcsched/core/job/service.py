@@ -135,6 +135,8 @@ def pace(
     for one in moves:
         if one.task_id != record.task_id or one.was == TaskState.CANCELING:
             continue
+        if one.path[0] is TaskState.CANCELING and one.path[-1] is TaskState.CANCELED:
+            continue  # given back, as it was asked for
         good = one.path[-1] is TaskState.FINISHED
         for life in _lives(one):
             steady |= life >= STEADY_S or (good and life >= QUICK_S)

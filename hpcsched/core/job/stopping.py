@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpcsched.core.job import codes
 from hpcsched.core.job.events import EventName, TaskMove
+from hpcsched.core.job.recalling import asking
 from hpcsched.core.job.states import CancelRequest, FailureReason, JobState
 from hpcsched.core.job.turn import move, runs_of
 from hpcsched.core.task.elements import FORCED, STARTED
@@ -45,7 +46,7 @@ class StopOf:
         waiting: Note of those that never ran.
         force: No grace period.
         spare_running: Running ones end by themselves (graceful); only what has not
-            started is stopped.
+            started is stopped; what was dispatched its node is asked for.
         keep_waiting: Waiting ones stay as they are (requeue).
     """
 
@@ -71,8 +72,10 @@ def stop_elements(
             if not how.keep_waiting:
                 moves.append(_cancel_unstarted(turn, record, spans, state, how))
         elif state in LIVE:
-            if not (how.spare_running and state == TaskState.RUNNING):
+            if not how.spare_running:
                 moves.append(_stop_live(turn, record, spans, state, how))
+            elif state == TaskState.DISPATCHING:
+                moves.append(asking(record.task_id, spans))
         elif state == TaskState.CANCELING:
             moves.extend(_restop(turn, record, spans, how))
     return moves
