@@ -104,6 +104,10 @@ class Agent:
     def has_deep_queue(self) -> bool:
         return self._attempts.queued >= DEEP_QUEUE
 
+    @property
+    def starts_have_waited(self) -> bool:
+        return self._inventory is not None and self._inventory.holds_starts
+
     def facts(self) -> NodeFacts:
         inventory, machine = self._inventory, self._machine
         run, position = self._acquaintance.under(self._term.value)

@@ -46,6 +46,7 @@ class Inventory:
         live: What runs, or waits for a core.
         tells_usage: Can it be asked what running tasks use?
         takes_alike: Does it take orders for several jobs that are alike?
+        holds_starts: Does it keep a start back for a moment, to tell it with its end?
     """
 
     boot_id: str
@@ -54,6 +55,7 @@ class Inventory:
     live: Sequence[tuple[Key, Live]]
     tells_usage: bool = False
     takes_alike: bool = False
+    holds_starts: bool = False
 
 
 def inventory_of(body: Mapping[str, Any]) -> Inventory:
@@ -84,6 +86,7 @@ def inventory_of(body: Mapping[str, Any]) -> Inventory:
             live=live,
             tells_usage=bool(body.get("usage")),
             takes_alike=bool(body.get("alike")),
+            holds_starts=bool(body.get("holds_starts")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NewsError(f"hello: {error!r}") from error

@@ -31,6 +31,10 @@ class Node(Protocol):
         """Do so many attempts wait for cores that no core soon waits for the head?"""
 
     @property
+    def starts_have_waited(self) -> bool:
+        """Has whoever tells of starts waited for their ends?"""
+
+    @property
     def usages(self) -> Usages:
         """What running tasks use."""
 

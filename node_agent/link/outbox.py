@@ -4,9 +4,9 @@ Everything that has gathered goes at once, and nothing waits to fill a frame, un
 nobody waits for it. A frame costs some 0.4 ms on each end, whatever it holds. So while
 the node has a deep queue of attempts, or the head has not acknowledged the last frames,
 reports gather for a few milliseconds; and an acknowledgement waits a little for a frame
-to travel with. That something has started waits for a moment as well: many a task is
-over by then, and its end, which goes at once, tells its start too. Where cores may soon
-be without work, reports go at once.
+to travel with. That something has started waits for a moment as well, unless the
+supervisor has waited: many a task is over by then, and its end, which goes at once,
+tells its start too. Where cores may soon be without work, reports go at once.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ class Outbox:
         if not spool.has_waiting:
             return False
         busy = self._node.has_deep_queue or spool.frames_in_flight >= FREE_FRAMES
-        waits = GATHER_S if busy else 0.0 if spool.has_ends_waiting else START_S
+        at_once = self._node.starts_have_waited or spool.has_ends_waiting
+        waits = GATHER_S if busy else 0.0 if at_once else START_S
         hurried = self._leaving or self._in_step_due
         if not waits or hurried or self._gathered:
             self._gathered = False

@@ -329,7 +329,7 @@ class Ender:
             node.journal.add(records.jobs_ended(known))
             for number in known:
                 table.end_job(number)
-        node.say_after_reports(protocol.JOB_ENDED, *numbers)
+        node.say_after_reports(protocol.JOB_ENDED, *numbers, tells_end=False)
 
     def report_damage(self, attempt: Attempt) -> None:
         """Report the end of an attempt of which the journal has lost the record."""

@@ -26,7 +26,8 @@ class Link:
 
     Attributes:
         greeted: The agent has said hello.
-        urgent: Something waits that is no report.
+        urgent: Something waits that is asked for, or tells of trouble.
+        tells_end: A report waits that makes the head go on.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Link:
         self._unsent = memoryview(b"")
         self._blocked = False
         self._closing = False
-        self.greeted = self.urgent = False
+        self.greeted = self.urgent = self.tells_end = False
         poll.register(self._listener, select.EPOLLIN)
 
     def handle(self, descriptor: int, events: int) -> bool:
@@ -98,16 +99,17 @@ class Link:
         self.send(protocol.encode_message([protocol.ERROR, text]))
         self._closing = True
 
-    def send(self, text: bytes) -> None:
+    def send(self, text: bytes, *, urgent: bool = True) -> None:
         """Queue a message; without a connection it is dropped."""
         if self._agent is not None and not self._closing:
             self._waiting.append(text)
-            self.urgent = True
+            self.urgent |= urgent
 
-    def report(self, texts: Iterable[bytes]) -> None:
+    def report(self, texts: Iterable[bytes], *, tells_end: bool = True) -> None:
         """Queue reports; an agent that has not said hello gets them after that."""
         if self.greeted and not self._closing:
             self._waiting.extend(texts)
+            self.tells_end |= tells_end
 
     @property
     def waits(self) -> int:
@@ -117,7 +119,7 @@ class Link:
     def flush(self) -> None:
         """Send what has gathered, as far as the agent takes it."""
         agent = self._agent
-        self.urgent = False
+        self.urgent = self.tells_end = False
         if agent is None:
             return
         try:
@@ -161,7 +163,8 @@ class Link:
         self._reader = protocol.FrameReader()
         self._waiting.clear()
         self._unsent = memoryview(b"")
-        self._blocked = self._closing = self.greeted = self.urgent = False
+        self._blocked = self._closing = False
+        self.greeted = self.urgent = self.tells_end = False
 
     def close(self) -> None:
         """Close everything, and remove the socket's file."""

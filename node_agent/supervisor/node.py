@@ -7,6 +7,7 @@ import select
 
 from node_agent.supervisor import procfs, protocol, records
 from node_agent.supervisor.commands import OWNER
+from node_agent.supervisor.gathering import Gathering
 from node_agent.supervisor.kin import Kin
 from node_agent.supervisor.launch import Launcher
 from node_agent.supervisor.log import log
@@ -45,6 +46,8 @@ class Node:
         own: Children of this process.
         pinned: Processes that threads of it are making.
         tells_end: An end is about to be told, and is not to wait for a start.
+        gathering: Whether what is to be told may wait.
+        was_behind: A process was made on a core that this thread had to share with it.
         foreign: Children of the reaper: what a spawner before this one has started.
         warnings: What the agent must be told after its hello.
         retiring: The machine goes down: every task is being ended, none is started.
@@ -90,6 +93,8 @@ class Node:
         self.own = Kin(os.getpid())
         nursery = Nursery(self.own.mains, cgroups)
         self.tells_end = False
+        self.gathering = Gathering(clock)
+        self.was_behind = False
         self.pinned = PinnedStarts(clock)
         alone = self.pinned if self.pinned.possible else None
         if cgroups is not None:
@@ -104,6 +109,7 @@ class Node:
         self.stopping_all = False
         self.retiring = False
         self._fresh: list[bytes] = []
+        self._fresh_end = False
 
     @property
     def containment(self) -> str:
@@ -115,18 +121,22 @@ class Node:
         self.table.position += 1
         return self.table.position
 
-    def report(self, text: bytes) -> None:
+    def report(self, text: bytes, *, tells_end: bool = True) -> None:
         """Send a report to the agent once it is in the journal."""
-        self._fresh.append(text)
+        self._send_published(text, tells_end=tells_end)
 
-    def say_after_reports(self, *message: Any) -> None:
+    def say_after_reports(self, *message: Any, tells_end: bool = True) -> None:
         """Say what is only true once the reports before it have arrived."""
-        self._fresh.append(protocol.encode_message(message))
+        self._send_published(protocol.encode_message(message), tells_end=tells_end)
 
-    def say(self, *message: Any) -> None:
+    def _send_published(self, text: bytes, *, tells_end: bool) -> None:
+        self._fresh.append(text)
+        self._fresh_end |= tells_end
+
+    def say(self, *message: Any, urgent: bool = True) -> None:
         """Send the agent what is not kept for it if it is not there."""
         if self.link is not None:
-            self.link.send(protocol.encode_message(message))
+            self.link.send(protocol.encode_message(message), urgent=urgent)
 
     def warn(self, text: str) -> None:
         """Log a fault of this node, and tell the agent."""
@@ -147,9 +157,20 @@ class Node:
         self.tells_end = False
         if self._fresh:
             if self.link is not None:
-                self.link.report(self._fresh)
+                self.link.report(self._fresh, tells_end=self._fresh_end)
             self._fresh = []
+            self._fresh_end = False
         return True
+
+    def may_wait(self) -> bool:
+        """Say whether what there is to send may wait for more."""
+        link, table = self.link, self.table
+        return link is not None and self.gathering.goes_on(
+            0 if link.urgent else link.waits,
+            queued=len(table.queued),
+            live=len(table.live),
+            tells_end=link.tells_end,
+        )
 
     def unpublished(self) -> set[int]:
         """Return the identities of reports that are not in the journal yet."""

@@ -126,6 +126,7 @@ class Orders:
                         "position": table.position,
                         "usage": True,
                         "alike": True,
+                        "holds_starts": True,
                         "cores": len(node.launcher.cpus),
                         "running": [_inventory(item) for item in table.live.values()],
                         "queued": [
@@ -249,7 +250,8 @@ class Orders:
 
     def _ping(self, items: list[Any]) -> None:
         (value,) = fields("ping", items, 1)
-        self._node.say(protocol.PONG, value)
+        self._node.say(protocol.PONG, value, urgent=False)
+        self._node.gathering.answer()
 
     def _tell_usage(self, items: list[Any]) -> None:
         fields("usage", items, 0)

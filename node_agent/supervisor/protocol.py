@@ -36,7 +36,8 @@ supervisor to agent       items after the name
 ========================  ===========================================================
 hello                     {"version", "boot_id", "instance", "containment",
                           "position", "cores", "running", "queued", "node",
-                          "usage": true, "alike": true: those of end_jobs, too}
+                          "usage": true, "holds_starts": true,
+                          "alike": true: those of end_jobs, too}
 started                   position, job, task, instance, attempt, pid, start time,
                           [cores], stdout path, stderr path
 ended                     position, job, task, instance, attempt, {...}

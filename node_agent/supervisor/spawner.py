@@ -17,7 +17,6 @@ from node_agent.supervisor.channel import Channel
 from node_agent.supervisor.ending import Ender
 from node_agent.supervisor.exits import Exit, wait_status
 from node_agent.supervisor.front import lock_file
-from node_agent.supervisor.gathering import Gathering
 from node_agent.supervisor.link import Link
 from node_agent.supervisor.linux import (
     become_subreaper,
@@ -75,7 +74,6 @@ class Spawner:
         self._succeeding = False
         self._more = True  # what an earlier spawner has left in the queue
         self._node, self._endless = open_node(config, clock, self._reaper)
-        self._gathering = Gathering(clock, self._node.timers)
         self._ender = Ender(self._node)
         self._ender.ask_reaper = lambda: self._channel.send("exits")
         self._stopper = Stopper(self._node, self._ender)
@@ -164,16 +162,24 @@ class Spawner:
             self._starter.look()
             self._reaping.run()
             self._more = self._starter.start_what_fits()
+            if node.was_behind:
+                self._reap_again()
             self._end_turn()
             self._retirement.look()
         return self._leave()
+
+    def _reap_again(self) -> None:
+        """Reap what has ended while this thread stood behind it on the task's core."""
+        self._node.was_behind = False
+        if signal.SIGCHLD in self._hear_signals():
+            self._reaping.run()
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for whatever comes next, None for ever."""
         self._node.pinned.go()
         if self._more:
             return 0.0
-        patience_s = self._node.timers.patience_s()
+        patience_s = self._node.timers.patience_s(self._node.gathering.due)
         if not len(self._node.pinned):
             return patience_s
         return LOOK_S if patience_s is None else min(LOOK_S, patience_s)
@@ -181,11 +187,7 @@ class Spawner:
     def _handle(self, descriptor: int, events: int) -> None:
         node = self._node
         if descriptor == self._signals:
-            arrived = read_signals(self._signals)
-            if arrived & {signal.SIGTERM, signal.SIGINT}:
-                self._status = 0
-            if signal.SIGHUP in arrived:
-                self._check_new_code()
+            self._hear_signals()
         elif descriptor == self._channel.fileno():
             self._hear_reaper()
         elif node.link is None or not node.link.handle(descriptor, events):
@@ -193,12 +195,21 @@ class Spawner:
                 if attempt.pidfd == descriptor:
                     self._ender.vanished(attempt)
 
+    def _hear_signals(self) -> set[int]:
+        """Take in the signals that have arrived; return which they were."""
+        arrived = read_signals(self._signals)
+        if arrived & {signal.SIGTERM, signal.SIGINT}:
+            self._status = 0
+        if signal.SIGHUP in arrived:
+            self._check_new_code()
+        return arrived
+
     def _end_turn(self) -> None:
         node = self._node
         if node.publish() and self._unacknowledged:
             self._channel.send("acknowledge", self._unacknowledged)
             self._unacknowledged = 0
-        if node.link is not None and not self._may_gather(node.link):
+        if node.link is not None and not node.may_wait():
             node.link.flush()
         journal = node.journal
         if journal.is_long:
@@ -213,14 +224,6 @@ class Spawner:
         if node.by_pid and not self._ticking:
             self._ticking = True
             self._tick()
-
-    def _may_gather(self, link: Link) -> bool:
-        """May what there is to send wait for more? What the agent waits for may not."""
-        table = self._node.table
-        queued, live = len(table.queued), len(table.live)
-        return not link.urgent and self._gathering.goes_on(
-            link.waits, queued=queued, live=live
-        )
 
     # -- the reaper
 

@@ -275,8 +275,10 @@ class Starter:
             return
         if not attempt.pid:  # settle() goes on with it
             attempt.born = (attempt.tried_at, attempt.tried_at)
+            node.gathering.expect_end(attempt.tried_at)
             return
         node.own.mains.add(attempt.pid)
+        node.was_behind = True
         self._started(attempt, slot)
         if definition.account:  # not before there is a record of its process
             node.launcher.let_go(on_record=node.journal.flush())
@@ -336,6 +338,7 @@ class Starter:
         attempt.born = (attempt.tried_at, now)
         attempt.started_at = node.clock.wall()
         node.by_pid[attempt.pid] = attempt
+        node.gathering.expect_end(now)
         self.report_started(attempt, slot)
         if attempt.definition.limit_s is not None:
             self._stopper.watch_limit(attempt)
@@ -351,7 +354,7 @@ class Starter:
         attempt.err_path = None if definition.stderr is not None else slot.paths[1]
         node.journal.add(records.started(attempt))
         node.table.add_started(position, text)
-        node.report(text)
+        node.report(text, tells_end=False)
 
 
 def _lowest(mask: int, count: int) -> int:

@@ -174,6 +174,7 @@ class Stopper:
         node.journal.add(records.stop(attempt))
         node.journal.flush()
         self._send(attempt, attempt.definition.signal)
+        node.gathering.expect_end(node.clock.boot())
         attempt.signalled = True
         node.journal.add(records.stop(attempt))
         if attempt.deadline is not None:
@@ -186,7 +187,9 @@ class Stopper:
         node.journal.add(records.stop(attempt))
         node.journal.flush()
         self._send(attempt, signal.SIGKILL)
-        attempt.drain_until = node.clock.boot() + KILL_PATIENCE_S
+        now = node.clock.boot()
+        node.gathering.expect_end(now)
+        attempt.drain_until = now + KILL_PATIENCE_S
         self._watch(attempt, attempt.drain_until)
 
     def _send(self, attempt: Attempt, number: int) -> None:

@@ -60,11 +60,17 @@ class Timers:
             heapq.heapify(self._heap)
             self._stale = 0
 
-    def patience_s(self) -> float | None:
-        """Return how long to wait for other things, None for ever."""
-        if not self._heap:
+    def patience_s(self, due: float | None = None) -> float | None:
+        """Return how long to wait for other things, None for ever.
+
+        Args:
+            due: When there is something to do that has no call here.
+        """
+        if self._heap and (due is None or self._heap[0][0] < due):
+            due = self._heap[0][0]
+        if due is None:
             return None
-        wait_s = self._heap[0][0] - self._clock.boot()
+        wait_s = due - self._clock.boot()
         return min(LONGEST_WAIT_S, max(0.0, wait_s))
 
     def run(self) -> None:

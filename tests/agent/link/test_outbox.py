@@ -28,6 +28,7 @@ class Bench:
         node: Any = SimpleNamespace(
             spool=self.spool,
             has_deep_queue=False,
+            starts_have_waited=False,
             usages=SimpleNamespace(news=list),
         )
         outputs: Any = SimpleNamespace(take=list)

@@ -1,4 +1,4 @@
-"""Reports gather while tasks wait on the node, for a moment at most."""
+"""Reports gather while tasks wait on the node, or for an end, for a moment at most."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from node_agent.supervisor.gathering import GATHER_S, Gathering
+from node_agent.supervisor.gathering import END_S, GATHER_S, Gathering
 from node_agent.supervisor.timers import Timers
 from tests.support.task_supervisor import AgentEnd, TaskSupervisor, task_supervisor
 
@@ -31,13 +31,8 @@ def clock() -> Still:
 
 
 @pytest.fixture
-def timers(clock: Still) -> Timers:
-    return Timers(cast("Clock", clock))
-
-
-@pytest.fixture
-def gathering(clock: Still, timers: Timers) -> Gathering:
-    return Gathering(cast("Clock", clock), timers)
+def gathering(clock: Still) -> Gathering:
+    return Gathering(cast("Clock", clock))
 
 
 @pytest.mark.parametrize(
@@ -51,10 +46,11 @@ def test_nothing_waits_where_the_node_may_soon_have_no_work(
 
 
 def test_reports_wait_for_a_moment_from_the_first_of_them(
-    gathering: Gathering, clock: Still, timers: Timers
+    gathering: Gathering, clock: Still
 ) -> None:
+    timers = Timers(cast("Clock", clock))
     assert gathering.goes_on(2, queued=60, live=2)
-    assert timers.patience_s() == pytest.approx(GATHER_S)
+    assert timers.patience_s(gathering.due) == pytest.approx(GATHER_S)
     clock.now += GATHER_S * 0.9
     assert gathering.goes_on(16, queued=45, live=2)
     clock.now += GATHER_S * 0.2
@@ -71,6 +67,56 @@ def test_a_moment_that_was_cut_short_does_not_shorten_the_next(
     assert gathering.goes_on(2, queued=60, live=2)
     clock.now += GATHER_S * 0.9
     assert gathering.goes_on(12, queued=50, live=2)
+
+
+def test_a_start_waits_for_its_end_and_no_longer_than_a_moment(
+    gathering: Gathering, clock: Still
+) -> None:
+    gathering.expect_end(clock.now)
+    assert gathering.goes_on(2, queued=0, live=1)
+    clock.now += END_S * 0.9
+    gathering.expect_end(clock.now)  # another one: the first does not wait longer
+    assert gathering.goes_on(3, queued=0, live=2)
+    clock.now += END_S * 0.2
+    assert not gathering.goes_on(3, queued=0, live=2)
+    assert gathering.due is None
+    assert not gathering.goes_on(1, queued=0, live=2), "what comes later goes at once"
+
+
+def test_an_end_goes_at_once_with_the_start_that_waited_for_it(
+    gathering: Gathering, clock: Still
+) -> None:
+    gathering.expect_end(clock.now)
+    assert gathering.goes_on(2, queued=0, live=1)
+    assert not gathering.goes_on(3, queued=0, live=0, tells_end=True)
+    assert gathering.due is None, "no turn for what has been sent"
+
+
+def test_an_answer_is_kept_back_no_longer_behind_a_long_queue(
+    gathering: Gathering, clock: Still
+) -> None:
+    assert gathering.goes_on(2, queued=60, live=2)
+    gathering.answer()
+    assert gathering.goes_on(3, queued=60, live=2)
+    assert gathering.due == pytest.approx(clock.now + END_S)
+    clock.now += END_S * 1.1
+    assert not gathering.goes_on(3, queued=60, live=2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "names"), [("0", ["started", "ended"]), ("600", ["started"])]
+)
+def test_a_start_is_told_before_its_end_and_without_one(
+    tmp_path: Path, seconds: str, names: list[str]
+) -> None:
+    with task_supervisor(tmp_path / "node", "--cgroup", "off") as running:
+        agent: AgentEnd = running.start().agent()
+        agent.define("sleep", seconds)
+        agent.start(0)
+        agent.expect(names[-1])
+        told = [m[0] for m in agent.messages if m[0] in {"started", "ended"}]
+        assert told == names
+        agent.close()
 
 
 def test_every_report_of_a_long_queue_arrives_and_questions_are_answered(

@@ -10,6 +10,7 @@ from node_agent.supervisor import protocol
 from node_agent.supervisor.commands import Config
 from node_agent.supervisor.definition import User
 from node_agent.supervisor.failure import StartFailedError
+from node_agent.supervisor.gathering import Gathering
 from node_agent.supervisor.link import Link
 from node_agent.supervisor.node import Node
 from node_agent.supervisor.outputs import Outputs
@@ -207,7 +208,8 @@ class SimLink(Link):
         self._reader = protocol.FrameReader()
         self._waiting = deque()
         self._unsent = memoryview(b"")
-        self._blocked = self._closing = self.greeted = False
+        self._blocked = self._closing = False
+        self.greeted = self.urgent = self.tells_end = False
 
     def accept(self, socket: SimSocket) -> None:
         self.drop()
@@ -261,11 +263,14 @@ class SimNode(Node):
         self.warnings = []
         self.stopping_all = False
         self.retiring = False
+        self.gathering = Gathering(self.clock)
+        self.was_behind = False
         self._fresh = []
+        self._fresh_end = False
 
-    def report(self, text: bytes) -> None:
+    def report(self, text: bytes, *, tells_end: bool = True) -> None:
         self._on_report(text)
-        super().report(text)
+        super().report(text, tells_end=tells_end)
 
 
 class NoOom:

@@ -151,14 +151,15 @@ class Spawner:
         more = self.starter.start_what_fits()
         if node.publish():
             self._acknowledge_exits()
-        self.link.flush()
+        if not node.may_wait():
+            self.link.flush()
         if node.journal.is_long:
             node.compact()
         self._sync()
         if more:
             self.wake()
             return
-        patience = node.timers.patience_s()
+        patience = node.timers.patience_s(node.gathering.due)
         if len(node.pinned):
             patience = LOOK_S if patience is None else min(LOOK_S, patience)
         if patience is not None:
