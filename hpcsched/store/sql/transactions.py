@@ -137,10 +137,9 @@ class Transactions:
                 log.exception("could not delete the rest of purged jobs yet")
         return True
 
-    def check_log(self) -> None:
-        """Copy the log where it has grown while there was always something to write."""
-        if self._rows >= CHECKPOINT_ROWS or self._log_has_grown():
-            self.checkpoint()
+    def log_is_too_long(self) -> bool:
+        """Is the log to be copied, although there may be something to write?"""
+        return self._rows >= CHECKPOINT_ROWS or self._log_has_grown()
 
     def checkpoint(self) -> None:
         """Copy the log into the database; readers may put off a part of it."""

@@ -96,8 +96,12 @@ class Writer:
             units = self._gather()
             if units:
                 outcomes = self._transactions.commit(units)
+                # Looked at before: each look gives up the interpreter's lock, and to
+                # get it back from a loop that has just been woken takes long for both.
+                too_long = self._transactions.log_is_too_long()
                 self._to_loop(partial(deliver, outcomes))
-                self._transactions.check_log()
+                if too_long:
+                    self._transactions.checkpoint()
         self._transactions.close()
 
     def _gather(self) -> list[Unit]:
