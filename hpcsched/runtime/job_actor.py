@@ -224,18 +224,28 @@ class JobActor:
             self._deferred = None
 
     def _committed(self, seq: int, error: BaseException | None) -> None:
-        self.committing = False
         if error is not None:
+            self.committing = False
             self._lost(error)
             return
         assert self.job is not None  # noqa: S101  it was there when the commit began
         self._faults, self._pause = 0, 0.0
-        self._world.tally.committed(self._sums)
-        self._world.feed.show(turns_views(self.job, seq, self._decided))
+        world = self._world
+        world.tally.committed(self._sums)
+        world.feed.show(turns_views(self.job, seq, self._decided))
+        if self.job.state.terminal and not world.scheduler.waiting:
+            # Nobody waits for what it gives back: who watches is told first.
+            world.feed.wake()
+            world.loop.call_soon(self._act_on_it)
+            return
         try:
-            self._finish()
+            self._act_on_it()
         finally:
-            self._world.wake_watchers()
+            world.wake_watchers()
+
+    def _act_on_it(self) -> None:
+        self.committing = False
+        self._finish()
 
     def _finish(self) -> None:
         """What the turn led to is durable: answer, then act."""
@@ -256,6 +266,8 @@ class JobActor:
             for decision, mail in decided:
                 for node_id, order in orders_after(world, job, decision, mail):
                     world.nodes.send(node_id, order)
+            if world.leaving:
+                world.hurry()
         except Exception:
             # The orders follow from the state: the node gets them when it is back.
             log.exception("job %d: its orders could not be made", self.job_id)

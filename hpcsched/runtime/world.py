@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpcsched.runtime.mailer import Mailer
     from hpcsched.runtime.node_groups import NodeGroups
     from hpcsched.runtime.node_registry import NodeRegistry
+    from hpcsched.runtime.outgoing import Outgoing
     from hpcsched.runtime.registry import JobRegistry
     from hpcsched.runtime.safety import Safety
     from hpcsched.runtime.scheduler_actor import SchedulerActor
@@ -53,7 +54,7 @@ class World:
         alarms: What an administrator should look at.
         lag: How late the loop is.
         connections: How often nodes have connected of late.
-        leaving: Nodes to which orders leave in the next turn of the loop.
+        leaving: What has orders that leave in the next turn of the loop.
     """
 
     store: Store
@@ -83,7 +84,7 @@ class World:
     alarms: Alarms = field(init=False)
     lag: LoopLag = field(init=False)
     connections: Connections = field(init=False)
-    leaving: int = 0
+    leaving: list[Outgoing] = field(default_factory=list)
     departing: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +107,12 @@ class World:
             self.loop.call_soon(self.wake_watchers_of_many, turns - 1)
         elif not self.departing:
             self.wake_watchers()
+
+    def hurry(self) -> None:
+        """Let orders leave before what else follows from a commit, if few are to."""
+        if not self.scheduler.waiting:
+            for one in tuple(self.leaving):
+                one.hurry()
 
     @property
     def resting(self) -> bool:

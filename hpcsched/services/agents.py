@@ -14,6 +14,7 @@ from hpcsched.common.errors import REASONS, HpcError
 from hpcsched.runtime.frames import HeadFrame
 from hpcsched.services.convert_order import head_message
 from hpcsched.services.convert_report import agent_value, hello_value
+from hpcsched.services.eager import Begun
 from hpcsched.services.gate import node_of_token
 from hpcsched.services.interrupting import WriteDeadline, after, interruptible
 from hpcsched.services.limits import (
@@ -24,7 +25,7 @@ from hpcsched.services.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from hpcsched.common.clock import Clock
     from hpcsched.runtime.frames import AgentFront, AgentSession, Hello
@@ -35,16 +36,31 @@ _log = logging.getLogger(__name__)
 
 
 class Link:
-    """The way to one agent (frames.AgentLink): frames queue, one writer takes them."""
+    """The way to one agent (frames.AgentLink): frames queue, one writer takes them.
+
+    Where the writer has nothing to do, a frame is begun to be written at once, in the
+    turn of who sends it, and the writer awaits the rest.
+
+    Attributes:
+        write: Writes a frame; None: nobody does yet.
+    """
 
     def __init__(self) -> None:
         self._frames: deque[HeadFrame] = deque()
         self._wake = asyncio.Event()
+        self._begun: Begun | None = None
+        self._idle = False
+        self.write: Callable[[HeadFrame], Coroutine[Any, Any, None]] | None = None
         self.refusal: HpcError | None = None
         self.closed = False
 
     def send(self, frame: HeadFrame) -> None:
-        """Queue a frame; acknowledgements and heartbeats join the one before."""
+        """Send a frame; acknowledgements and heartbeats join one that still waits."""
+        if self._idle and self.write is not None:
+            self._idle = False
+            self._begun = Begun(self.write(frame))
+            self._wake.set()
+            return
         last = self._frames[-1] if self._frames else None
         if last is not None and not frame.seq and frame.welcome is None:
             self._frames[-1] = HeadFrame(
@@ -72,14 +88,31 @@ class Link:
         self.closed = True
         self._wake.set()
 
-    async def next(self) -> HeadFrame | None:
-        """Return the next frame, or None when the stream is to end."""
-        while not self._frames:
+    async def written(self) -> bool:
+        """Write the next frame; return False when the stream is to end instead."""
+        assert self.write is not None  # noqa: S101  it is the writer's
+        while not (self._frames or self._begun):
             if self.closed:
-                return None
+                return False
             self._wake.clear()
-            await self._wake.wait()
-        return self._frames.popleft()
+            self._idle = True
+            try:
+                await self._wake.wait()
+            finally:
+                self._idle = False
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            await begun
+        else:
+            await self.write(self._frames.popleft())
+        return True
+
+    def end(self) -> None:
+        """The writer is gone: what it has not awaited is not written on."""
+        self.write = None
+        if self._begun is not None:
+            self._begun.close()
+            self._begun = None
 
 
 class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
@@ -180,15 +213,22 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
             link.refusal = refusal
 
     async def _write(self, context: Any, link: Link) -> None:
-        """Write what is queued; who takes nothing is refused."""
+        """Write what is sent; who takes nothing is refused."""
         try:
             with (
                 interruptible() as interrupt,
                 WriteDeadline(self._clock, interrupt) as deadline,
             ):
-                while (frame := await link.next()) is not None:
+
+                async def write(frame: HeadFrame) -> None:
                     deadline.begin()
                     await context.write(head_message(frame))
                     deadline.end()
+
+                link.write = write
+                while await link.written():
+                    pass
         except HpcError as refusal:
             link.refusal = refusal
+        finally:
+            link.end()

@@ -121,8 +121,8 @@ async def test_a_fenced_node_that_is_back_ends_what_it_still_runs_and_waits(
     assert (node.state, node.reachable) == (1, True)
     await bench.head.online_nodes(ROOT, ["n1"], NO_ID)
     assert not bench.world.nodes.find("n1").record.fenced
-    again = await bench.submit(a_task(), requested_nodes=("n1",))
     agent.plan = lambda _: (0.1, 0)
+    again = await bench.submit(a_task(), requested_nodes=("n1",))
     await bench.until_state(again, "Finished")
 
 

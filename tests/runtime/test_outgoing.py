@@ -31,7 +31,7 @@ async def frames(
     monkeypatch.setattr(outgoing, "PATIENCE_S", PATIENCE_S)
     loop: AbstractEventLoop = asyncio.get_running_loop()
     sent: list[list[Order]] = []
-    world: Any = SimpleNamespace(loop=loop, clock=clock, leaving=0)
+    world: Any = SimpleNamespace(loop=loop, clock=clock, leaving=[])
     return Outgoing(world, sent.append), sent
 
 
@@ -81,3 +81,23 @@ async def test_what_was_queued_for_a_session_that_is_over_is_not_sent(
     out.clear()
     await clock.advance(PATIENCE_S)
     assert sent == [[]]
+
+
+async def test_who_is_alone_waits_for_nobody_and_who_is_not_gathers(
+    frames: tuple[Outgoing, list[list[Order]]], clock: ManualClock
+) -> None:
+    out, sent = frames
+    await clock.advance(1.0)
+    out.put(OVER)
+    out.hurry()
+    assert not sent, "nobody waits for that"
+    out.put(GRANT)
+    out.hurry()
+    assert sent == [[OVER, GRANT]]
+    out.put(GRANT)
+    out.hurry()
+    assert len(sent) == 1, "a frame has just left"
+    await settle()
+    assert sent == [[OVER, GRANT], [GRANT]]
+    await clock.advance(1.0)
+    assert len(sent) == 2

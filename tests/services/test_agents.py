@@ -114,23 +114,25 @@ async def test_frames_of_the_head_arrive_in_order(
     assert [frame.orders[0].end_job.job_id for frame in got] == list(range(1, 301))
 
 
-async def test_acknowledgements_and_heartbeats_join_the_frame_before(
+async def test_acknowledgements_and_heartbeats_join_the_frame_that_still_waits(
     stream: Any, front: FakeFront
 ) -> None:
     session = await connected(stream, front)
 
-    session.link.send(HeadFrame(seq=1, orders=(EndJob(job_id=1),)))
+    session.link.send(HeadFrame(seq=1))  # it leaves at once
+    session.link.send(HeadFrame(seq=2, orders=(EndJob(job_id=1),)))
     session.link.send(HeadFrame(ack=9))
     session.link.send(HeadFrame(ack=8, heartbeat=True))
     session.link.send(HeadFrame(goodbye_retry_ms=50))
-    session.link.send(HeadFrame(seq=2))
+    session.link.send(HeadFrame(seq=3))
 
-    first, second = await stream.read(), await stream.read()
-    assert (first.seq, first.ack, first.heartbeat, first.goodbye_retry_ms) == (
-        (1, 9, True, 50)
+    assert (await stream.read()).seq == 1
+    second, third = await stream.read(), await stream.read()
+    assert (second.seq, second.ack, second.heartbeat, second.goodbye_retry_ms) == (
+        (2, 9, True, 50)
     )
-    assert len(first.orders) == 1
-    assert (second.seq, second.ack) == (2, 0)
+    assert len(second.orders) == 1
+    assert (third.seq, third.ack) == (3, 0)
 
 
 async def test_frames_of_the_agent_arrive_in_order(
