@@ -56,6 +56,10 @@ SETTLING_PINGS: Final = 2
 #: tasks, for longer than reports of starts and ends are gathered.
 DEEP_QUEUE: Final = 32
 
+#: So many times as many wait here as have ended since the head heard of an end: it has
+#: time to send more before these have started.
+PLENTY: Final = 3
+
 
 class Agent:
     """The state of the agent, and what happens to it."""
@@ -107,6 +111,9 @@ class Agent:
     @property
     def starts_have_waited(self) -> bool:
         return self._inventory is not None and self._inventory.holds_starts
+
+    def has_plenty(self, ends: int) -> bool:
+        return self._attempts.queued >= max(DEEP_QUEUE, PLENTY * ends)
 
     def facts(self) -> NodeFacts:
         inventory, machine = self._inventory, self._machine

@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 AHEAD_S: Final = 0.1
 """What waits on a node should have started within this time."""
 AHEAD_LIMIT: Final = 128
+FEWEST: Final = 0.25
+"""Of those that may wait on a node: fewer are not sent after others."""
 _SMOOTH: Final = 0.3
 _PLAIN: Final = Demand(job_id=0, order=(0, 0, 0), least=1, most=1).shape
 
@@ -86,6 +88,7 @@ class SendingAhead:
         self._node_of: dict[int, int] = {}
         self._orders: dict[int, Order] = {}
         self._passing: dict[int, set[int]] = {}
+        self._over: dict[int, int] = {}
         self._news: dict[int, float] = {}
         self._last: tuple[int, int, int] = (0, 0, 0)
         self._mean = -1.0
@@ -167,6 +170,16 @@ class SendingAhead:
         mean = self._mean
         self._mean = took if mean < 0 else mean + _SMOOTH * (took - mean)
 
+    def are_over(self, node_id: int, count: int) -> None:
+        """So many jobs that waited on a node have run there, which is being written.
+
+        Negative: it has been, or could not be. Where nothing is to be planned the next
+        ones are written with it: that is one transaction and one frame for both.
+        """
+        self._over[node_id] = self._over.get(node_id, 0) + count
+        if count > 0 and not self._books.open:
+            self.send()
+
     def passed(self, node_id: int, lives: Mapping[int, Life]) -> None:
         """Jobs that waited on a node have run there, and are over.
 
@@ -221,11 +234,16 @@ class SendingAhead:
     def _rooms(self, cores: Mapping[int, set[int]]) -> Iterator[tuple[int, int]]:
         """Yield nodes, and how many more may wait there; a few alone are no news."""
         for node_id, own in cores.items():
-            there = len(self._books.claims.get(node_id, ()))
             limit = int(len(own) * AHEAD_S / max(self._mean, 1e-4))
             limit = min(AHEAD_LIMIT, limit)
-            if limit > there and 2 * there <= limit and node_id in self._books.ready:
-                yield node_id, limit - there
+            room = limit - self._there(node_id)
+            if room > 0 and room >= FEWEST * limit and node_id in self._books.ready:
+                yield node_id, room
+
+    def _there(self, node_id: int) -> int:
+        """Return how many wait on a node, as far as is known."""
+        claims = self._books.claims.get(node_id, ())
+        return len(claims) - self._over.get(node_id, 0)
 
     def _cores(self) -> dict[int, set[int]]:
         """Return node to its cores on which such jobs come and go.
@@ -234,7 +252,7 @@ class SendingAhead:
         """
         found: dict[int, set[int]] = {}
         for node_id in {**self._small, **self._passing}:
-            if 2 * len(self._books.claims.get(node_id, ())) <= AHEAD_LIMIT:
+            if self._there(node_id) <= (1 - FEWEST) * AHEAD_LIMIT:
                 found[node_id] = self._cores_of(node_id)
         for job_id, grants in self._world.scheduler.granting.pending.items():
             actor = self._world.jobs.get(job_id)

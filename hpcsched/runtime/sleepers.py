@@ -115,12 +115,20 @@ class Sleepers:
             return False
         young = [self._young.get(job_id) for job_id in group.lives]
         entries = [entry, *(one.entry for one in young if one is not None)]
-        taken = group.commit(lambda error: self._told(entries, error))
-        if taken:
-            entry[1] += 1
-            for job_id in group.lives:
-                self._young.pop(job_id, None)
-        return taken
+        ahead, node_id = self._world.scheduler.ahead, self._record.node_id
+        count = len(group.lives)
+
+        def told(error: HpcError | None) -> None:
+            ahead.are_over(node_id, -count)
+            self._told(entries, error)
+
+        if not group.commit(told):
+            return False
+        entry[1] += 1
+        for job_id in group.lives:
+            self._young.pop(job_id, None)
+        ahead.are_over(node_id, count)
+        return True
 
     # Starts
 

@@ -30,6 +30,7 @@ class Spool:
         self._waiting: deque[tuple[int, Report]] = deque()
         self._sent: deque[tuple[int, list[tuple[int, Report]]]] = deque()
         self._last_position = 0
+        self._ends_waiting = 0
 
     def __len__(self) -> int:
         return len(self._waiting) + sum(len(batch) for _, batch in self._sent)
@@ -45,17 +46,16 @@ class Spool:
         return bool(self._waiting)
 
     @property
-    def has_ends_waiting(self) -> bool:
-        """Is there an end among them?"""
-        # An end is often the last one.
-        return any(isinstance(report, End) for _, report in reversed(self._waiting))
+    def ends_waiting(self) -> int:
+        """How many ends are among them."""
+        return self._ends_waiting
 
     def add(self, position: int, report: Report) -> bool:
         """Keep a report of the journal; return False for one that is here already."""
         if position <= self._last_position:
             return False
         self._last_position = position
-        self._waiting.append((position, report))
+        self._append(position, report)
         return True
 
     def add_unjournalled(self, report: Report) -> None:
@@ -64,7 +64,11 @@ class Spool:
         It is released with its neighbours, and lost with this process. Then the
         inventory tells the head that the attempt is not here.
         """
-        self._waiting.append((self._last_position, report))
+        self._append(self._last_position, report)
+
+    def _append(self, position: int, report: Report) -> None:
+        self._waiting.append((position, report))
+        self._ends_waiting += isinstance(report, End)
 
     def take(self, seq: int) -> list[Report]:
         """Return what goes into the stream's next frame, whose number is given."""
@@ -77,6 +81,7 @@ class Spool:
             batch.append(self._waiting.popleft())
         if batch:
             self._sent.append((seq, batch))
+            self._ends_waiting -= _ends(batch)
         return [report for _, report in batch]
 
     def release(self, ack: int) -> int | None:
@@ -97,15 +102,21 @@ class Spool:
         while self._sent:
             _, batch = self._sent.pop()
             self._waiting.extendleft(reversed(batch))
+            self._ends_waiting += _ends(batch)
 
     def clear(self) -> None:
         """Forget all: the supervisor is about to deliver its journal again."""
         self._waiting.clear()
         self._sent.clear()
         self._last_position = 0
+        self._ends_waiting = 0
 
     def ends(self) -> Iterator[End]:
         """Yield the ends that the head may not know of."""
         for _, batch in self._sent:
             yield from (report for _, report in batch if isinstance(report, End))
         yield from (report for _, report in self._waiting if isinstance(report, End))
+
+
+def _ends(batch: list[tuple[int, Report]]) -> int:
+    return sum(isinstance(report, End) for _, report in batch)

@@ -30,6 +30,9 @@ class Node(Protocol):
     def has_deep_queue(self) -> bool:
         """Do so many attempts wait for cores that no core soon waits for the head?"""
 
+    def has_plenty(self, ends: int) -> bool:
+        """Is the queue deep, and long beside so many attempts that have ended?"""
+
     @property
     def starts_have_waited(self) -> bool:
         """Has whoever tells of starts waited for their ends?"""

@@ -3,10 +3,11 @@
 Everything that has gathered goes at once, and nothing waits to fill a frame, unless
 nobody waits for it. A frame costs some 0.4 ms on each end, whatever it holds. So while
 the node has a deep queue of attempts, or the head has not acknowledged the last frames,
-reports gather for a few milliseconds; and an acknowledgement waits a little for a frame
-to travel with. That something has started waits for a moment as well, unless the
-supervisor has waited: many a task is over by then, and its end, which goes at once,
-tells its start too. Where cores may soon be without work, reports go at once.
+reports gather for a few milliseconds, and for longer as long as the queue is long
+beside what has ended; and an acknowledgement waits a little for a frame to travel with.
+That something has started waits for a moment as well, unless the supervisor has waited:
+many a task is over by then, and its end, which goes at once, tells its start too. Where
+cores may soon be without work, reports go at once.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 
 #: Frames with reports that may be unacknowledged before further reports are gathered.
 FREE_FRAMES: Final = 2
-#: How long they are gathered at the most, seconds.
+#: How long they are gathered, seconds.
 GATHER_S: Final = 0.010
+
+#: How long at the most, as long as far more attempts wait than have ended, seconds.
+LONGEST_S: Final = 0.030
 
 #: How long a start waits for the end of its task, seconds.
 START_S: Final = 0.003
@@ -56,6 +60,7 @@ class Outbox:
         self._beat_due = False
         self._in_step_due = False
         self._gathered = self._gathering = False
+        self._gather_until = 0.0
         self._ack_ripe = False
         self._ack_timer: Timer | None = None
         self._leaving = False
@@ -117,7 +122,7 @@ class Outbox:
         if not spool.has_waiting:
             return False
         busy = self._node.has_deep_queue or spool.frames_in_flight >= FREE_FRAMES
-        at_once = self._node.starts_have_waited or spool.has_ends_waiting
+        at_once = self._node.starts_have_waited or spool.ends_waiting
         waits = GATHER_S if busy else 0.0 if at_once else START_S
         hurried = self._leaving or self._in_step_due
         if not waits or hurried or self._gathered:
@@ -125,12 +130,18 @@ class Outbox:
             return True
         if not self._gathering:
             self._gathering = True
-            self._clock.call_at(self._clock.mono() + waits, self._have_gathered)
+            now = self._clock.mono()
+            self._gather_until = now + LONGEST_S
+            self._clock.call_at(now + waits, self._have_gathered)
         return False
 
     def _have_gathered(self) -> None:
+        spool, due = self._node.spool, self._clock.mono() + GATHER_S
+        if due <= self._gather_until and self._node.has_plenty(spool.ends_waiting):
+            self._clock.call_at(due, self._have_gathered)
+            return
         self._gathering = False
-        self._gathered = self._node.spool.has_waiting
+        self._gathered = spool.has_waiting
         self._wake()
 
     def _may_acknowledge(self) -> bool:

@@ -113,6 +113,21 @@ async def short_jobs_of_one_call(counting: Counting) -> None:
     assert {await bench.state(i) for i in ids} == {"Finished"}
 
 
+async def more_short_jobs_than_may_wait_on_the_node(counting: Counting) -> None:
+    """What goes there is written and sent with what has run there."""
+    bench = counting.bench
+    bench.agents["n1"].plan = lambda _: (0.001, 0)
+    bench.agents["n1"].silent_starts = True
+    bench.agents["n1"].gathers = 0.01
+    await bench.submit()
+    await bench.clock.advance(1)
+    async with counting.each_of(400):
+        new = [a_job()] * 400
+        ids = await bench.head.submit_jobs(ANN, new, NO_ID, validate_only=False)
+        await bench.clock.advance(5)
+    assert {await bench.state(i) for i in ids} == {"Finished"}
+
+
 async def jobs_one_after_the_other(counting: Counting) -> None:
     bench = counting.bench
     async with counting.each_of(20):
@@ -205,6 +220,14 @@ BUDGETS: dict[Callable[[Counting], Awaitable[None]], dict[str, float]] = {
         "frames": 0.04,
         "bytes sent": 31,
         "calls": 203,
+    },
+    more_short_jobs_than_may_wait_on_the_node: {
+        "commits": 0.035,
+        "statements": 0.79,
+        "bytes stored": 1870,
+        "frames": 0.035,
+        "bytes sent": 21,
+        "calls": 176,
     },
     jobs_one_after_the_other: {
         "commits": 3.0,

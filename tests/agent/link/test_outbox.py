@@ -1,4 +1,4 @@
-"""When an acknowledgement of the agent is worth a frame of its own."""
+"""When reports and acknowledgements of the agent are worth a frame of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from node_agent.core.reports import End
 from node_agent.core.session import Session
 from node_agent.core.spool import Spool
-from node_agent.link.outbox import ACK_DELAY_S, Outbox
+from node_agent.link.outbox import ACK_DELAY_S, GATHER_S, LONGEST_S, Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,18 +25,28 @@ class Bench:
 
     def __init__(self, clock: ManualClock) -> None:
         self.session, self.spool, self.woken = Session(), Spool(), 0
+        self.queued = 0
         node: Any = SimpleNamespace(
             spool=self.spool,
             has_deep_queue=False,
             starts_have_waited=False,
+            has_plenty=lambda ends: self.queued >= 3 * ends,
             usages=SimpleNamespace(news=list),
         )
         outputs: Any = SimpleNamespace(take=list)
         wake: Callable[[], None] = self._wake
         self.outbox = Outbox(node, self.session, outputs, clock, wake=wake)
 
+        self.node = node
+
     def _wake(self) -> None:
         self.woken += 1
+
+    def ended(self, count: int) -> None:
+        """So many more attempts have ended."""
+        first = len(self.spool) + 1
+        for position in range(first, first + count):
+            self.spool.add(position, ENDED)
 
     def carried_out(self, seq: int) -> None:
         """The supervisor has the orders of a frame; the agent looks what to send."""
@@ -75,3 +85,38 @@ async def test_one_that_has_travelled_with_a_report_does_not_hurry_the_next_one(
     frame = bench.outbox.next_frame()
     assert frame is not None
     assert (frame.seq, frame.ack) == (2, 2), "again with the report"
+
+
+async def test_reports_gather_as_long_as_the_queue_is_long_beside_what_has_ended(
+    bench: Bench, clock: ManualClock
+) -> None:
+    bench.node.has_deep_queue, bench.queued = True, 90
+    bench.ended(20)
+    assert bench.outbox.next_frame() is None
+    await clock.advance(GATHER_S)
+    assert bench.outbox.next_frame() is None, "there is plenty"
+    bench.ended(20)
+    await clock.advance(GATHER_S)
+    frame = bench.outbox.next_frame()
+    assert frame is not None
+    assert [len(columns.instances) for columns in frame.reports] == [40]
+
+
+async def test_however_much_waits_reports_do_not_gather_for_ever(
+    bench: Bench, clock: ManualClock
+) -> None:
+    bench.node.has_deep_queue, bench.queued = True, 10_000
+    bench.ended(1)
+    assert bench.outbox.next_frame() is None
+    await clock.advance(0.9 * LONGEST_S)
+    assert bench.outbox.next_frame() is None
+    await clock.advance(0.2 * LONGEST_S)
+    assert bench.outbox.next_frame() is not None
+
+
+async def test_reports_of_a_node_without_a_deep_queue_go_at_once(
+    bench: Bench,
+) -> None:
+    bench.queued = 10_000
+    bench.ended(1)
+    assert bench.outbox.next_frame() is not None
