@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,12 @@ class SimJournal(Journal):
     @property
     def written(self) -> int:
         return self._offset
+
+    def abandon(self) -> None:
+        """Close the file as it is: who wrote it is dead."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def flush(self) -> bool:
         if not self._pending:

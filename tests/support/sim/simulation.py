@@ -323,10 +323,12 @@ def simulate(
             asked=dict(sim.clients.asked),
             commits=sim.site.faults.commits,
         )
-        disk = sim.site.disk
+        disk, nodes = sim.site.disk, sim.nodes
         del sim
         loop.bury()
         gc.unfreeze()
+        for node in nodes:
+            node.supervisor.bury()
         disk.close(keep)
         root.handlers, root.level = handlers, level
         shutil.rmtree(folder, ignore_errors=True)

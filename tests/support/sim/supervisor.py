@@ -57,7 +57,7 @@ class Spawner:
         for payload in replay.payloads:
             fold.apply(payload)
         fold.finish()
-        journal = SimJournal(config.path("journal"))
+        journal = supervisor.journal = SimJournal(config.path("journal"))
         journal.resume(replay.segment, replay.offset, replay.old)
         journal.on_flush = self._flushed
         self.node = node = SimNode(
@@ -229,6 +229,7 @@ class Supervisor:
         self.on_death: Callable[[], None] = lambda: None
         self.on_report: Callable[[bytes], None] = lambda _: None
         self.program: Program | None = None
+        self.journal: SimJournal | None = None
         self.reaper_alive = True
         self.reaper_deaths = 0
         host.on_exit = self._exited
@@ -264,7 +265,13 @@ class Supervisor:
         if self.program is not None:
             self.program.kill()
 
+    def bury(self) -> None:
+        """Give back what a dead spawner has left open."""
+        if self.journal is not None:
+            self.journal.abandon()
+
     def _died(self) -> None:
+        self.bury()
         self.loop.sockets.pop(self.socket, None)
         spawner, self.spawner = self.spawner, None
         if spawner is not None:
