@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("hpcschedd")
 FILTERS: Final = "filters"
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 """Where the state directory has what filter programs are given."""
 STOP_GRACE_S: Final = 1.0
 SWITCH_S: Final = 0.0005
@@ -201,6 +202,7 @@ class _Daemon:
             blob_key=secret_file(self._state / BLOB_KEY_FILE, KEY_BYTES, ids),
             check_store=lambda enough: check_store(self._state, enough),
             certificate_end=lambda: _end_of(config.tls.cert),
+            boot_id=_boot_id(),
         )
         servers = Servers(head, self._clock, ids, config.limits)
         bound = servers.bind(*addresses, tls)
@@ -301,6 +303,14 @@ class _Daemon:
                 if error.reason != "UNAUTHENTICATED":
                     raise
                 _log.warning("%s: %s; delete the file to have one made", path, error)
+
+
+def _boot_id() -> str:
+    """Return which boot of this machine it is; empty where the kernel does not say."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def _end_of(certificate: str) -> float | None:

@@ -13,6 +13,7 @@ from hpcsched.core.job.details import check_hold
 from hpcsched.core.job.resourcecheck import check_known, check_task_known
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.job.ticking import lasting_ticks
 from hpcsched.core.job.validation import validate_new, validate_together
 from hpcsched.core.template.applying import (
     apply_template,
@@ -21,6 +22,7 @@ from hpcsched.core.template.applying import (
     check_values,
     template_of,
 )
+from hpcsched.runtime.deadlines import fresh
 from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.front import NewJob
@@ -258,6 +260,8 @@ class JobCreation(JobReads):
             if submit:
                 decided += self._submitted(caller, job, kin, now)
                 decided += self._start_at_once(job, others, now)
+            moments = lasting_ticks(job, self._settings, now)
+            job.due = fresh(self._world.clock, moments, self._world.boot_id)
             return Made(job, decided, new_job_delta(job, decided, now))
 
         made: list[Made] = []

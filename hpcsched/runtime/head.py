@@ -87,6 +87,8 @@ class Head(
         blob_key: Of users' blobs.
         check_store: Looks through the store until it is enough; None: nobody can.
         certificate_end: When the head's certificate ends; None: it is not known.
+        boot_id: Which boot of this machine it is; empty: limits are counted by the wall
+            clock alone where another head was started.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Head(
         blob_key: bytes | None = None,
         check_store: Callable[[Callable[[], bool]], Report] | None = None,
         certificate_end: Callable[[], float | None] = lambda: None,
+        boot_id: str = "",
     ) -> None:
         self._spawned: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         scene = Scene(cluster=name, head="", node_names={})
@@ -112,6 +115,7 @@ class Head(
             loop=asyncio.get_running_loop(),
             spawn=self._spawn,
             scene=scene,
+            boot_id=boot_id,
         )
         self._world.blobs = Blobs(blob_key, ids)
         self._filters = filters

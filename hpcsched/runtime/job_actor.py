@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.commands import Tick
 from hpcsched.core.job.decide import decide
-from hpcsched.core.job.ticking import ticks
+from hpcsched.core.job.ticking import lasting_ticks, ticks
 from hpcsched.runtime.acting import orders_after, tell
 from hpcsched.runtime.apart import sets_aside
 from hpcsched.runtime.deadlines import Deadlines
@@ -82,6 +82,8 @@ class JobActor:
         self._pause = 0.0
         self._sums: Mapping[str, int] = {}
         self._deadlines = Deadlines(world.clock, self._limit_reached)
+        if job is not None:
+            self._deadlines.resume(job.due, world.boot_id)
 
     @property
     def idle(self) -> bool:
@@ -121,6 +123,7 @@ class JobActor:
         self.loading = False
         self.job = job
         if job is not None:
+            self._deadlines.resume(job.due, self._world.boot_id)
             self._tell(wanting=not self._pause)
             if self._pause:
                 clock = self._world.clock
@@ -175,6 +178,8 @@ class JobActor:
             self._finish()
             return
         try:
+            lasting = lasting_ticks(self.job, self._world.settings, now)
+            self.job.due = self._deadlines.kept(lasting, self._world.boot_id)
             delta = turns_delta(self.job, first, self._decided, now)
         except Exception as fault:  # noqa: BLE001  the same
             if len(batch) > 1:

@@ -44,6 +44,8 @@ class World:
 
     Attributes:
         spawn: Starts a coroutine in the head's TaskGroup.
+        boot_id: Which boot of its machine the clock counts from; empty: it is not
+            known.
         names: Node number to name; never shrinks.
         pools: Pool to weight.
         stopping: No new work is admitted.
@@ -63,6 +65,7 @@ class World:
     loop: asyncio.AbstractEventLoop
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     scene: Scene
+    boot_id: str = ""
     settings: Settings = field(default_factory=Settings)
     feed: Feed = field(init=False)
     jobs: JobRegistry = field(init=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpcsched.runtime.deadlines import Deadlines
-from hpcsched.runtime.front import Stop
+from hpcsched.runtime.front import Edit, Stop
 from hpcsched.store.errors import StoreFullError
 from tests.support.head_bench import ANN, NO_ID, a_sweep, a_task
 
@@ -94,6 +94,81 @@ async def test_a_jump_of_the_wall_clock_loses_no_node_and_no_order(
 
     started = sorted(agent.starts, key=list(agent.starts).index)
     assert [key[0] for key in started] == [first, second, third, fourth]
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+@pytest.mark.parametrize("first", ["jump", "restart"])
+async def test_a_head_that_is_started_again_goes_on_counting_whatever_the_clock_did(
+    bench: Bench, first: str, jump: float
+) -> None:
+    job_id = await lasting(bench)
+    await bench.clock.advance(20)
+    if first == "jump":
+        bench.clock.jump_wall(jump)
+        await bench.clock.advance(5)
+        await bench.crash()
+    else:
+        await bench.stop()
+        bench.clock.jump_wall(jump)
+        await bench.clock.advance(5)
+        await bench.crash()
+    await bench.crash()
+    await bench.clock.advance(32)
+    assert await bench.state(job_id) == "Running"
+    await bench.clock.advance(3)
+
+    assert await bench.state(job_id) == "Canceled"
+
+
+async def test_a_limit_that_was_changed_is_counted_on_as_well(bench: Bench) -> None:
+    job_id = await lasting(bench)
+    await bench.clock.advance(9)
+    edit = Edit(changes={"runtime": 100.0}, entries={})
+    await bench.head.modify_job(ANN, job_id, edit, NO_ID)
+    bench.clock.jump_wall(-3600.0)
+    await bench.crash()
+    await bench.clock.advance(88)
+    assert await bench.state(job_id) == "Running"
+    await bench.clock.advance(3)
+
+    assert await bench.state(job_id) == "Canceled"
+
+
+@pytest.mark.parametrize("boot_id", ["boot-2", ""])
+async def test_in_another_boot_only_the_wall_clock_is_left(
+    bench: Bench, boot_id: str
+) -> None:
+    job_id = await lasting(bench)
+    await bench.clock.advance(20)
+    bench.boot_id = boot_id
+    bench.clock._boot = 5.0
+    await bench.crash()
+    await bench.clock.advance(38)
+    assert await bench.state(job_id) == "Running"
+    await bench.clock.advance(2)
+
+    assert await bench.state(job_id) == "Canceled"
+
+
+async def test_a_hold_ends_when_it_would_have_over_a_restart(bench: Bench) -> None:
+    job_id = await bench.submit()
+    await bench.head.hold_jobs(ANN, [job_id], bench.clock.wall() + 60, NO_ID)
+    bench.clock.jump_wall(-3600.0)
+    await bench.crash()
+    await bench.clock.advance(58)
+    assert (await bench.job(job_id)).pending_reason.label == "HeldByUser"
+    await bench.clock.advance(3)
+
+    assert (await bench.job(job_id)).pending_reason.label != "HeldByUser"
+
+
+async def test_jobs_without_limits_keep_nothing_of_the_clock(bench: Bench) -> None:
+    agent = await bench.node()
+    agent.plan = lambda _: None
+    job_id = await bench.submit(a_task())
+    await bench.clock.advance(1)
+
+    assert await bench.world.jobs.look(job_id, lambda job: job.due) == ()
 
 
 async def test_a_queued_again_job_gets_its_whole_limit_again(bench: Bench) -> None:

@@ -102,6 +102,7 @@ class Bench:
         self.ids = ids
         self.store: Any = CrashingStore() if store is None else store
         self.agents: dict[str, FakeAgent] = {}
+        self.boot_id = "boot-1"
         self.head: Head
         self._run: asyncio.Task[None] | None = None
         self._calls: list[asyncio.Task[Any]] = []
@@ -135,6 +136,7 @@ class Bench:
             name="test",
             version="1",
             filters=self.filters,
+            boot_id=self.boot_id,
         )
         await self.head.recover()
         self._run = asyncio.get_running_loop().create_task(self.head.run())

@@ -100,6 +100,8 @@ def encode_job(job: Job) -> bytes:
     books = job.books
     if books is not NO_BOOKS:
         body["books"] = (books.core_ms, books.charged, books.canceled_by)
+    if job.due:
+        body["due"] = job.due
     body["tasks"] = [_encode_record(record) for record in job.masters]
     if job.marked:
         records = (job.tasks[task_id - 1] for task_id in sorted(job.marked))
@@ -161,6 +163,7 @@ def decode_job(  # noqa: PLR0917  the store gives them in this order
     _decode_tasks(job, body, specs)
     since = body.get("since", {})
     job.uses = unpacked(body["uses"], since, job.start_time or job.create_time)
+    job.due = body.get("due", ())
     if "books" in body:
         job.books = Books(*body["books"])
     for number in range(1, len(notes) + 1):

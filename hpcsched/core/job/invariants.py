@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DERIVED: Final = frozenset(
     {
-        *("definitions", "demand", "holder", "exit_codes", "ready", "unready"),
+        *("due", "definitions", "demand", "holder", "exit_codes", "ready", "unready"),
         *("mean_run", "note_ids", "tasks", "tables", "uses", "masters", "special"),
         *("critical", "widest", "uniform", "open_names", "dependants", "picky"),
     }

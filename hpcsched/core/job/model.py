@@ -53,6 +53,8 @@ class Job:
         hold_note: What the activation filter said to that; may be empty.
         parents: JobState numbers of its parents, as far as it has been told.
         doubts: Attempts that may live on lost nodes, by node (core/job/doubting.py).
+        due: When its limits come by a clock that nobody sets (runtime/deadlines.py). It
+            follows from no event: only who keeps the job knows.
         demand, holder: What the scheduler was told last, and what that was made of.
     """
 
@@ -68,6 +70,7 @@ class Job:
         "demand",
         "dependants",
         "doubts",
+        "due",
         "eased",
         "end_time",
         "error_code",
@@ -169,9 +172,7 @@ class Job:
         # Most that it has held at one time since it last started:
         self.peak_cores = self.peak_sockets = 0
         # Sums over every attempt that ever ended on a node, reruns included:
-        self.user_ms = 0
-        self.kernel_ms = 0
-        self.memory_kib = 0
+        self.user_ms = self.kernel_ms = self.memory_kib = 0
         self.books: Books = NO_BOOKS
         # What tasks that are choosy about nodes need to know of them, as of the last
         # grant: node to (name, groups), and the cores of the largest node that the job
@@ -185,6 +186,7 @@ class Job:
         # have any one, and the node's cores and sockets (core/job/ahead.py).
         self.ahead: tuple[Any, ...] = ()
         self.doubts = _NO_DOUBTS
+        self.due: tuple[Any, ...] = ()
         self.front: tuple[tuple[int, int, int], ...] = ()
         self.is_backfill = False
         # Preemption: cores to give up by node; at once, not as tasks end; all of them.

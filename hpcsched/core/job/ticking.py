@@ -29,8 +29,15 @@ def ticks(job: Job, settings: Settings, now: float) -> Sequence[float]:
     back = recall_time(job)
     if not (job.spec.runtime or job.special or job.held_by):
         return () if back is None else (back,)  # most jobs need no more
+    lasting = lasting_ticks(job, settings, now)
+    return lasting if back is None else (back, *lasting)
+
+
+def lasting_ticks(job: Job, settings: Settings, now: float) -> Sequence[float]:
+    """Return those that a head which is started again must not count anew (F64)."""
+    if not (job.spec.runtime or job.special or job.held_by):
+        return ()
     times = (
-        back,
         deadline_of(job, settings.release_s),
         wake_time(job, now),
         hold_deadline(job),

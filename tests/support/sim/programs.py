@@ -94,6 +94,7 @@ class HeadSite:
             ids=SeededIds(self.clock, self.rng.getrandbits(32)),
             name="sim",
             version="1",
+            boot_id=self.clock.machine.boot_id,
         )
         try:
             await head.recover()
