@@ -14,7 +14,8 @@ from node_agent.supervisor.checks import (
     grace,
     reason,
 )
-from node_agent.supervisor.definition import Definition, FieldError
+from node_agent.supervisor.definition import FieldError
+from node_agent.supervisor.familiar import Familiar
 from node_agent.supervisor.usage import Usage
 
 TYPE_CHECKING = False
@@ -51,6 +52,7 @@ class Orders:
     ) -> None:
         self._node = node
         self._usage = Usage(node)
+        self._familiar = Familiar(node.user)
         self._starter = starter
         self._stopper = stopper
         self._ender = ender
@@ -151,7 +153,7 @@ class Orders:
         (raw,) = fields("define", items, 1)
         if not isinstance(raw, dict):
             raise FieldError("define: must be an object")
-        definition = Definition(raw, self._node.user)
+        definition = self._familiar.definition(raw)
         self._keep(records.defined(raw))
         self._node.table.define(definition)
 

@@ -16,6 +16,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 READ_BYTES = 65536
 SEQ_FILE_BYTES = 3072  # less than this from one read is the whole file
 FORKED_ONLY = 0x40
+LINKS_OF_ONE_THREAD = 3
 HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 TaskKey = tuple[int, int, int, int]
@@ -97,17 +98,27 @@ def read_all(descriptor: int) -> bytes:
 def children_of(pid: int) -> list[int]:
     """Return the direct children of all threads of a process."""
     found: list[int] = []
+    path = f"/proc/{pid}/task"
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        # Each thread is a directory: if there is one, its number is the process's.
+        alone = os.stat(path).st_nlink == LINKS_OF_ONE_THREAD
+        threads = [pid] if alone else os.listdir(path)
     except OSError:
         return found
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
-                found.extend(map(int, read_all(file.fileno()).split()))
+            # Without a file object, which asks the kernel what kind of a file it is.
+            file = os.open(f"{path}/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             if not HAS_CHILDREN_FILES:
                 return _children_by_scan(pid)
+            continue
+        try:
+            found.extend(map(int, read_all(file).split()))
+        except OSError:  # it is gone
+            continue
+        finally:
+            os.close(file)
     return found
 
 
