@@ -208,7 +208,8 @@ class Stream:
             position = self._node.spool.release(ack)
             if position is not None:
                 self._node.acknowledged(position)
-            self._wake_up()
+            if self._node.spool.has_waiting:  # they may go on gathering, or not
+                self._wake_up()
         if self._outbox.goodbye_sent and self._session.all_acknowledged:
             self.stop("left")
 

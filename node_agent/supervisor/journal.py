@@ -31,11 +31,12 @@ RESERVE_PER_TASK_BYTES = 2048
 END_OF_LOG = bytes(HEADER.size)
 SNAPSHOT_END = b"Z"
 MAX_SEGMENT = 1 << 32
+MAX_CHECKSUM = 0xFFFFFFFF
 
 
 def checksum(segment: int, payload: bytes) -> int:
     """Return the CRC of a payload in a segment."""
-    return zlib.crc32(payload, segment & 0xFFFFFFFF)
+    return zlib.crc32(payload, segment & MAX_CHECKSUM)
 
 
 def record_of(segment: int, payload: bytes) -> bytes:
@@ -78,7 +79,10 @@ class Journal:
 
     def add(self, payload: bytes) -> None:
         """Append a record to what the next flush writes."""
-        record = record_of(self._segment, payload)
+        # As record_of does: this is called some ten times for each task.
+        segment = self._segment
+        check = zlib.crc32(payload, segment & MAX_CHECKSUM)
+        record = HEADER.pack(MAGIC, segment & 0xFFFF, len(payload), check) + payload
         self._pending.append(record)
         self._pending_bytes += len(record)
 

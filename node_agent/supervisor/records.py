@@ -49,7 +49,7 @@ def defined(raw: object) -> bytes:
 
 def granted(job: int, cores: list[int]) -> bytes:
     """The cores that a job may use."""
-    return b"G" + _dump([job, cores])
+    return f"G[{job},[{','.join(map(str, cores))}]]".encode()
 
 
 def accepted(job: int, task: int, number: int, items: list[list[Any]]) -> bytes:
