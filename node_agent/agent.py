@@ -169,7 +169,9 @@ class Agent:
     def carry_out(self, orders: Iterable[Order], done: Callable[[], None]) -> None:
         for order in orders:
             self._carrier.carry_out(order)
+        self._acknowledge()
         self._handed_down.append((self.supervisor.ping(), done))
+        self.supervisor.flush()
 
     def acknowledged(self, position: int) -> None:
         self._acknowledged = position
@@ -297,8 +299,8 @@ class Agent:
         self._acknowledged = 0
 
     def _acknowledge(self) -> None:
-        self._ack_planned = False
-        if self._acknowledged:
+        planned, self._ack_planned = self._ack_planned, False
+        if planned and self._acknowledged:
             self.supervisor.send(["ack", self._acknowledged])
 
     def _send_settings(self) -> None:

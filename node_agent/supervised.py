@@ -122,6 +122,11 @@ class Supervisor:
         if self._wire is not None:
             self._wire.send(message)
 
+    def flush(self) -> None:
+        """Send now what this turn of the loop has said so far."""
+        if self._wire is not None:
+            self._wire.flush()
+
     def ping(self) -> int:
         """Ask for a sign that everything sent so far was heard; return its number.
 
@@ -208,7 +213,7 @@ class _Wire(asyncio.Protocol):
 
     def send(self, message: Message) -> None:
         if not (self._messages or self._pending):
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         self._messages.append(message)
         if len(self._messages) == ENCODED_AT_ONCE:
             self._encode()
@@ -273,7 +278,7 @@ class _Wire(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.writable.set()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         self._encode()
         self._send_frame()
 

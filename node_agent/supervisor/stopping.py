@@ -111,11 +111,12 @@ class Stopper:
 
     def end_job(self, number: int) -> None:
         """Kill what is left of a job; it is forgotten when nothing lives."""
-        if number in self._node.table.jobs and self._node.table.live_of(number):
-            self.settle()
         node = self._node
+        live = node.table.live_of(number)
+        if live:
+            self.settle()
         job = node.table.jobs.get(number)
-        if job is None:
+        if job is None or not (job.accepted or live):
             self._ender.jobs_ended([number])
             return
         if job.accepted:
