@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,8 +9,11 @@ import pytest
 
 from node_agent import supervised
 from node_agent.supervisor import protocol
+from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
+    import asyncio
+
     from tests.support.manual_clock import ManualClock
 
 LIMIT = 200
@@ -66,7 +68,7 @@ async def test_everything_arrives_once_in_order_and_no_frame_is_longer_than_it_m
 ) -> None:
     for message in messages:
         wire.send(message)
-    await asyncio.sleep(0)
+    await settle()
     reader = protocol.FrameReader()
     arrived = [reader.feed(frame) for frame in written.frames]
     assert [message for frame in arrived for message in frame] == messages
@@ -81,5 +83,5 @@ async def test_what_the_next_turn_says_is_a_frame_of_its_own(
 ) -> None:
     for message in short(2):
         wire.send(message)
-        await asyncio.sleep(0)
+        await settle()
     assert len(written.frames) == 2
