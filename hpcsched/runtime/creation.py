@@ -61,8 +61,8 @@ class JobCreation(JobReads):
         self, caller: Caller, new: NewJob, request: Request, *, validate_only: bool
     ) -> JobView:
         """Create a draft (J1, J2)."""
-        self._admit(caller)
         if validate_only:
+            self._admit(caller)
             checked = self._check_new(caller, new, submit=False)
             job, _ = new_job(
                 0, caller.user, checked.spec, checked.tasks, self._now(), self._settings
@@ -71,6 +71,7 @@ class JobCreation(JobReads):
 
         async def act(ledger: Ledger | None) -> Any:
             # Not before: what was made once is answered, whatever holds by now.
+            self._admit(caller)
             made = self._check_new(caller, new, submit=False)
             return await self._create(caller, [made], ledger, submit=False)
 
@@ -86,15 +87,16 @@ class JobCreation(JobReads):
         validate_only: bool,
     ) -> Sequence[int]:
         """Create and submit jobs, all or none (QueueJobs)."""
-        self._admit(caller)
         if not new:
             raise HpcError("REQUIRED_FIELD", field="specs")
         if validate_only:
+            self._admit(caller)
             self._check_all(caller, new)
             return []
 
         async def act(ledger: Ledger | None) -> Any:
             # Not before: what was made once is answered, whatever holds by now.
+            self._admit(caller)
             checked = self._check_all(caller, new)
             parents = {n for one in checked for n in one.spec.parent_job_ids}
             kin = c.NO_KIN
@@ -112,7 +114,6 @@ class JobCreation(JobReads):
 
     async def clone_job(self, caller: Caller, job_id: int, request: Request) -> JobView:
         """Copy a job into a new draft (api.md 3.1)."""
-        self._admit(caller)
 
         def copy(job: Job) -> tuple[str, NewJob]:
             caller.require_owner(job.owner, f"clone job {job_id}")
@@ -122,6 +123,7 @@ class JobCreation(JobReads):
             return job.owner, NewJob(spec=cloned(job.spec), tasks=tasks)
 
         async def act(ledger: Ledger | None) -> Any:
+            self._admit(caller)
             owner, new = await self._world.jobs.look(job_id, copy)
             return await self._create(caller, [new], ledger, submit=False, owner=owner)
 
@@ -133,19 +135,20 @@ class JobCreation(JobReads):
     ) -> JobView:
         """Run a command on nodes at once, outside the queue (api.md 8)."""
         caller.require_administrator("run commands on nodes")
-        self._admit(caller)
         if not nodes:
             raise HpcError("REQUIRED_FIELD", field="nodes")
         names = sorted(set(nodes))
-        for name in names:
-            self._world.nodes.find(name)
         label = template.command_line or " ".join(template.arguments)
         spec = JobSpec(name=label[:COMMAND_NAME], job_type=JobType.ADMIN, project="")
         tasks = [replace(template, node=name, is_rerunnable=False) for name in names]
-        validate_new(spec, tasks, self._settings)
-        new = NewJob(spec=spec, tasks=tuple(tasks))
 
         async def act(ledger: Ledger | None) -> Any:
+            # Not before: a node on which it has run may be forgotten by now.
+            self._admit(caller)
+            for name in names:
+                self._world.nodes.find(name)
+            validate_new(spec, tasks, self._settings)
+            new = NewJob(spec=spec, tasks=tuple(tasks))
             return await self._create(caller, [new], ledger, submit=True)
 
         (job_id,) = await self._ledgers.once(caller, request, act)

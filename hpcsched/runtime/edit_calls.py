@@ -44,14 +44,18 @@ class EditCalls(JobCalls):
             expected_revision=edit.expected_revision,
             tasks=tuple(map(self._sealed_task, edit.tasks)),
         )
-        if edit.tasks:
-            self._admit(caller)
+
+        def check() -> None:
+            if edit.tasks:
+                self._admit(caller)
+
         if validate_only:
+            check()
             await self._check_edit(caller, job_id, command)
             return Edited(job=await self.get_job(caller, job_id, full=False))
         warn_of_preserved(caller, f"job {job_id}", _environments(edit))
         before, _ = await self._submission_of(job_id)
-        ids = await self._once(caller, job_id, command, request)
+        ids = await self._once(caller, job_id, command, request, before=check)
         submission, decides = await self._submission_of(job_id)
         if decides or submission != before:  # it was submitted again (J28)
             await self._verdict(job_id)

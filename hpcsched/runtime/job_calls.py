@@ -34,11 +34,12 @@ class JobCalls(JobCreation):
         self, caller: Caller, job_id: int, request: Request
     ) -> JobView:
         """Submit a draft; the verdict of the validation is the answer (J3 to J7)."""
-        self._admit(caller)
         kin = await self._kin(job_id)
         order = self._next_order()
         command = c.SubmitJob(caller=caller, submit_order=order, kin=kin)
-        await self._once(caller, job_id, command, request)
+        await self._once(
+            caller, job_id, command, request, before=lambda: self._admit(caller)
+        )
         await self._verdict(job_id)
         return await self.get_job(caller, job_id, full=False)
 
@@ -55,9 +56,9 @@ class JobCalls(JobCreation):
         Who asks again with the same request id after the head has died in between has
         the rest submitted.
         """
-        self._admit(caller)
         ids = _some(job_ids)
         if validate_only:
+            self._admit(caller)
             await self._check_drafts(caller, ids)
             return []
         for done, job_id in enumerate(ids):
@@ -66,6 +67,7 @@ class JobCalls(JobCreation):
                 ledger: Ledger | None, job_id: int = job_id, done: int = done
             ) -> Any:
                 if not done:
+                    self._admit(caller)
                     await self._check_drafts(caller, ids)
                     self._world.submissions.together(ids)
                 command = c.SubmitJob(
@@ -115,15 +117,20 @@ class JobCalls(JobCreation):
         submit: bool,
     ) -> Sequence[int]:
         """Add tasks, all or none."""
-        self._admit(caller)
         if not tasks:
             raise HpcError("REQUIRED_FIELD", field="tasks")
-        self._check_task_nodes(tasks)
+
+        def check() -> None:
+            self._admit(caller)
+            self._check_task_nodes(tasks)
+
         own = [task.environment for task in tasks if task.environment]
         warn_of_preserved(caller, f"job {job_id}", own)
         sealed = self._world.blobs.sealed(tasks)
         command = c.AddTasks(caller=caller, tasks=sealed, submit=submit)
-        ids: Sequence[int] = await self._once(caller, job_id, command, request)
+        ids: Sequence[int] = await self._once(
+            caller, job_id, command, request, before=check
+        )
         return ids
 
     async def submit_tasks(
@@ -278,9 +285,19 @@ class JobCalls(JobCreation):
         return await self._world.families.kin_of(job_id, spec.parent_job_ids)
 
     async def _once(
-        self, caller: Caller, job_id: int, command: c.Command, request: Request
+        self,
+        caller: Caller,
+        job_id: int,
+        command: c.Command,
+        request: Request,
+        *,
+        before: Callable[[], object] | None = None,
     ) -> Any:
+        """Do it once; ``before`` may refuse it, unless it was done before."""
+
         async def act(ledger: Ledger | None) -> Any:
+            if before is not None:
+                before()
             return await self._world.jobs.ask(job_id, command, ledger)
 
         return await self._ledgers.once(caller, request, act, likely_new=True)
