@@ -95,6 +95,16 @@ class EventView:
             job_changes=self.job_changes,
         )
 
+    def is_like(self, other: EventView) -> bool:
+        """Is another one made of the same, but for place, time and job?"""
+        return (
+            self.changes is other.changes
+            and self.revision == other.revision
+            and self.name == other.name
+            and self.actor == other.actor
+            and self.message == other.message
+        )
+
     def is_pattern(self) -> None:
         """Others follow that are alike: look once at what is shown of all of them."""
         changes = tuple([one for one in self.changes if not one.task_id])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from operator import is_
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from hpcsched.api.v1 import watch_service_pb2 as pb
 from hpcsched.services.convert_job import counts_message, job_message
-from hpcsched.services.convert_time import timestamp
+from hpcsched.services.convert_time import put_timestamp, timestamp
 from hpcsched.services.cursors import encode_cursor
 from hpcsched.services.limits import MAX_EVENTS_PER_MESSAGE, MAX_JOBS_PER_MESSAGE
 from hpcsched.services.sending import KEPT
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _Key: TypeAlias = tuple[int, bool, bool, int, int]
+PATTERNS_KEPT: Final = 64
 
 
 class Shared:
@@ -46,11 +47,11 @@ class Shared:
         if known is not None and all(map(is_, events, known[0])):
             return known[1]
         message = pb.WatchResponse(
-            events=map(event_message, events),
-            cursor=encode_cursor(seq),
-            caught_up=caught_up,
-            bookmark=bookmark,
+            cursor=encode_cursor(seq), caught_up=caught_up, bookmark=bookmark
         )
+        add = message.events.add
+        for view in events:
+            _put_event(add(), view)
         if events:
             self._kept[key] = (events, message)
             if len(self._kept) > KEPT:
@@ -107,6 +108,30 @@ def event_message(view: EventView) -> pb.Event:
         message=view.message,
         node_group=view.group,
     )
+
+
+_patterns: dict[int, tuple[EventView, pb.Event]] = {}
+"""Events without what is each one's own, by the identity of their changes."""
+
+
+def _put_event(event: pb.Event, view: EventView) -> None:
+    """Make a new message that of an event.
+
+    Of jobs that are alike only place, time and number differ: the rest is copied.
+    """
+    if view.job_changes is None:
+        event.CopyFrom(event_message(view))
+        return
+    known = _patterns.get(id(view.changes))
+    if known is None or not view.is_like(known[0]):
+        known = view, event_message(view)
+        if len(_patterns) >= PATTERNS_KEPT:
+            _patterns.clear()
+        _patterns[id(view.changes)] = known
+    event.CopyFrom(known[1])
+    event.cursor = encode_cursor(view.seq)
+    event.job_id = view.job_id
+    put_timestamp(event.time, view.time)
 
 
 def ranges_text(ranges: Iterable[tuple[int, int]]) -> str:

@@ -25,6 +25,13 @@ def timestamp(seconds: float | None) -> Timestamp | None:
     return Timestamp(seconds=whole, nanos=micros * 1000)
 
 
+def put_timestamp(message: Timestamp, seconds: float) -> None:
+    """Make a message that time, to the microsecond."""
+    whole, micros = divmod(round(seconds * _MICRO), _MICRO)
+    message.seconds = whole
+    message.nanos = micros * 1000
+
+
 def duration(seconds: float) -> Duration:
     """Return a duration, to the microsecond."""
     whole, micros = divmod(round(seconds * _MICRO), _MICRO)

@@ -18,7 +18,10 @@ OLDEST: Final = "0"
 _PREFIX: Final = "e-"
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = [a + b for a in _LETTERS for b in _LETTERS]
-"""Every ten bits in base 32: a cursor is made for each event that anybody watches."""
+"""Every ten bits in base 32."""
+_GROUP: Final = 5
+"""Bytes of which base 32 makes eight letters, whatever is before and behind them."""
+_GROUPS_KEPT: Final = 20_000
 _LARGEST: Final = (1 << 63) - 1
 _MOST_DIGITS: Final = 19
 _LONGEST: Final = 64
@@ -27,15 +30,28 @@ _DIGEST_BYTES: Final = 8
 
 def encode_cursor(seq: int) -> str:
     """Return the cursor of a position in the global sequence."""
-    text = f"{_PREFIX}{seq}".encode()
-    size = len(text)
-    left = -size % 5
-    number = int.from_bytes(text, "big") << 8 * left
-    pairs = [
-        _PAIRS[number >> shift & 1023]
-        for shift in range(8 * (size + left) - 10, -10, -10)
-    ]
-    return "".join(pairs)[: (8 * size + 4) // 5]
+    # A cursor is made for each event that anybody watches, and neighbours differ in the
+    # last digits alone.
+    text = f"{_PREFIX}{seq}"
+    cursor = ""
+    for at in range(0, len(text), _GROUP):
+        group = text[at : at + _GROUP]
+        cursor += _groups.get(group) or _letters_of(group)
+    return cursor
+
+
+_groups: dict[str, str] = {}
+
+
+def _letters_of(group: str) -> str:
+    """Return the letters of a group of at most five bytes, and keep them."""
+    size = len(group)
+    number = int.from_bytes(group.encode(), "big") << 8 * (_GROUP - size)
+    pairs = [_PAIRS[number >> shift & 1023] for shift in (30, 20, 10, 0)]
+    if len(_groups) >= _GROUPS_KEPT:
+        _groups.clear()
+    letters = _groups[group] = "".join(pairs)[: (8 * size + 4) // 5]
+    return letters
 
 
 def decode_cursor(cursor: str) -> int:

@@ -73,10 +73,9 @@ class BulkStatement:
 
         Compiling 256 rows would hold the interpreter for a tenth of a second.
         """
-        one = self._compile(1)
-        if size == 1:
-            return one
-        two = self._compile(2)
+        if size in {1, 2}:
+            return self._compile(size)
+        one, two = self._text(1), self._text(2)
         row = len(two) - len(one)
         same = next(
             (i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b),
