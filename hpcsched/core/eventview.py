@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+_new: Final = object.__new__
+_NOWHERE: Final = (0, 0)
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)  # made too often to be frozen
@@ -82,18 +86,23 @@ class EventView:
         changes: tuple[ChangeView, ...] | None = None,
     ) -> EventView:
         """Return an event of a job as it is at another place, or with other changes."""
-        return EventView(
-            seq=seq,
-            job_id=job_id,
-            revision=self.revision,
-            time=time,
-            owner=self.owner,
-            name=self.name,
-            actor=self.actor,
-            changes=self.changes if changes is None else changes,
-            message=self.message,
-            job_changes=self.job_changes,
-        )
+        view = _new(EventView)  # half of what it takes with names: there are many
+        view.seq = seq
+        view.job_id = job_id
+        view.revision = self.revision
+        view.time = time
+        view.owner = self.owner
+        view.name = self.name
+        view.actor = self.actor
+        view.changes = self.changes if changes is None else changes
+        view.message = self.message
+        view.node = view.group = ""
+        view.node_state = _NOWHERE
+        view.node_reachable = True
+        view.joined_groups = view.left_groups = ()
+        view.job_part = None
+        view.job_changes = self.job_changes
+        return view
 
     def is_like(self, other: EventView) -> bool:
         """Is another one made of the same, but for place, time and job?"""

@@ -275,24 +275,25 @@ class SendingAhead:
             if not isinstance(entry, Lot):
                 if entry.job_id in self.sent or self._is_pending(entry.job_id):
                     continue
-                if not self._may_go(entry.job_id, entry):
+                if not (_is_small(entry) and self._may_go(entry.job_id)):
                     return
                 yield entry.job_id, entry.order, None
             elif not entry.kind.ahead:
+                small = _is_small(entry.kind.demand)
                 for job_id in entry.ids:
                     if job_id in self.sent or self._is_pending(job_id):
                         continue
-                    if not self._may_go(job_id, entry.kind.demand):
+                    if not (small and self._may_go(job_id)):
                         return
                     yield job_id, entry.order_of(job_id), entry
 
     def _is_pending(self, job_id: int) -> bool:
         return job_id in self._world.scheduler.granting.pending
 
-    def _may_go(self, job_id: int, demand: Demand) -> bool:
-        if demand.shape != _PLAIN or demand.most != 1 or job_id in self._barred:
+    def _may_go(self, job_id: int) -> bool:
+        if job_id in self._barred or self._rests(job_id):
             return False
-        return not (self._rests(job_id) or any(job_id in ids for ids in self._left))
+        return not (self._left and any(job_id in ids for ids in self._left))
 
     def _send(
         self, node_id: int, some: Sequence[_Candidate], cores: tuple[int, ...]
@@ -384,3 +385,7 @@ class SendingAhead:
             self._mean = max(self._mean, LONG_S)
             self.recall(late)
         self._watch()
+
+
+def _is_small(demand: Demand) -> bool:
+    return demand.shape == _PLAIN and demand.most == 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hpcsched.core.job.ahead import attempt_ahead
 from hpcsched.core.job.wholelife import is_start, life_of
 from hpcsched.runtime.whole_lives import Group
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from hpcsched.common.errors import HpcError
     from hpcsched.core.reports import Report
-    from hpcsched.runtime.lots import Kind
+    from hpcsched.runtime.lots import Kind, Lot
     from hpcsched.runtime.node_record import NodeRecord
     from hpcsched.runtime.world import World
 
@@ -79,24 +80,28 @@ class Sleepers:
         left: list[Report] = []
         several = _several(reports)
         waiting, now = scheduler.waiting, self._world.clock.wall()
+        is_changing = self._world.jobs.is_changing
+        lot: Lot | None = None
+        group: Group | None = None
+        attempt = 0
         for report in reports:
             job_id = report.job_id
-            lot = None if job_id in several else waiting.lot_of(job_id)
+            if lot is None or job_id not in lot:  # mostly they are of one
+                lot = waiting.lot_of(job_id)
+                group = self._group(found, lot)
+                attempt = attempt_ahead(lot.kind.like) if lot and group else 0
             life = None
-            if lot is not None and self._sleeps_here(lot.kind, job_id):
-                like, order = lot.kind.like, job_id + lot.shift
-                life = life_of(report, like, order, now)
-                if life is None and is_start(report, like) and self._may_wait():
+            if lot and group and not (job_id in several or is_changing(job_id)):
+                order = job_id + lot.shift
+                life = life_of(report, lot.kind.like, order, now, attempt)
+                if life is None and is_start(report, attempt) and self._may_wait():
                     self._hold_back(report, entry)
                     continue
-            if lot is None or life is None:
+            if group is None or life is None:
                 self._wake(job_id)
                 left.append(report)
+                lot = None  # it may be another one now
                 continue
-            key = (id(lot.kind.base), lot.kind.like.ahead[2:])
-            group = found.get(key)
-            if group is None:
-                group = found[key] = Group(self._world, self._record, lot.kind)
             group.lives[job_id] = life
             group.reports.append(report)
         for group in found.values():
@@ -106,9 +111,18 @@ class Sleepers:
                     left.append(report)
         return left
 
-    def _sleeps_here(self, kind: Kind, job_id: int) -> bool:
-        here = kind.ahead == self._record.node_id and not _is_told(kind)
-        return here and not self._world.jobs.is_changing(job_id)
+    def _group(
+        self, found: dict[tuple[object, ...], Group], lot: Lot | None
+    ) -> Group | None:
+        """Return the group of a lot's jobs; None: they do not sleep here."""
+        if lot is None or lot.kind.ahead != self._record.node_id or _is_told(lot.kind):
+            return None
+        kind = lot.kind
+        key = (id(kind.base), kind.like.ahead[2:])
+        group = found.get(key)
+        if group is None:
+            group = found[key] = Group(self._world, self._record, kind)
+        return group
 
     def _commit(self, group: Group, entry: list[int]) -> bool:
         if len(group.lives) < FEWEST:

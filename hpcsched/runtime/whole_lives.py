@@ -152,14 +152,17 @@ class Group:
         if not _is_plain(first, life) or orders != [(node_id, EndJob(job_id=job_id))]:
             return None
         delta, (history,) = first.delta, first.delta.history
+        moulds: dict[tuple[bool, ...], _Mould] = {}
         own: list[Own] = []
         histories: list[JobHistoryRow] = []
         held: list[AllocationRow] = []
         for number, one in self.lives.items():
-            mould, words = self._mould(one), one.words()
+            pattern, words = one.pattern, one.words()
+            mould = moulds.get(pattern)
+            if mould is None:
+                mould = moulds[pattern] = self._mould(one)
             own.append(mould.own(number, one, words))
-            body = mould.history.filled(words)
-            histories.append(replace(history, job_id=number, body=body))
+            histories.append(history.of(number, mould.history.filled(words)))
             if mould.held:
                 held.append(_allocation(number, node_id, one))
         if not _is_the_same(first, own[0], histories[0], held):
@@ -190,11 +193,13 @@ class Group:
         if mould is None or mould.settings is not settings:
             if len(base.moulds) >= MOULDS:
                 base.moulds.clear()
-            mould = base.moulds[key] = self._new_mould(strange_life(life))
+            mould = base.moulds[key] = self._new_mould(life)
         return mould
 
     def _new_mould(self, life: Life) -> _Mould:
-        job = self.kind.job(self.kind.like.job_id, life.order)
+        like = self.kind.like
+        life = strange_life(life, like.submit_time or 0.0)
+        job = self.kind.job(like.job_id, life.order)
         as_if_waiting(job, life)
         delta, words = self._lived(job, life).delta, life.words()
         assert delta.job is not None  # noqa: S101  there were events

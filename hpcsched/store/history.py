@@ -14,7 +14,7 @@ GROUPS: Final = ("day", "owner", "project")
 """What sums of use can be told apart by."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)  # made too often to be frozen
 class JobHistoryRow:
     """A job has reached a terminal state.
 
@@ -35,8 +35,21 @@ class JobHistoryRow:
     body: bytes
     history_id: int = 0
 
+    def of(self, job_id: int, body: bytes) -> JobHistoryRow:
+        """Return that of another job that is alike but for this."""
+        return JobHistoryRow(
+            job_id=job_id,
+            requeue_id=self.requeue_id,
+            owner=self.owner,
+            project=self.project,
+            state=self.state,
+            event_time=self.event_time,
+            body=body,
+            history_id=self.history_id,
+        )
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)  # made too often to be frozen
 class AllocationRow:
     """A job has held some cores of one node, from a time to a time.
 

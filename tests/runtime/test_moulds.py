@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsched.core.job import commands as c
+from hpcsched.core.job.ahead import attempt_ahead
 from hpcsched.core.job.decide import decide, new_job
 from hpcsched.core.job.environment import Scene
 from hpcsched.core.job.lots import cut_job
-from hpcsched.core.job.wholelife import Life, life_of, news_of
+from hpcsched.core.job.wholelife import Life, life_of, lived, news_of
 from hpcsched.core.settings import Settings
 from hpcsched.runtime.lots import Kind
 from hpcsched.runtime.mail import Mail
@@ -106,18 +107,11 @@ def test_what_is_written_of_each_is_what_it_would_have_written(
     group = Group(world, RECORD, kind)
     for number, (start, took, core, user, kernel, memory) in enumerate(measured):
         job_id = 100 + 3 * number
-        life = Life(
-            order=job_id + 33,
-            start=now + start,
-            end=now + start + took,
-            begun=0.0,
-            now=now,
-            core=core,
-            used=(user, kernel, memory),
-            submitted=BORN,
-        )
+        times = (now + start, now + start + took, 0.0, now)
+        life = lived(job_id + 33, times, core, (user, kernel, memory), BORN)
         report = replace(life.report(kind.like), job_id=job_id)
-        seen = life_of(report, kind.like, job_id + 33, now)
+        attempt = attempt_ahead(kind.like)
+        seen = life_of(report, kind.like, job_id + 33, now, attempt)
         assert seen is not None
         group.lives[job_id] = seen
         group.reports.append(report)

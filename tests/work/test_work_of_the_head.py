@@ -219,7 +219,7 @@ BUDGETS: dict[Callable[[Counting], Awaitable[None]], dict[str, float]] = {
         "bytes stored": 1887,
         "frames": 0.04,
         "bytes sent": 31,
-        "calls": 203,
+        "calls": 192,
     },
     more_short_jobs_than_may_wait_on_the_node: {
         "commits": 0.035,
@@ -227,7 +227,7 @@ BUDGETS: dict[Callable[[Counting], Awaitable[None]], dict[str, float]] = {
         "bytes stored": 1870,
         "frames": 0.035,
         "bytes sent": 21,
-        "calls": 176,
+        "calls": 159,
     },
     jobs_one_after_the_other: {
         "commits": 3.0,

@@ -11,7 +11,7 @@ import re
 import struct
 from typing import TYPE_CHECKING, Final
 
-from hpcsched.core.job.packing import pack
+from hpcsched.core.job.packing import pack_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def numbers(*values: int) -> list[bytes]:
     """Return the ways in which counts of at most 32 bits are written."""
     words: list[bytes] = []
     for value in values:
-        words += (pack(value), _number(value))
+        words += (pack_number(value), _number(value))
     return words
 
 
@@ -71,5 +71,5 @@ def short_numbers(*values: int) -> list[bytes]:
     """Return the ways in which numbers of at most 16 bits are written."""
     words: list[bytes] = []
     for value in values:
-        words += (pack(value), _short(value))
+        words += (pack_number(value), _short(value))
     return words

@@ -27,6 +27,7 @@ _STRANGE_CORE: Final = 0xE1F3
 _STRANGE_USED: Final = (0xB7C1D3E5, 0xA9C5E7D1, 0x9DB3C7E9)
 _STRANGE_SHIFT: Final = 0.0078125 + 1 / 4096
 _HALF_MS: Final = 0.0002
+_EXITED: Final = int(EndReason.EXITED)
 
 
 class Life(NamedTuple):
@@ -39,7 +40,8 @@ class Life(NamedTuple):
         now: When the head heard of it.
         core: The one on which it ran.
         used: User and kernel time in milliseconds, largest resident set in KiB.
-        submitted: When it was submitted; that of each of its kind.
+        core_ms: Core-milliseconds that it held.
+        wait_ms: Milliseconds that it waited.
     """
 
     order: int
@@ -49,17 +51,8 @@ class Life(NamedTuple):
     now: float
     core: int
     used: tuple[int, int, int]
-    submitted: float
-
-    @property
-    def core_ms(self) -> int:
-        """Core-milliseconds that it held."""
-        return charge(1, self.begun, self.now)
-
-    @property
-    def wait_ms(self) -> int:
-        """Milliseconds that it waited."""
-        return max(0, round((self.begun - self.submitted) * 1000))
+    core_ms: int
+    wait_ms: int
 
     @property
     def pattern(self) -> tuple[bool, ...]:
@@ -67,8 +60,10 @@ class Life(NamedTuple):
 
         What is as everywhere is not written, so that others have other bytes.
         """
-        some = (*self.used, self.core_ms, self.wait_ms)
-        return (self.begun == self.now, *(not one for one in some))
+        user, kernel, memory = self.used
+        held, waited = self.core_ms, self.wait_ms
+        at_once = self.begun == self.now
+        return at_once, not user, not kernel, not memory, not held, not waited
 
     def words(self) -> list[bytes]:
         """Return the ways in which its values are written."""
@@ -98,7 +93,9 @@ class Life(NamedTuple):
         )
 
 
-def life_of(report: Report, job: Job, order: int, now: float) -> Life | None:
+def life_of(
+    report: Report, job: Job, order: int, now: float, attempt: int
+) -> Life | None:
     """Return what a report tells of a job that is as another one that waits.
 
     Args:
@@ -106,67 +103,86 @@ def life_of(report: Report, job: Job, order: int, now: float) -> Life | None:
         job: The other one.
         order: The place of the job in the queue.
         now: Seconds since 1970.
+        attempt: The one that waits, of each of them.
 
     Returns:
         None: it is not a whole life in which all was well, and in a plain way.
     """
-    if not isinstance(report, Ended) or not _is_plain(report, job):
+    if not isinstance(report, Ended) or not _is_plain(report, attempt):
         return None
     start, end, core = report.starts[0], report.ends[0], report.cores[0]
     used = (report.user_ms[0], report.kernel_ms[0], report.max_rss_kib[0])
+    in_time = 0 < start < TIME_LIMIT and 0 < end < TIME_LIMIT
+    if not in_time or core not in job.ahead[1] or min(used) < 0 or max(used) > UINT32:
+        return None
     begun = min(max(on_our_clock(start, end, now), job.change_time), now)
-    life = Life(order, start, end, begun, now, core, used, job.submit_time or 0.0)
+    submitted = job.submit_time or 0.0
+    life = lived(order, (start, end, begun, now), core, used, submitted)
     return life if max(life.core_ms, life.wait_ms) <= UINT32 else None
 
 
-def is_start(report: Report, job: Job) -> bool:
+def lived(
+    order: int,
+    times: tuple[float, float, float, float],
+    core: int,
+    used: tuple[int, int, int],
+    submitted: float,
+) -> Life:
+    """Return a life with what follows from its times.
+
+    Args:
+        order: Of the life, as are:
+        times: ``start``, ``end``, ``begun`` and ``now``.
+        core: Where it ran.
+        used: User and kernel time, memory.
+        submitted: When it was submitted; that of each of its kind.
+    """
+    _, _, begun, now = times
+    held, waited = charge(1, begun, now), charge(1, submitted, begun)
+    return Life(order, *times, core, used, held, waited)
+
+
+def is_start(report: Report, attempt: int) -> bool:
     """Does a report tell no more than that the attempt which waits has started?"""
     return (
         isinstance(report, Started)
         and report.task_id == 1
         and list(report.instances) == [0]
-        and report.attempts[0] == attempt_ahead(job)
+        and report.attempts[0] == attempt
     )
 
 
-def _is_plain(report: Ended, job: Job) -> bool:
+def _is_plain(report: Ended, attempt: int) -> bool:
     """Did the attempt that waits start there, as it was to, and end as it should?"""
-    used = (report.user_ms[0], report.kernel_ms[0], report.max_rss_kib[0])
     return (
         report.task_id == 1
-        and list(report.instances) == [0]
-        and report.attempts[0] == attempt_ahead(job)
-        and report.reasons[0] == EndReason.EXITED
-        and report.exit_codes[0] == 0
-        and report.cores[0] in job.ahead[1]
-        and 0 < report.starts[0] < TIME_LIMIT
-        and 0 < report.ends[0] < TIME_LIMIT
-        and min(used) >= 0
-        and max(used) <= UINT32
-        and max(report.widths, default=0) <= 1
+        and report.attempts[0] == attempt
+        and len(report.instances) == 1
+        and not report.instances[0]
+        and report.reasons[0] == _EXITED
+        and not report.exit_codes[0]
         and not report.details
+        and (not report.widths or max(report.widths) <= 1)
     )
 
 
-def strange_life(life: Life) -> Life:
+def strange_life(life: Life, submitted: float) -> Life:
     """Return one with values that stand nowhere else, of the same pattern."""
     at_once, *nothing = life.pattern
     *unused, held_none, waited_none = nothing
     wait = _HALF_MS if waited_none else 987_654.0 + _STRANGE_SHIFT
     held = 0.0 if at_once else _HALF_MS if held_none else 456_789.0 + _STRANGE_SHIFT
-    begun = life.submitted + wait
+    begun = submitted + wait
     used = tuple(
         0 if none else value for none, value in zip(unused, _STRANGE_USED, strict=True)
     )
-    return Life(
-        order=_STRANGE_ORDER,
-        start=begun - 3 * _STRANGE_SHIFT,
-        end=begun + 5 * _STRANGE_SHIFT,
-        begun=begun,
-        now=begun + held,
-        core=_STRANGE_CORE,
-        used=(used[0], used[1], used[2]),
-        submitted=life.submitted,
+    start, end = begun - 3 * _STRANGE_SHIFT, begun + 5 * _STRANGE_SHIFT
+    return lived(
+        _STRANGE_ORDER,
+        (start, end, begun, begun + held),
+        _STRANGE_CORE,
+        (used[0], used[1], used[2]),
+        submitted,
     )
 
 
