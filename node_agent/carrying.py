@@ -71,8 +71,12 @@ class Carrier:
             self._supervisor.send(message)
 
     def _grant(self, order: o.SetGrant) -> None:
-        cores = list(order.cores)
-        self._supervisor.send(self._definitions.grant(order.job_id, cores))
+        try:
+            message = self._definitions.grant(order.job_id, list(order.cores))
+        except DefinitionsFullError as error:
+            log.error("cores were left out", extra={"problem": str(error)})  # noqa: TRY400
+            return
+        self._supervisor.send(message)
 
     def _start(self, order: o.StartTasks) -> None:
         definition = self._definitions.find(

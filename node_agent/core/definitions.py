@@ -33,10 +33,11 @@ CORES: Final = "CCP_NUMCPUS"
 STREAM_VARIABLES: Final = ("CCP_STDIN", "CCP_STDOUT", "CCP_STDERR")
 
 
-#: What all definitions together may hold, and how many there may be: a head that never
-#: ends a job must not cost a node its memory.
+#: What all definitions together may hold, how many there may be, and of how many jobs
+#: the cores are kept: a head that never ends a job must not cost a node its memory.
 MOST_CHARACTERS: Final = 256 * 1024 * 1024
 MOST_DEFINITIONS: Final = 100_000
+MOST_GRANTS: Final = 100_000
 
 
 class DefinitionsFullError(Exception):
@@ -162,6 +163,8 @@ class Definitions:
         ):
             return None
         count, size = len(order.job_ids), _size(define)
+        if len(self._grants) + count > MOST_GRANTS:
+            return None
         self._make_room(count, count * size, define)
         first = self._compile(define, size)
         if any(variable not in first.body["env"] for variable in OWN_VARIABLES):
@@ -192,7 +195,16 @@ class Definitions:
             )
 
     def grant(self, job_id: int, cores: list[int]) -> Message:
-        """Return the message that replaces a job's set of cores."""
+        """Return the message that replaces a job's set of cores.
+
+        Raises:
+            DefinitionsFullError: there are those of too many jobs already.
+        """
+        if cores and job_id not in self._grants and len(self._grants) >= MOST_GRANTS:
+            raise DefinitionsFullError(
+                f"job {job_id}: {len(self._grants)} jobs have cores here, no more than "
+                f"{MOST_GRANTS} are taken"
+            )
         message: Message = ["grant", job_id, cores]
         if cores:
             self._grants[job_id] = message

@@ -324,7 +324,7 @@ class Ender:
         table = node.table
         known = [number for number in numbers if number in table.jobs]
         for number in numbers:
-            table.refused.pop(number, None)
+            table.forget_refusals(number)
         if known:
             node.journal.add(records.jobs_ended(known))
             for number in known:

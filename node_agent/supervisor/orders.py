@@ -154,8 +154,20 @@ class Orders:
         if not isinstance(raw, dict):
             raise FieldError("define: must be an object")
         definition = self._familiar.definition(raw)
+        self._check_room("define", definition.job)
         self._keep(records.defined(raw))
         self._node.table.define(definition)
+
+    def _check_room(self, name: str, job: int) -> None:
+        """Refuse what would be the first of one job too many.
+
+        Raises:
+            FieldError: it would.
+        """
+        table = self._node.table
+        if job not in table.jobs and not table.room_for_jobs:
+            text = f"{len(table.jobs)} jobs are on this node, no more are taken"
+            raise FieldError(f"{name}: job {job}: {text}")
 
     def _keep(self, record: bytes) -> None:
         """Append a record that an order asks for.
@@ -174,6 +186,7 @@ class Orders:
         job, cores = fields("grant", items, 2)
         check_id("grant: job", job)
         check_cores("grant", cores)
+        self._check_room("grant", job)
         self._keep(records.granted(job, cores))
         self._node.table.grant(job, mask_of(cores))
 

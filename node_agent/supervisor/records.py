@@ -343,7 +343,7 @@ class Fold:
 
     def _stop_early(self, data: bytes) -> None:
         job, attempts = json.loads(data)
-        self.table.job(job).stopped.update(map(tuple, attempts))
+        self.table.stop_early(job, map(tuple, attempts))
 
     def _end_job(self, data: bytes) -> None:
         for job in map(int, data.split()):

@@ -22,11 +22,17 @@ class Seen:
     def __init__(self) -> None:
         self._chunks: dict[int, dict[int, int]] = {}
 
-    def add(self, instance: int, attempt: int) -> None:
-        """Remember that the attempt has been here."""
+    def __len__(self) -> int:
+        """Return how many masks it keeps: what it costs."""
+        return sum(map(len, self._chunks.values()))
+
+    def add(self, instance: int, attempt: int) -> bool:
+        """Remember that the attempt has been here; return whether that costs more."""
         chunks = self._chunks.setdefault(attempt, {})
         chunk = instance >> CHUNK_BITS
+        is_new = chunk not in chunks
         chunks[chunk] = chunks.get(chunk, 0) | 1 << (instance & LOW_BITS)
+        return is_new
 
     def newest(self, instance: int) -> int | None:
         """Return the newest attempt of the instance that has been here, if any."""

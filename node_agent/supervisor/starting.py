@@ -85,8 +85,7 @@ class Starter:
                 arrival=arrival,
             )
             table.enqueue(queued)
-            if owner.stopped and (task, instance, attempt) in owner.stopped:
-                owner.stopped.discard((task, instance, attempt))
+            if owner.stopped and table.take_early(owner, (task, instance, attempt)):
                 table.unqueue((job, task, instance))
                 canceled.append(queued)
         if canceled:
@@ -101,6 +100,8 @@ class Starter:
         if node.retiring:
             return True
         table = node.table
+        if len(alike.numbers) > table.room_for_jobs:
+            return False
         if len(table.queued) + alike.count > MOST_WAITING or any(
             job in table.jobs or job in table.refused for job in alike.numbers
         ):

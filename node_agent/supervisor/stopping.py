@@ -27,7 +27,7 @@ LIMIT = "limit"
 
 
 MOST_EARLY = 50_000
-"""Stops of one job that may come before what they stop."""
+"""Stops that may come before what they stop."""
 
 
 class Stopper:
@@ -68,9 +68,11 @@ class Stopper:
         if dropped:
             self._ender.never_tried(dropped, why)
         # A head stops what it has ordered, and that is no more than may wait here.
-        del early[max(0, MOST_EARLY - len(table.job(job).stopped)) :]
+        is_known = job in table.jobs or table.room_for_jobs
+        room = MOST_EARLY - table.early if is_known else 0
+        del early[max(0, room) :]
         if early:
-            table.job(job).stopped.update(early)
+            table.stop_early(job, early)
             node.journal.add(records.stopped_early(job, early))
 
     def give_back(self, job: int, task: int, attempts: list[list[int]]) -> None:

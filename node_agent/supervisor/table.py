@@ -11,6 +11,7 @@ from node_agent.supervisor.seen import Seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from node_agent.supervisor.attempt import Attempt, InstanceKey, Queued
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 KEPT_ENDED_JOBS = 1024
 """So many jobs that have ended here are remembered, to refuse their attempts."""
+
+MOST_JOBS = 100_000
+"""Jobs of which something is here. A head that never ends one is not believed."""
+
+MOST_REFUSALS = 100_000
+"""Masks of refused attempts, of 256 instances each. A head that is answered asks for
+none of them again; one that asks on makes the oldest be forgotten."""
 
 
 class Job:
@@ -73,6 +81,7 @@ class Table:
         waiting: Jobs whose queues may not be empty.
         in_order: They are in the order in which what they start next has arrived.
         granted: Every core that any job was ever granted, as a bit mask.
+        early: How many attempts were stopped before they came, of all jobs.
     """
 
     def __init__(self, boot_id: str, instance: str) -> None:
@@ -95,7 +104,9 @@ class Table:
         self.waiting: dict[int, Job] = {}
         self.in_order = True
         self.granted = 0
+        self.early = 0
         self.arrivals = 0
+        self._refusals = 0
 
     def job(self, number: int) -> Job:
         """Return the job, new if it is not known."""
@@ -103,6 +114,26 @@ class Table:
         if job is None:
             job = self.jobs[number] = Job(number)
         return job
+
+    @property
+    def room_for_jobs(self) -> int:
+        """How many more jobs may be here."""
+        return max(0, MOST_JOBS - len(self.jobs))
+
+    def stop_early(self, number: int, attempts: Iterable[tuple[int, int, int]]) -> None:
+        """Remember attempts (task, instance, attempt) that are refused if they come."""
+        stopped = self.job(number).stopped
+        self.early -= len(stopped)
+        stopped.update(attempts)
+        self.early += len(stopped)
+
+    def take_early(self, owner: Job, attempt: tuple[int, int, int]) -> bool:
+        """Say whether an attempt that has come was stopped before; it is told now."""
+        if attempt not in owner.stopped:
+            return False
+        owner.stopped.discard(attempt)
+        self.early -= 1
+        return True
 
     def grant(self, number: int, cores: int) -> None:
         """Let a job use these cores, a bit mask, and no others."""
@@ -153,7 +184,15 @@ class Table:
     def refuse(self, key: InstanceKey, attempt: int) -> None:
         """Remember that an attempt is not to be started, whoever asks for it again."""
         job, task, instance = key
-        self.refused.setdefault(job, {}).setdefault(task, Seen()).add(instance, attempt)
+        seen = self.refused.setdefault(job, {}).setdefault(task, Seen())
+        self._refusals += seen.add(instance, attempt)
+        while self._refusals > MOST_REFUSALS:
+            self.forget_refusals(next(iter(self.refused)))
+
+    def forget_refusals(self, number: int) -> None:
+        """Nothing of a job is asked for any more, or too much of all jobs was."""
+        for seen in self.refused.pop(number, {}).values():
+            self._refusals -= len(seen)
 
     def was_refused(self, key: InstanceKey, attempt: int) -> bool:
         """Was it, or a newer one?"""
@@ -240,12 +279,16 @@ class Table:
         self.ended_jobs[number] = None
         while len(self.ended_jobs) > KEPT_ENDED_JOBS:
             oldest, _ = self.ended_jobs.popitem(last=False)
-            del self.jobs[oldest]
+            self._forget(oldest)
 
     def purge(self, number: int) -> None:
         """Forget a job altogether if it has ended here: the head has deleted it."""
         if number in self.ended_jobs:
-            del self.ended_jobs[number], self.jobs[number]
+            del self.ended_jobs[number]
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        self.early -= len(self.jobs.pop(number).stopped)
 
     def live_of(self, number: int) -> list[Attempt]:
         """Return the living attempts of a job."""

@@ -119,3 +119,20 @@ def test_jobs_that_are_alike_count_as_so_many(monkeypatch: pytest.MonkeyPatch) -
         known.define(order(7))
     known.forget(2)
     assert known.define(order(7)) is not None
+
+
+def test_cores_of_no_more_jobs_are_kept_than_a_node_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(definitions, "MOST_GRANTS", 2)
+    known = Definitions("n1")
+    assert known.grant(1, [0]) == ["grant", 1, [0]]
+    known.grant(2, [1])
+    with pytest.raises(DefinitionsFullError, match="job 3: 2 jobs have cores here"):
+        known.grant(3, [2])
+    assert known.grant(3, []) == ["grant", 3, []]  # it takes no room
+    assert known.grant(2, [1, 3]) == ["grant", 2, [1, 3]]
+    assert known.define_alike(alike(4, 5)) is None
+    known.forget(1)
+
+    assert known.grant(3, [2]) == ["grant", 3, [2]]
