@@ -17,7 +17,7 @@ from hpcsched.core.scheduling.known import Known
 from hpcsched.core.scheduling.snapshot import NodeFree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from hpcsched.core.scheduling.snapshot import (
         Demand,
@@ -133,6 +133,16 @@ class Books:
         own = self.claims.setdefault(node_id, {})
         own.update(dict.fromkeys(ids, cores))
         self._rebook(node_id)
+
+    def line_up(self, node_id: int, orders: Mapping[int, Any]) -> None:
+        """The last of those that wait on a node may not be the last in order."""
+        own = self.claims[node_id]
+        *_, before, last = (None, *own)
+        if before is not None and orders[before] > orders[last]:
+            self.claims[node_id] = {
+                n: own[n] for n in sorted(own, key=lambda n: orders[n])
+            }
+            self._rebook(node_id)
 
     def unclaim(self, node_id: int, ids: Iterable[int]) -> None:
         """Jobs wait on a node no longer."""

@@ -233,7 +233,7 @@ class NodeActor:
         for attempt in session.hello.live:
             live.setdefault(attempt.job_id, []).append(attempt)
         jobs = session.uncompared = {*self.jobs, *live}
-        for job_id in sorted(jobs):
+        for job_id in self._world.scheduler.ahead.in_order(jobs):
             command = SyncNode(
                 node_id=self.record.node_id,
                 node=self.record.name,

@@ -126,8 +126,17 @@ class SendingAhead:
             self._asked.discard(job_id)
         if node_id:  # it was loaded
             self._claim(node_id, {job_id: job.order}, job.ahead[1])
+            self._books.line_up(node_id, self._orders)
             self._last = max(self._last, job.order)
             self._watch()
+
+    def in_order(self, job_ids: Iterable[int]) -> list[int]:
+        """Return jobs by number, and behind them those that wait on nodes, in order.
+
+        A node starts what it gets again in the order in which it comes.
+        """
+        orders = self._orders
+        return sorted(job_ids, key=lambda n: (n in orders, orders.get(n, ()), n))
 
     def _claim(
         self, node_id: int, orders: Mapping[int, Order], cores: tuple[int, ...]

@@ -55,13 +55,18 @@ async def test_a_head_that_is_started_again_knows_their_order(bench: Bench) -> N
     assert claimed(bench) == queue
 
 
-async def test_what_a_node_has_lost_is_sent_again_in_their_order(bench: Bench) -> None:
+@pytest.mark.parametrize("crash", [True, False])
+async def test_what_a_node_has_lost_is_sent_again_in_their_order(
+    bench: Bench, *, crash: bool
+) -> None:
     queue = await crowd(bench)
     node(bench).cut()
     for process in node(bench).queue:
         del node(bench).seen[process.key[:3]]
     node(bench).queue.clear()
 
+    if crash:
+        await bench.crash()
     node(bench).reconnect()
     await settle()
 
