@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcsched.common.errors import HpcError
+from hpcsched.runtime.eager import Begun
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -86,5 +87,7 @@ async def to_its_end(world: World, work: Coroutine[Any, Any, T]) -> T:
         else:
             future.set_result(result)
 
-    world.spawn(run())
+    begun = Begun(run())
+    if not begun.over:
+        world.spawn(begun.rest())
     return await asyncio.shield(future)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,7 +107,8 @@ class Head(
         certificate_end: Callable[[], float | None] = lambda: None,
         boot_id: str = "",
     ) -> None:
-        self._spawned: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+        self._spawned: deque[Coroutine[Any, Any, None]] = deque()
+        self._running: asyncio.TaskGroup | None = None
         scene = Scene(cluster=name, head="", node_names={})
         self._world = World(
             store=store,
@@ -207,20 +209,28 @@ class Head(
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._check_nodes_forever())
                 tasks.create_task(self._clean_up_forever())
-                while True:
-                    tasks.create_task(_guarded(await self._spawned.get()))
+                self._running = tasks
+                while self._spawned:
+                    self._spawn(self._spawned.popleft())
+                try:
+                    await self._world.loop.create_future()
+                finally:
+                    self._running = None
         finally:
             self.serving = False
             self._over = True
-            while not self._spawned.empty():
-                self._spawned.get_nowait().close()
+            while self._spawned:
+                self._spawned.popleft().close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Let an actor's work run; after the end nothing does."""
         if self._over:
             work.close()
+        elif self._running is not None:
+            task = self._running.create_task(_guarded(work))
+            task.add_done_callback(lambda _: work.close())  # it may never have begun
         else:
-            self._spawned.put_nowait(work)
+            self._spawned.append(work)  # the head does not run yet, or no more
 
     def stopping(self) -> None:
         """Admit no new work."""

@@ -114,7 +114,7 @@ class Intake:
         command = TakeReports(
             node_id=self._record.node_id, node=self._record.name, reports=list(reports)
         )
-        self._world.jobs.tell(job_id, command, reply)
+        self._world.jobs.tell_now(job_id, command, reply)
 
     def _faulted(
         self, job_id: int, reports: Sequence[Any], entry: list[int], pause: float

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.common.errors import HpcError
 from hpcsched.core.job.codec import unpack
+from hpcsched.runtime.eager import Begun
 from hpcsched.runtime.mail import Ledger
 from hpcsched.store.errors import DuplicateRequestError
 
@@ -83,9 +84,13 @@ class Ledgers:
         self._running[key] = (request.digest, future)
         self._by_user[caller.user] += 1
         # The head's task, not the caller's: a call that is broken off goes on, and
-        # keeps its repetition waiting until its answer is durable.
-        call = self._carry_out(key, request, act, future, likely_new=likely_new)
-        self._world.spawn(call)
+        # keeps its repetition waiting until its answer is durable. What is decided at
+        # once is on its way to the disk before that task begins.
+        call = Begun(
+            self._carry_out(key, request, act, future, likely_new=likely_new)
+        )
+        if not call.over:
+            self._world.spawn(call.rest())
         return await asyncio.shield(future)
 
     async def _carry_out(

@@ -229,6 +229,10 @@ class JobRegistry:
         """Send a command; ``reply`` is called when it is durable, or refused."""
         self.actor(job_id).post(Mail(reply, command=command))
 
+    def tell_now(self, job_id: int, command: Command, reply: Reply) -> None:
+        """Send a command, as ``tell``; a job with nothing else to do decides at once."""
+        self.actor(job_id).decide_now(Mail(reply, command=command))
+
     async def ask(
         self, job_id: int, command: Command, ledger: Ledger | None = None
     ) -> Any:
@@ -239,7 +243,7 @@ class JobRegistry:
         """
         future: asyncio.Future[Any] = self._world.loop.create_future()
         mail = Mail(_into(future), command=command, ledger=ledger)
-        self.actor(job_id).post(mail)
+        self.actor(job_id).decide_now(mail)
         return await future
 
     def at_once(

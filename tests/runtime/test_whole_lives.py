@@ -173,7 +173,7 @@ async def test_one_that_is_canceled_among_them_ends_alone(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("written", [True, False])
-@pytest.mark.parametrize("crash_at", range(1, 7))
+@pytest.mark.parametrize("crash_at", range(1, 6))
 async def test_each_ends_once_when_the_head_dies_at_any_commit(
     bench: Bench, crash_at: int, written: bool
 ) -> None:

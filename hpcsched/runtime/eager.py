@@ -16,19 +16,22 @@ class Begun:
 
     Args:
         work: Asks for no task of its own before it waits.
+
+    Attributes:
+        over: It has come to its end.
     """
 
-    __slots__ = ("_error", "_first", "_over", "_work")
+    __slots__ = ("_error", "_first", "_work", "over")
 
     def __init__(self, work: Coroutine[Any, Any, None]) -> None:
         self._work = work
         self._first: Any = None
-        self._over = False
+        self.over = False
         self._error: BaseException | None = None
         try:
             self._first = work.send(None)
         except StopIteration:
-            self._over = True
+            self.over = True
         except Exception as error:  # noqa: BLE001  it is whoever awaits' own
             self._error = error
 
@@ -36,7 +39,7 @@ class Begun:
         if self._error is not None:
             raise self._error
         awaited = self._first
-        while not self._over:
+        while not self.over:
             try:
                 sent = yield awaited
             except BaseException as error:  # noqa: BLE001  it is passed on
@@ -48,8 +51,12 @@ class Begun:
         try:
             return step(value)
         except StopIteration:
-            self._over = True
+            self.over = True
             return None
+
+    async def rest(self) -> None:
+        """Do what is left, for who needs a coroutine."""
+        await self
 
     def close(self) -> None:
         """Give it up: nobody awaits it."""

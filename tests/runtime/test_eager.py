@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hpcsched.services.eager import Begun
+from hpcsched.runtime.eager import Begun
 from tests.support.manual_clock import settle
 
 
