@@ -230,7 +230,7 @@ class JobRegistry:
         self.actor(job_id).post(Mail(reply, command=command))
 
     def tell_now(self, job_id: int, command: Command, reply: Reply) -> None:
-        """Send a command, as ``tell``; a job with nothing else to do decides at once."""
+        """Send a command; a job that has nothing else to do decides on it at once."""
         self.actor(job_id).decide_now(Mail(reply, command=command))
 
     async def ask(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hpcsched.core.job.commands import EndBackfill, PreemptCores
 from hpcsched.core.job.states import PendingReason
+from hpcsched.core.scheduling.alone import alone
 from hpcsched.core.scheduling.plan import propose
 from hpcsched.core.scheduling.policy import policy_of
 from hpcsched.core.scheduling.proposal import Plan, Preemption
@@ -319,21 +320,20 @@ class SchedulerActor:
         self._rebalance = self._world.settings.mode == "Balanced"
         self.wake()
 
-    # A new job that starts at once
-
     def give(self, demand: Demand) -> Cores:
         """Book cores for a job that is about to be made, if nobody waits before it.
 
         A job that starts at once then needs one commit, not two. Whoever asked tells
         the outcome with ``given``.
         """
-        if self._world.resting or self.waiting or not self.books.open:
-            return {}
-        if self.books.loose or self.gate.is_there:
+        others = self.waiting or self.books.loose or self.gate.is_there
+        if self._world.resting or not self.books.open or others:
             return {}  # somebody may be about to get it, or to be asked
         demand = self._wide.eased(demand)
-        plan = propose(self.snapshot([demand]), self.policy())
-        grants = plan.grants.get(demand.job_id, {})
+        grants: Cores = alone(demand, self.books.open.values(), self._world.settings)
+        if not grants:
+            plan = propose(self.snapshot([demand]), self.policy())
+            grants = plan.grants.get(demand.job_id, {})
         if grants:
             self.granting.pending[demand.job_id] = grants
             self.books.mark_process(demand.job_id, demand.process)

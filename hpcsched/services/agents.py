@@ -11,10 +11,10 @@ from grpc import aio
 
 from hpcsched.agent.v1 import agent_service_pb2_grpc
 from hpcsched.common.errors import REASONS, HpcError
+from hpcsched.runtime.eager import Begun
 from hpcsched.runtime.frames import HeadFrame
 from hpcsched.services.convert_order import head_message
 from hpcsched.services.convert_report import agent_value, hello_value
-from hpcsched.runtime.eager import Begun
 from hpcsched.services.gate import node_of_token
 from hpcsched.services.interrupting import WriteDeadline, after, interruptible
 from hpcsched.services.limits import (
