@@ -14,7 +14,7 @@ from hpcsched.core.job.resourcecheck import check_known, check_task_known
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.job.ticking import lasting_ticks
-from hpcsched.core.job.validation import validate_new, validate_together
+from hpcsched.core.job.validation import validate_new
 from hpcsched.core.template.applying import (
     apply_template,
     check_sizes,
@@ -209,11 +209,12 @@ class JobCreation(JobReads):
         check_user(template, caller)
         spec = apply_template(new.spec, template)
         check_sizes(spec, template)
-        validate_new(spec, new.tasks, self._settings)
+        self._world.sound.check(spec, new.tasks, self._settings)
         check_hold("spec.hold_until", spec.hold_until, self._now())
         check_run_as(spec.user_name, caller.user, caller)
         if submit:
-            validate_together(spec, new.tasks, self._settings)
+            sound = self._world.sound
+            sound.check(spec, new.tasks, self._settings, together=True)
             unit = spec.unit_type
             low = max((t.bounds(unit)[0] for t in new.tasks), default=1)
             least = low if spec.least is None else spec.least

@@ -86,9 +86,7 @@ class Ledgers:
         # The head's task, not the caller's: a call that is broken off goes on, and
         # keeps its repetition waiting until its answer is durable. What is decided at
         # once is on its way to the disk before that task begins.
-        call = Begun(
-            self._carry_out(key, request, act, future, likely_new=likely_new)
-        )
+        call = Begun(self._carry_out(key, request, act, future, likely_new=likely_new))
         if not call.over:
             self._world.spawn(call.rest())
         return await asyncio.shield(future)

@@ -11,6 +11,7 @@ from hpcsched.core.settings import Settings
 from hpcsched.runtime.alarms import Alarms
 from hpcsched.runtime.connections import Connections
 from hpcsched.runtime.loop_lag import LoopLag
+from hpcsched.runtime.sound import Sound
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,6 +57,7 @@ class World:
         alarms: What an administrator should look at.
         lag: How late the loop is.
         connections: How often nodes have connected of late.
+        sound: Specifications that were checked of late.
         leaving: What has orders that leave in the next turn of the loop.
     """
 
@@ -87,6 +89,7 @@ class World:
     alarms: Alarms = field(init=False)
     lag: LoopLag = field(init=False)
     connections: Connections = field(init=False)
+    sound: Sound = field(init=False)
     leaving: list[Outgoing] = field(default_factory=list)
     departing: int = 0
 
@@ -94,6 +97,7 @@ class World:
         self.alarms = Alarms(self.clock)
         self.lag = LoopLag(self.clock)
         self.connections = Connections(self.clock)
+        self.sound = Sound()
 
     def wake_watchers(self) -> None:
         """Tell of what was shown, behind the orders that are about to leave."""

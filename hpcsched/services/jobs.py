@@ -27,6 +27,7 @@ from hpcsched.services.edits import EditCalls
 from hpcsched.services.exclusions import ExclusionCalls
 from hpcsched.services.fitting import fitting
 from hpcsched.services.gate import caller
+from hpcsched.services.known_specs import KnownSpecs
 from hpcsched.services.limits import (
     MAX_BATCH,
     MAX_DRAFTS,
@@ -69,6 +70,7 @@ class JobService(
     def __init__(self, front: JobFront, clock: Clock) -> None:
         self._front = front
         self._clock = clock
+        self._specs = KnownSpecs()
 
     async def CreateJob(
         self, request: pb.CreateJobRequest, context: Any
@@ -94,7 +96,8 @@ class JobService(
             body = spec.SerializeToString(deterministic=True)
             known = equal.get(body)
             if known is None:
-                known = equal[body] = new_job(spec, field.format(at))
+                known = self._specs.value(spec, body, field.format(at))
+                equal[body] = known
             return known
 
         new = await in_slices(specs, convert, self._clock)
