@@ -166,7 +166,7 @@ class Supervisor:
         self._wire = wire
         log.info("connected to the supervisor", extra={"socket": self._path})
         self._listener.supervisor_connected()
-        self.send([protocol.HELLO, {"version": protocol.VERSION}])
+        self.send([protocol.HELLO, {"version": protocol.VERSION, "job_ends": False}])
         return wire
 
     def _hear(self, messages: list[Message]) -> None:

@@ -329,7 +329,8 @@ class Ender:
             node.journal.add(records.jobs_ended(known))
             for number in known:
                 table.end_job(number)
-        node.say_after_reports(protocol.JOB_ENDED, *numbers, tells_end=False)
+        if node.link is not None and node.link.tells_job_ends:
+            node.say_after_reports(protocol.JOB_ENDED, *numbers, tells_end=False)
 
     def report_damage(self, attempt: Attempt) -> None:
         """Report the end of an attempt of which the journal has lost the record."""

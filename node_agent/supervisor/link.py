@@ -28,7 +28,10 @@ class Link:
         greeted: The agent has said hello.
         urgent: Something waits that is asked for, or tells of trouble.
         tells_end: A report waits that makes the head go on.
+        tells_job_ends: The agent wants to hear that nothing is left of a job.
     """
+
+    tells_job_ends = True
 
     def __init__(
         self,
@@ -165,6 +168,7 @@ class Link:
         self._unsent = memoryview(b"")
         self._blocked = self._closing = False
         self.greeted = self.urgent = self.tells_end = False
+        self.tells_job_ends = True
 
     def close(self) -> None:
         """Close everything, and remove the socket's file."""

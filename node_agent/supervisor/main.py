@@ -39,6 +39,7 @@ killed                 unless the front reaps them
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 LOCK_PATIENCE_S = 5.0
 MILLI = 1000
+GC_THRESHOLDS = (10_000, 20, 10)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,6 +107,8 @@ def run_role(arguments: list[str]) -> int:
     except OSError as error:
         log(str(error))
         return commands.EXIT_CANNOT_START
+    gc.freeze()  # what is here by now stays, and is not looked through again and again
+    gc.set_threshold(*GC_THRESHOLDS)
     return spawner.run()
 
 

@@ -140,6 +140,7 @@ class Orders:
             )
         )
         link.greeted = True
+        link.tells_job_ends = hello.get("job_ends") is not False
         link.report(
             text for text, _ in table.reports.values() if id(text) not in hidden
         )
@@ -155,7 +156,7 @@ class Orders:
             raise FieldError("define: must be an object")
         definition = self._familiar.definition(raw)
         self._check_room("define", definition.job)
-        self._keep(records.defined(raw))
+        self._keep(self._familiar.record)
         self._node.table.define(definition)
 
     def _check_room(self, name: str, job: int) -> None:

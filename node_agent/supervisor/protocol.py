@@ -10,7 +10,8 @@ The agent imports this module too, hence the standard library only.
 ========================  ===========================================================
 agent to supervisor       items after the name
 ========================  ===========================================================
-hello                     {"version": 1}; always the first message
+hello                     {"version": 1, "job_ends": false: no job_ended is wanted};
+                          always the first message
 define                    {"job", "task", "def", "argv" | "shell", "env", "cwd",
                           "stdin", "stdout", "stderr", "limit_s", "grace_s", "signal",
                           "pin", "output_limit", "cgroup"}

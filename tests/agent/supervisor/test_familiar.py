@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -77,9 +78,10 @@ def test_what_follows_is_what_its_message_says(
 ) -> None:
     wanted = facts(Definition(NEXT[name], user))
     assert facts(familiar.definition(NEXT[name])) == wanted
-    assert facts(familiar.definition(with_env(CCP_JOBID="3"))) == facts(
-        Definition(with_env(CCP_JOBID="3"), user)
-    ), "nor does it change what comes after it"
+    assert json.loads(familiar.record[1:]) == NEXT[name] | {"env": wanted["raw"]["env"]}
+    after = with_env(CCP_JOBID="3", A='"\\\n')
+    assert facts(familiar.definition(after)) == facts(Definition(after, user))
+    assert json.loads(familiar.record[1:]) == after, "as the journal is read"
 
 
 @pytest.mark.parametrize("name", WRONG)
