@@ -82,6 +82,7 @@ class Inside:
 
 class _Link:
     greeted = True
+    tells_job_ends = True
 
     def __init__(self) -> None:
         self.said: list[list[Any]] = []
