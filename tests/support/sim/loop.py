@@ -352,6 +352,7 @@ class SimLoop(base_events.BaseEventLoop):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._let_go()
+            gc.collect()  # now that nothing here holds the tasks either
         sys.unraisablehook = hook
         self.close()
 
@@ -367,7 +368,6 @@ class SimLoop(base_events.BaseEventLoop):
         self.sockets.clear()
         self.on_trouble = lambda: None
         self.set_exception_handler(lambda *_: None)
-        gc.collect()
 
 
 def _close(work: Any) -> None:
