@@ -43,6 +43,7 @@ def head_message(frame: HeadFrame) -> agent_service_pb2.ConnectResponse:
                 output_quota_bytes=w.output_quota_bytes,
                 cluster_id=w.cluster,
                 head_run=w.run,
+                takes_lived=True,
             )
         )
     return message

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hpcsched.core.reports import EndDetail, Ended, LiveAttempt, Report, Started
+from hpcsched.core.task.states import EndReason
 from hpcsched.core.usage import TaskUsage
 from hpcsched.core.views import Inventory
 from hpcsched.runtime.frames import AgentFrame, Heartbeat, Hello, OutputChunk, Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hpcsched.agent.v1 import agent_service_pb2, report_pb2
 
@@ -21,6 +23,11 @@ LONGEST_FACT: Final = 200
 MOST_FACTS: Final = 32
 #: Process ids of one attempt.
 MOST_PIDS: Final = 64
+
+#: What ``TasksLived`` does not say, as it is so of each.
+_PLAIN: Final = (0,)
+_EXITED: Final = (int(EndReason.EXITED),)
+_WELL: Final = (0,)
 
 
 def hello_value(parts: Sequence[report_pb2.Hello]) -> Hello:
@@ -90,11 +97,10 @@ def agent_value(message: agent_service_pb2.ConnectRequest) -> AgentFrame:
         heartbeat = Heartbeat(
             running=beat.running, queued=beat.queued, load=beat.load, time=beat.time
         )
-    reports = (report_value(one) for one in message.reports)
     return AgentFrame(
         seq=message.seq,
         ack=message.ack,
-        reports=tuple(one for one in reports if one is not None),
+        reports=tuple(chain.from_iterable(map(report_values, message.reports))),
         heartbeat=heartbeat,
         outputs=tuple(
             OutputChunk(
@@ -125,24 +131,65 @@ def _usage(one: report_pb2.TaskUsage) -> TaskUsage:
     )
 
 
-def report_value(message: report_pb2.Report) -> Report | None:
-    """Return one report; None for a kind that this version does not know."""
-    if message.HasField("started"):
-        s = message.started
-        size = min(len(s.instances), len(s.attempts), len(s.start_times))
-        return Started(
-            job_id=s.job_id,
-            task_id=s.task_id,
-            instances=list(s.instances)[:size],
-            attempts=list(s.attempts)[:size],
-            times=list(s.start_times)[:size],
-            cores=_filled(s.cores, size, -1),
-            widths=_filled(s.core_counts, size, 0) if s.core_counts else (),
-            sets=_sets(s.core_sets, size),
+def report_values(message: report_pb2.Report) -> Iterable[Report]:
+    """Return what a report tells; nothing if it is of a kind that nobody knows here."""
+    match message.WhichOneof("report"):
+        case "started":
+            return (_started(message.started),)
+        case "ended":
+            return (_ended(message.ended),)
+        case "lived":
+            return _lived(message.lived)
+        case _:
+            return ()
+
+
+def _lived(m: report_pb2.TasksLived) -> Iterator[Ended]:
+    """Yield the end of each: it is told of by its job."""
+    task_id = m.task_id
+    rows = zip(
+        m.job_ids,
+        m.attempts,
+        m.start_times,
+        m.end_times,
+        m.user_ms,
+        m.kernel_ms,
+        m.max_rss_kib,
+        m.cores,
+        strict=False,
+    )
+    for job_id, attempt, start, end, user, kernel, memory, core in rows:
+        yield Ended(
+            job_id=job_id,
+            task_id=task_id,
+            instances=_PLAIN,
+            attempts=(attempt,),
+            reasons=_EXITED,
+            exit_codes=_WELL,
+            starts=(start,),
+            ends=(end,),
+            cores=(core,),
+            user_ms=(user,),
+            kernel_ms=(kernel,),
+            max_rss_kib=(memory,),
         )
-    if not message.HasField("ended"):
-        return None
-    e = message.ended
+
+
+def _started(s: report_pb2.TasksStarted) -> Started:
+    size = min(len(s.instances), len(s.attempts), len(s.start_times))
+    return Started(
+        job_id=s.job_id,
+        task_id=s.task_id,
+        instances=list(s.instances)[:size],
+        attempts=list(s.attempts)[:size],
+        times=list(s.start_times)[:size],
+        cores=_filled(s.cores, size, -1),
+        widths=_filled(s.core_counts, size, 0) if s.core_counts else (),
+        sets=_sets(s.core_sets, size),
+    )
+
+
+def _ended(e: report_pb2.TasksEnded) -> Ended:
     size = min(
         len(e.instances),
         len(e.attempts),

@@ -64,6 +64,7 @@ class Welcome:
         output_quota_bytes: Output of ended tasks that the node keeps.
         cluster: Identity of the cluster.
         run: Of this start of the head.
+        takes_lived: Tasks of several jobs that ended well may be told of together.
     """
 
     session: int
@@ -74,6 +75,7 @@ class Welcome:
     output_quota_bytes: int = 0
     cluster: str = ""
     run: str = ""
+    takes_lived: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ END_REASONS: Final[Mapping[str, int]] = {
     "NODE_SHUTDOWN": 12,
     "STATUS_LOST": 13,
 }
+EXITED: Final = END_REASONS["EXITED"]
 NOT_STARTED: Final = END_REASONS["NOT_STARTED"]
 STATUS_LOST: Final = END_REASONS["STATUS_LOST"]
 
@@ -155,15 +156,35 @@ class EndColumns:
     sets: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
-Columns: TypeAlias = StartColumns | EndColumns
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivedColumns:
+    """Plain tasks of several jobs, one each, have run on one core and ended well."""
+
+    task_id: int
+    jobs: Sequence[int]
+    attempts: Sequence[int]
+    starts: Sequence[float]
+    ends: Sequence[float]
+    cores: Sequence[int]
+    user_ms: Sequence[int]
+    kernel_ms: Sequence[int]
+    max_rss_kib: Sequence[int]
 
 
-def in_columns(reports: Iterable[Report]) -> list[Columns]:
+Columns: TypeAlias = StartColumns | EndColumns | LivedColumns
+
+
+def in_columns(reports: Iterable[Report], *, lived: bool = False) -> list[Columns]:
     """Return the reports as columns: all starts, then all ends, by task.
 
     An attempt starts before it ends, so its own order is kept. Tasks come in the order
     of their first report, attempts in the order of theirs. Of one whose end is among
     the reports the start is left out: the end tells when and where it started.
+
+    Args:
+        reports: In their order.
+        lived: Tasks of several jobs that ended well may be told of together, behind all
+            others.
     """
     starts: dict[tuple[int, int], list[Start]] = {}
     ends: dict[tuple[int, int], list[End]] = {}
@@ -179,9 +200,52 @@ def in_columns(reports: Iterable[Report]) -> list[Columns]:
     for start in started:
         if start.key not in over:
             starts.setdefault(start.key[:2], []).append(start)
+    together = _take_lived(ends) if lived else {}
     columns: list[Columns] = [_starts(task, rows) for task, rows in starts.items()]
     columns += [_ends(task, rows) for task, rows in ends.items()]
+    columns += [_lived(task_id, rows) for task_id, rows in together.items()]
     return columns
+
+
+def _take_lived(ends: dict[tuple[int, int], list[End]]) -> dict[int, list[End]]:
+    """Take out what may be told of together, by the number of the task."""
+    found: dict[int, list[End]] = {}
+    for (_, task_id), rows in ends.items():
+        if len(rows) == 1 and _has_lived(rows[0]):
+            found.setdefault(task_id, []).append(rows[0])
+    together = {task_id: rows for task_id, rows in found.items() if len(rows) > 1}
+    for task_id, rows in together.items():
+        for end in rows:
+            del ends[end.key[0], task_id]
+    return together
+
+
+def _has_lived(end: End) -> bool:
+    """Has it run as a plain task on one core, and well, with nothing to tell?"""
+    return (
+        end.reason == EXITED
+        and not end.exit_code
+        and not end.key[2]
+        and end.start > 0
+        and end.core >= 0
+        and not (end.output or end.message or end.code or end.cores)
+    )
+
+
+def _lived(task_id: int, rows: list[End]) -> LivedColumns:
+    keys, _, _, starts, ends, cores, user, kernel, memory, *_ = zip(*rows, strict=True)
+    jobs, _, _, attempts = zip(*keys, strict=True)
+    return LivedColumns(
+        task_id=task_id,
+        jobs=jobs,
+        attempts=attempts,
+        starts=starts,
+        ends=ends,
+        cores=cores,
+        user_ms=user,
+        kernel_ms=kernel,
+        max_rss_kib=memory,
+    )
 
 
 def _starts(task: tuple[int, int], rows: list[Start]) -> StartColumns:

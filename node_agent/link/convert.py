@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hpcsched.agent.v1 import agent_service_pb2, report_pb2
 from node_agent.core import orders as o
 from node_agent.core.frames import HeadFrame, Welcome
-from node_agent.core.reports import StartColumns
+from node_agent.core.reports import LivedColumns, StartColumns
 from node_agent.core.text import readable
 from node_agent.link.read_orders import MOST_STARTS, OrderError, order_of
 
@@ -203,7 +203,23 @@ def _report(columns: Columns) -> report_pb2.Report:
                 core_sets=_sets(columns.sets),
             )
         )
+    if isinstance(columns, LivedColumns):
+        return report_pb2.Report(lived=_lived(columns))
     return report_pb2.Report(ended=_ended(columns))
+
+
+def _lived(columns: LivedColumns) -> report_pb2.TasksLived:
+    return report_pb2.TasksLived(
+        task_id=columns.task_id,
+        job_ids=columns.jobs,
+        attempts=columns.attempts,
+        start_times=columns.starts,
+        end_times=columns.ends,
+        user_ms=columns.user_ms,
+        kernel_ms=columns.kernel_ms,
+        max_rss_kib=columns.max_rss_kib,
+        cores=columns.cores,
+    )
 
 
 def _sets(sets: Mapping[int, Sequence[int]]) -> Iterator[report_pb2.CoreSet]:
@@ -249,4 +265,5 @@ def _welcome(welcome: order_pb2.Welcome) -> Welcome:
         output_quota_bytes=welcome.output_quota_bytes,
         cluster=welcome.cluster_id,
         run=welcome.head_run,
+        takes_lived=welcome.takes_lived,
     )

@@ -41,7 +41,11 @@ ACK_DELAY_S: Final = 0.02
 
 
 class Outbox:
-    """Makes the frames of one stream."""
+    """Makes the frames of one stream.
+
+    Attributes:
+        takes_lived: The head is told of tasks of several jobs together.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Outbox:
         self._ack_timer: Timer | None = None
         self._leaving = False
         self.goodbye_sent = False
+        self.takes_lived = False
 
     def beat(self) -> None:
         """Send a heartbeat next."""
@@ -110,7 +115,7 @@ class Outbox:
         return AgentFrame(
             seq=seq if numbered else 0,
             ack=session.take_ack(),
-            reports=in_columns(reports),
+            reports=in_columns(reports, lived=self.takes_lived),
             load=load,
             chunks=chunks,
             usages=usages,

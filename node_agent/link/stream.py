@@ -222,6 +222,7 @@ class Stream:
         await self._node.welcomed(welcome)
         if welcome.heartbeat_ms > 0:
             self._interval_s = welcome.heartbeat_ms / 1000
+        self._outbox.takes_lived = welcome.takes_lived
         self._welcomed_at = self._heard_at
         self._node.spool.rewind()
         self._node.attach(self._wake_up)

@@ -11,6 +11,7 @@ from node_agent.core.reports import (
     Detail,
     End,
     EndColumns,
+    LivedColumns,
     Start,
     StartColumns,
     in_columns,
@@ -31,7 +32,11 @@ def test_starts_come_before_ends_and_tasks_in_order_of_their_first_report() -> N
         [start(2, 1, 1), end(2, 1, 1), start(1, 1, 1), start(2, 1, 2), end(1, 1, 1)]
     )
 
-    kinds = [(type(c), c.job_id, list(c.instances)) for c in columns]
+    kinds = [
+        (type(c), c.job_id, list(c.instances))
+        for c in columns
+        if not isinstance(c, LivedColumns)
+    ]
     assert kinds == [
         (StartColumns, 2, [2]),
         (EndColumns, 2, [1]),
@@ -97,3 +102,29 @@ def test_reasons_have_the_numbers_of_the_protocol() -> None:
     }
 
     assert dict(END_REASONS) == numbers
+
+
+def test_plain_tasks_of_several_jobs_that_ended_well_are_told_of_together() -> None:
+    well = [end(job, 1, 0, attempt=job) for job in (5, 3, 4)]
+    others = [
+        end(6, 1, 0, output=b"x"),
+        end(7, 1, 2),
+        end(8, 1, 0)._replace(exit_code=1),
+        end(9, 1, 0)._replace(core=0, cores=(0, 1)),
+        end(10, 1, 0)._replace(reason=END_REASONS["NOT_STARTED"], start=0.0),
+    ]
+    twice = [end(11, 1, 0), end(11, 1, 0, attempt=2)]
+    alone = [end(12, 2, 0)]
+
+    *rest, lived = in_columns([*well, *others, *twice, *alone], lived=True)
+
+    assert isinstance(lived, LivedColumns)
+    assert (lived.task_id, list(lived.jobs)) == (1, [5, 3, 4])
+    assert list(lived.attempts) == [5, 3, 4]
+    told = [c.job_id for c in rest if isinstance(c, EndColumns)]
+    assert told == [6, 7, 8, 9, 10, 11, 12]
+
+
+def test_no_head_is_told_of_them_together_that_does_not_take_it() -> None:
+    columns = in_columns([end(1, 1, 0), end(2, 1, 0)])
+    assert [type(one) for one in columns] == [EndColumns, EndColumns]

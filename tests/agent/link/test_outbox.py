@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from node_agent.core.reports import End
+from node_agent.core.reports import End, EndColumns
 from node_agent.core.session import Session
 from node_agent.core.spool import Spool
 from node_agent.link.outbox import ACK_DELAY_S, GATHER_S, LONGEST_S, Outbox
@@ -99,7 +99,9 @@ async def test_reports_gather_as_long_as_the_queue_is_long_beside_what_has_ended
     await clock.advance(GATHER_S)
     frame = bench.outbox.next_frame()
     assert frame is not None
-    assert [len(columns.instances) for columns in frame.reports] == [40]
+    (columns,) = frame.reports
+    assert isinstance(columns, EndColumns)
+    assert len(columns.instances) == 40
 
 
 async def test_however_much_waits_reports_do_not_gather_for_ever(
