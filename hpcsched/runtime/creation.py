@@ -14,7 +14,7 @@ from hpcsched.core.job.resourcecheck import check_known, check_task_known
 from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.job.states import JobState, JobType
 from hpcsched.core.job.ticking import lasting_ticks
-from hpcsched.core.job.validation import validate_new
+from hpcsched.core.job.validation import validate_new, validate_texts
 from hpcsched.core.template.applying import (
     apply_template,
     check_sizes,
@@ -28,7 +28,7 @@ from hpcsched.runtime.durable import refusal_of
 from hpcsched.runtime.front import NewJob
 from hpcsched.runtime.job_reads import JobReads
 from hpcsched.runtime.mail import Ledger, Mail
-from hpcsched.runtime.making import Made, begin, join_alike, runs_of
+from hpcsched.runtime.making import Made, are_alike, begin, join_alike, runs_of
 from hpcsched.runtime.node_record import JobTypes
 from hpcsched.runtime.preserved import warn_of_preserved
 from hpcsched.runtime.turns import new_job_delta, request_row
@@ -192,11 +192,15 @@ class JobCreation(JobReads):
         """Return what becomes of jobs of one call; a refusal says which it is of."""
         checked: list[NewJob] = []
         known: dict[int, NewJob] = {}
+        like: tuple[NewJob, NewJob] | None = None
         for number, one in enumerate(new):
             try:
                 found = known.get(id(one))
-                if found is None:
+                if found is None and like and are_alike(like[0], one):
+                    found = self._check_texts(caller, like[1], one)
+                elif found is None:
                     found = known[id(one)] = self._check_new(caller, one, submit=True)
+                    like = (one, found)
                 checked.append(found)
             except HpcError as refusal:
                 raise _numbered(refusal, number, len(new)) from None
@@ -225,6 +229,15 @@ class JobCreation(JobReads):
         if any(own):
             warn_of_preserved(caller, "a new job", own)
         return NewJob(spec=spec, tasks=self._world.blobs.sealed(new.tasks))
+
+    def _check_texts(self, caller: Caller, like: NewJob, new: NewJob) -> NewJob:
+        """Return a job like one that was checked, but for what its task runs."""
+        (task,) = new.tasks
+        validate_texts(like.spec, task)
+        if task.environment:
+            own = (like.spec.environment, task.environment)
+            warn_of_preserved(caller, "a new job", own)
+        return NewJob(spec=like.spec, tasks=new.tasks)
 
     def _check_task_nodes(self, tasks: Iterable[TaskSpec]) -> None:
         """Refuse nodes and groups of tasks that are not there."""
@@ -272,7 +285,8 @@ class JobCreation(JobReads):
         for at, count in runs_of(new):
             first = make(at)
             made.append(first)
-            if submit and count > 1 and join_alike(self._world, first, count, now):
+            some = new[at : at + count]
+            if submit and count > 1 and join_alike(self._world, first, some, now):
                 self._order += count - 1
             else:
                 made += map(make, range(at + 1, at + count))

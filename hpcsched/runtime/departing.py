@@ -55,7 +55,7 @@ def depart(
     Returns:
         Whether they are on their way; if not nothing has happened to them.
     """
-    if len(ids) < FEWEST or any(map(world.jobs.is_changing, ids)):
+    if lot.kind.own or len(ids) < FEWEST or any(map(world.jobs.is_changing, ids)):
         return False
     try:
         made = _decide(world, lot, ids, command)

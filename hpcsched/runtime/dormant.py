@@ -53,6 +53,7 @@ class Dormant:
             return None
         self._waiting.stand_alone(lot, job_id)
         job = lot.kind.job(job_id, job_id + lot.shift)
+        lot.kind.forget((job_id,))
         self._world.tally.stands_alone(job)
         return job
 
@@ -86,6 +87,7 @@ class Dormant:
         self.let_go(ids)
         if gone:
             self._world.tally.note_alike(lot.kind.like, -len(ids))
+            lot.kind.forget(ids)
         else:
             for first, last in from_sorted_iterable(ids):
                 self._waiting.put_lot(Lot(lot.kind, first, last, lot.shift))

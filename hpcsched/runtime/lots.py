@@ -1,9 +1,9 @@
 """Queued jobs to which nothing has happened yet, kept without a job in memory each.
 
 What is stored of such a job follows from its kind and its number, so its place in the
-queue is all that is kept of it: neighbours of one kind are one *lot*, whatever their
-number. A job leaves its lot when something is to happen to it: it is then made from its
-kind, as it would be from its rows.
+queue is all that is kept of it, and what its task runs where that differs: neighbours
+of one kind are one *lot*, whatever their number. A job leaves its lot when something is
+to happen to it: it is then made from its kind, as it would be from its rows.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codec
+from hpcsched.store.alike import ONLY_TASK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hpcsched.core.job.model import Job
     from hpcsched.core.job.packing import Cut
@@ -33,6 +34,8 @@ class Kind:
         demand: What each of them wants, but for its number and place.
         base: What they were before they were sent to wait on a node; None: this.
         moulds: Made by ``runtime.whole_lives`` of the first of them that have run.
+        own: Specification of the only task of each, as it is stored, by the number of
+            the job, as long as that sleeps. Empty: they are the same.
     """
 
     like: Job
@@ -42,6 +45,7 @@ class Kind:
     demand: Demand
     base: Kind | None = None
     moulds: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    own: dict[int, bytes] = field(default_factory=dict)
 
     @property
     def ahead(self) -> int:
@@ -50,10 +54,16 @@ class Kind:
 
     def job(self, job_id: int, order: int) -> Job:
         """Return one of them, as if it had been loaded."""
-        blob = self.blob.filled(order)
-        return codec.decode_job(
-            job_id, self.like.owner, blob, self.specs, self.chunks, {}
-        )
+        blob, specs = self.blob.filled(order), self.specs
+        if self.own:
+            specs = {**specs, ONLY_TASK: self.own[job_id]}
+        return codec.decode_job(job_id, self.like.owner, blob, specs, self.chunks, {})
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """Jobs sleep no longer."""
+        if self.own:
+            for job_id in ids:
+                self.own.pop(job_id, None)
 
 
 @dataclass(slots=True, eq=False)

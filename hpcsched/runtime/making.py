@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpcsched.core.job.lots import cut_event, cut_job, is_plain
+from hpcsched.core.job.lots import (
+    cut_creation,
+    cut_event,
+    cut_job,
+    have_one_shape,
+    is_plain,
+)
+from hpcsched.core.job.speccodec import encode_spec
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.runtime.demand import demand_of
 from hpcsched.runtime.lots import Kind, Lot
@@ -16,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hpcsched.core.job.model import Job
+    from hpcsched.core.job.packing import Cut
     from hpcsched.core.scheduling.snapshot import Demand
     from hpcsched.core.views import EventView
     from hpcsched.runtime.front import NewJob
@@ -65,18 +73,25 @@ def begin(world: World, made: Sequence[Made], seqs: Sequence[int]) -> None:
 
 
 def runs_of(new: Sequence[NewJob]) -> Iterator[tuple[int, int]]:
-    """Yield position and number of jobs in a row that are one and the same value."""
+    """Yield position and number of jobs in a row that may be alike."""
     at = 0
     while at < len(new):
         end, one = at + 1, new[at]
-        while end < len(new) and new[end] is one:
+        while end < len(new) and are_alike(one, new[end]):
             end += 1
         yield at, end - at
         at = end
 
 
-def join_alike(world: World, one: Made, count: int, now: float) -> bool:
-    """Let a job that was decided on stand for so many that are alike.
+def are_alike(one: NewJob, other: NewJob) -> bool:
+    """Are two jobs of a call one and the same value, but for what their task runs?"""
+    return other is one or (
+        other.spec is one.spec and have_one_shape(one.tasks, other.tasks)
+    )
+
+
+def join_alike(world: World, one: Made, some: Sequence[NewJob], now: float) -> bool:
+    """Let a job that was decided on stand for all that are alike, itself the first.
 
     Returns:
         Whether it can: not where something may happen to one of them that happens to no
@@ -86,20 +101,27 @@ def join_alike(world: World, one: Made, count: int, now: float) -> bool:
     demand = sleeps(world, job, now)
     if demand is None:
         return False
-    blob, bodies = cut_job(job), []
+    own: list[bytes] = []
+    if any(other is not some[0] for other in some):
+        own = [encode_spec(other.tasks[0]) for other in some]
+    blob = cut_job(job)
+    bodies: list[Cut] = []
     for decision, _ in one.decided:
         for event, changes in decision.turn.events:
-            body = cut_event(event, changes)
-            if body is not None:
-                bodies.append(body)
+            cut = cut_creation if own and not bodies else cut_event
+            body = cut(event, changes)
+            if body is None:
+                return False
+            bodies.append(body)
     if blob is None or len(bodies) < len(delta.events):
         return False
     specs, chunks = delta.specs, delta.chunks
     kind = Kind(like=job, blob=blob, specs=specs, chunks=chunks, demand=demand)
-    first, last = job.job_id, job.job_id + count - 1
-    one.lot = Lot(kind, first, last, job.submit_order - first)
+    first, last = job.job_id, job.job_id + len(some) - 1
+    one.lot = lot = Lot(kind, first, last, job.submit_order - first)
+    kind.own = dict(zip(lot.ids, own, strict=False))
     delta.alike = Alike(
-        ids=one.lot.ids, shift=one.lot.shift, blob=blob, bodies=tuple(bodies)
+        ids=lot.ids, shift=lot.shift, blob=blob, bodies=tuple(bodies), own=own
     )
     return True
 

@@ -124,6 +124,7 @@ class JobRegistry:
         lots = self._world.scheduler.waiting.leave_lot(ids)
         for lot in lots:
             self._world.tally.note_alike(lot.kind.like, -len(lot))
+            lot.kind.forget(lot.ids)
         self.end_change(ids)
 
     def _give(self, ids: Sequence[int]) -> None:

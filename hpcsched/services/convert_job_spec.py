@@ -29,7 +29,7 @@ from hpcsched.services.convert_time import (
 from hpcsched.services.limits import MAX_SPEC_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from google.protobuf.message import Message
 
@@ -53,15 +53,27 @@ _OPTIONAL: Final = (
     *("auto_calculate_min", "auto_calculate_max"),
     *("min_memory", "max_memory", "min_cores_per_node", "max_cores_per_node"),
 )
+SIMPLE: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(("name", "command_line", "work_directory"), str),
+    **dict.fromkeys(("stdin_path", "stdout_path", "stderr_path"), str),
+    "arguments": tuple,
+    "environment": dict,
+    "custom_properties": dict,
+}
+"""Fields of a task that mean the same in message and value, absent or not."""
 _NODE_LOSSES = {int(loss): loss for loss in NodeLoss}
 
 
-def new_job(message: job_pb2.JobSpec, field: str) -> NewJob:
+def new_job(
+    message: job_pb2.JobSpec, field: str, known: dict[bytes, JobSpec] | None = None
+) -> NewJob:
     """Return a job to create.
 
     Args:
         message: From the request.
         field: Where it is in the request, for refusals.
+        known: Specifications of jobs without their tasks, by their messages, so that
+            jobs which differ in their tasks alone share theirs.
 
     Raises:
         HpcError: SPEC_TOO_LARGE or INVALID_FIELD.
@@ -71,7 +83,18 @@ def new_job(message: job_pb2.JobSpec, field: str) -> NewJob:
         task_spec(task, f"{field}.tasks[{position}]")
         for position, task in enumerate(message.tasks)
     )
-    return NewJob(spec=job_spec(message, field), tasks=tasks)
+    if known is None:
+        return NewJob(spec=job_spec(message, field), tasks=tasks)
+    body = b""
+    if len(message.ListFields()) > bool(tasks):
+        bare = job_pb2.JobSpec()
+        bare.CopyFrom(message)
+        bare.ClearField("tasks")
+        body = bare.SerializeToString(deterministic=True)
+    spec = known.get(body)
+    if spec is None:
+        spec = known[body] = job_spec(message, field)
+    return NewJob(spec=spec, tasks=tasks)
 
 
 def check_size(length: int, field: str) -> None:
@@ -146,6 +169,9 @@ def task_spec(message: task_pb2.TaskSpec, field: str) -> TaskSpec:
     Raises:
         HpcError: INVALID_FIELD.
     """
+    given = {one.name: value for one, value in message.ListFields()}
+    if given.keys() <= SIMPLE.keys():  # most give little, and there are many of them
+        return TaskSpec(**{name: SIMPLE[name](given[name]) for name in given})
     has = message.HasField
     return TaskSpec(
         name=message.name,

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hpcsched.common.clock import Clock
+    from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.views import JobView
     from hpcsched.runtime.front import JobFront
 
@@ -90,13 +91,18 @@ class JobService(
         specs = some(request.specs, "specs", MAX_BATCH)
         field = "spec" if len(specs) == 1 else "specs[{}]"
         equal: dict[bytes, NewJob] = {}
+        known_specs: dict[bytes, JobSpec] = {}
 
         def convert(at: int, spec: job_pb2.JobSpec) -> NewJob:
             """Return one value for all that ask for the same: it is kept once."""
             body = spec.SerializeToString(deterministic=True)
             known = equal.get(body)
             if known is None:
-                known = self._specs.value(spec, body, field.format(at))
+                where = field.format(at)
+                if len(specs) == 1:
+                    known = self._specs.value(spec, body, where)
+                else:
+                    known = new_job(spec, where, known_specs)
                 equal[body] = known
             return known
 

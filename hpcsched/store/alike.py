@@ -10,13 +10,16 @@ rows in the database are those that so many deltas would have made.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hpcsched.core.job.packing import Cut
     from hpcsched.store.base import Delta, JobRow
+
+ONLY_TASK: Final = 1
+"""Number of the task of a job that has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +35,25 @@ class Alike:
         shift: What a job's place in the queue is more than its number.
         blob: Of a job's row.
         bodies: Of the events, in order.
+        own: Specification of the only task of each, in the order of the ids, as it is
+            stored; it is what the first event's body leaves out. Empty: all the same.
     """
 
     ids: Sequence[int]
     shift: int
     blob: Cut
     bodies: Sequence[Cut] = field(default=())
+    own: Sequence[bytes] = ()
+
+    def body(self, number: int, at: int) -> bytes:
+        """Return the body of one of the events of the job at a position."""
+        if self.own and number == 0:
+            return self.bodies[0].filled(self.own[at])
+        return self.bodies[number].filled(self.ids[at] + self.shift)
+
+    def specs(self, delta: Delta, at: int) -> Mapping[int, bytes]:
+        """Return the specifications of the job at a position."""
+        return {**delta.specs, ONLY_TASK: self.own[at]} if self.own else delta.specs
 
 
 class Own(NamedTuple):
@@ -87,18 +103,18 @@ def one_by_one(delta: Delta) -> Iterator[Delta]:
     if isinstance(alike, Varied):
         yield from (_of_one(delta, delta.job, own) for own in alike.own[1:])
         return
-    for job_id in alike.ids[1:]:
+    for at, job_id in enumerate(alike.ids[1:], 1):
         order = job_id + alike.shift
         events = [
-            replace(event, job_id=job_id, body=body.filled(order))
-            for event, body in zip(delta.events, alike.bodies, strict=True)
+            replace(event, job_id=job_id, body=alike.body(number, at))
+            for number, event in enumerate(delta.events)
         ]
         row = replace(delta.job, job_id=job_id, blob=alike.blob.filled(order))
         history = [replace(one, job_id=job_id) for one in delta.history]
         yield type(delta)(
             events=events,
             job=row,
-            specs=delta.specs,
+            specs=alike.specs(delta, at),
             terms=delta.terms,
             chunks=delta.chunks,
             notes=delta.notes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,8 +22,10 @@ from hpcsched.core.views import ClusterView, Inventory
 from hpcsched.jobfile import names
 from hpcsched.services.convert_job import job_message
 from hpcsched.services.convert_job_spec import (
+    SIMPLE,
     job_spec,
     job_spec_message,
+    new_job,
     task_spec,
     task_spec_message,
 )
@@ -149,6 +152,38 @@ def test_the_specification_of_a_task_survives_the_wire(spec: TaskSpec) -> None:
     message = task_pb2.TaskSpec.FromString(task_spec_message(spec).SerializeToString())
 
     assert task_spec(message, "task") == spec
+
+
+@pytest.mark.parametrize("name", sorted(SIMPLE))
+def test_a_field_that_is_taken_as_it_is_reads_as_among_others(name: str) -> None:
+    message = task_spec_message(TaskSpec())
+    given = {"arguments": ["a", "b"], "command_line": "c", "name": "d"}
+    pairs_of: dict[str, Any] = {"environment": {"e": "f"}}
+    values = {**given, **pairs_of, "custom_properties": {"g": "h"}}
+    simple = task_pb2.TaskSpec(**{name: values.get(name, f"text of {name}")})
+    whole = task_pb2.TaskSpec()
+    whole.CopyFrom(simple)
+    whole.min_cores = 1  # the default, so that it says the same
+
+    assert {one.name for one, _ in whole.ListFields()} == {name, "min_cores"}
+    assert task_spec(simple, "task") == task_spec(whole, "task")
+    assert task_spec(simple, "task") != task_spec(message, "task")
+
+
+def test_jobs_that_differ_in_their_tasks_share_one_specification() -> None:
+    known: dict[bytes, JobSpec] = {}
+    tasks = [task_pb2.TaskSpec(command_line=str(number)) for number in range(3)]
+    bare = [new_job(job_pb2.JobSpec(tasks=[one]), "spec", known) for one in tasks]
+    named = [
+        new_job(job_pb2.JobSpec(name=name, tasks=[tasks[0]]), "spec", known)
+        for name in ("a", "b", "a")
+    ]
+
+    assert bare[0].spec is bare[1].spec is bare[2].spec
+    assert bare[0].tasks != bare[1].tasks
+    assert named[0].spec is named[2].spec
+    assert [one.spec.name for one in named] == ["a", "b", "a"]
+    assert bare[0].spec == new_job(job_pb2.JobSpec(), "spec").spec
 
 
 def test_the_round_trips_cover_every_field_that_a_client_can_give() -> None:

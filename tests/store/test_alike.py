@@ -112,6 +112,27 @@ async def test_it_reads_as_one_delta_for_each_would(kit: StoreKit) -> None:
     assert await content(kit, last) == await content(other, last)
 
 
+async def test_jobs_whose_tasks_differ_read_as_one_delta_for_each_would(
+    kit: StoreKit,
+) -> None:
+    last, told = 2500, Cut(b"created ", b" so")
+    delta = new_jobs(2, last - 1)
+    assert isinstance(delta.alike, Alike)
+    own = [b"task %d" % number for number in delta.alike.ids]
+    delta.alike = replace(delta.alike, own=own, bodies=(told, PLACED))
+    delta.specs = {0: b"own", 1: own[0]}
+    delta.events = [replace(delta.events[0], body=told.filled(own[0])), delta.events[1]]
+    other = MemoryKit()
+    for store in (kit, other):
+        await store.commit(a_delta(1))
+    await kit.commit(delta)
+    await other.commit_together(*one_by_one(delta))
+
+    found = await content(kit, last)
+    assert found == await content(other, last)
+    assert found["jobs"][last - 1].specs == {0: b"own", 1: b"task 2500"}
+
+
 async def test_one_that_is_not_where_it_should_be_keeps_all_from_being_written(
     kit: StoreKit,
 ) -> None:

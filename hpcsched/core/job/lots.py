@@ -3,16 +3,22 @@
 Two jobs of one call that ask for the same, and to which nothing has happened since,
 differ in two numbers: their own, which is nowhere in what is encoded of a job, and
 their place in the queue. So one that is encoded with another place shows where it is.
+
+Jobs of one task may also differ in what that task runs. The scheduler does not look at
+it, and it is kept in one place: the task's specification, which the first event names.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job import codec
 from hpcsched.core.job.packing import Cut, pack
 from hpcsched.core.job.states import JobState, JobType
+from hpcsched.core.task.spec import TaskSpec
+from hpcsched.core.task.states import TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +28,31 @@ if TYPE_CHECKING:
 
 _STRANGE: Final = 0xE9B371C5
 """A place in the queue that no job has."""
+TEXTS: Final = frozenset(
+    (
+        *("arguments", "command_line", "environment", "custom_properties"),
+        *("work_directory", "stdin_path", "stdout_path", "stderr_path"),
+    )
+)
+"""Fields of a task that only its node reads, and people."""
+_SHAPE: Final = attrgetter(
+    *(one.name for one in fields(TaskSpec) if one.name not in TEXTS)
+)
+
+
+def have_one_shape(one: Sequence[TaskSpec], other: Sequence[TaskSpec]) -> bool:
+    """Do the tasks of two jobs differ in nothing that the scheduler looks at?
+
+    That is said of jobs of a single plain task only.
+    """
+    if len(one) != 1 or len(other) != 1:
+        return False
+    (first,), (second,) = one, other
+    return (
+        first.type is TaskType.BASIC
+        and not (first.depends_on or first.user_blob)
+        and bool(_SHAPE(first) == _SHAPE(second))
+    )
 
 
 def is_plain(job: Job) -> bool:
@@ -66,6 +97,20 @@ def cut_event(event: Event, changes: Sequence[Change]) -> Cut | None:
         return Cut(body, has_number=False)
     strange = replace(event, patch={**event.patch, "submit_order": _STRANGE})
     return _cut(codec.encode_event(strange, changes), body, order)
+
+
+def cut_creation(event: Event, changes: Sequence[Change]) -> Cut | None:
+    """Return the first event of a job of one task without the task's specification."""
+    body = codec.encode_event(event, changes)
+    if len(event.added) != 1:
+        return None
+    own = codec.encode_spec(event.added[0])
+    before, hole, after = body.partition(pack(own))
+    cut = Cut(before, after)
+    other = replace(event.added[0], arguments=("strange",), command_line="")
+    strange = codec.encode_event(replace(event, added=(other,)), changes)
+    fits = hole and cut.filled(codec.encode_spec(other)) == strange
+    return cut if fits and cut.filled(own) == body else None
 
 
 def _cut(strange: bytes, body: bytes, order: int) -> Cut | None:

@@ -54,7 +54,7 @@ def unpack(body: bytes) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Bytes in which a number is left out.
+    """Bytes in which a number is left out, or other bytes.
 
     Attributes:
         before, after: What stands around it.
@@ -65,8 +65,8 @@ class Cut:
     after: bytes = b""
     has_number: bool = True
 
-    def filled(self, number: int) -> bytes:
-        """Return the bytes with a number."""
+    def filled(self, number: int | bytes) -> bytes:
+        """Return the bytes with a number, or with other bytes."""
         if not self.has_number:
             return self.before
         return self.before + pack_number(number) + self.after

@@ -110,6 +110,20 @@ def validate_changed(
     _kinds(others, [task], settings)
 
 
+def validate_texts(spec: JobSpec, task: TaskSpec) -> None:
+    """Check the texts of a job's only task, of which all else has been checked.
+
+    Raises:
+        HpcError: the first thing that is wrong.
+    """
+    field = "spec.tasks[0]"
+    _command(field, task)
+    _names_and_values(field, task)
+    _paths(field, task)
+    size = _bytes_of(spec.environment) + _command_bytes(task)
+    _size(f"{field}.arguments with environment", size)
+
+
 def validate_added(
     spec: JobSpec,
     before: Sequence[TaskSpec],
@@ -240,8 +254,7 @@ def _details(field: str, task: TaskSpec) -> None:
     check_count(f"{field}.max_concurrent", task.max_concurrent, 0, INT32)
     check_count(f"{field}.group_id", task.group_id, 0, INT32)
     _exit_codes(f"{field}.valid_exit_codes", task.valid_exit_codes or "0")
-    _properties(f"{field}.custom_properties", task.custom_properties)
-    check_environment(f"{field}.environment", task.environment)
+    _names_and_values(field, task)
     check_count(
         f"{field}.fail_job_on_failure_count", task.critical_count, 0, CRITICAL_LIMIT
     )
@@ -251,6 +264,15 @@ def _details(field: str, task: TaskSpec) -> None:
             field=f"{field}.fail_job_on_failure_count",
             type=task.type.label,
         )
+    _paths(field, task)
+
+
+def _names_and_values(field: str, task: TaskSpec) -> None:
+    _properties(f"{field}.custom_properties", task.custom_properties)
+    check_environment(f"{field}.environment", task.environment)
+
+
+def _paths(field: str, task: TaskSpec) -> None:
     for name in (
         task.work_directory,
         task.stdin_path,

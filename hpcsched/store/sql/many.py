@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
-from hpcsched.store.alike import Varied
+from hpcsched.store.alike import ONLY_TASK, Varied
 from hpcsched.store.sql import schema
 from hpcsched.store.sql.rows import columns_of, terms_row, write_exactly
 from hpcsched.store.sql.seals import mixed, seal, sealed, seals
@@ -90,7 +90,7 @@ class _One:
         """Write a slice of the jobs that begins at a position."""
         self._events(session.cursor, s, at, ids)
         self._jobs(session, s, ids)
-        self._parts(session.cursor, s, ids)
+        self._parts(session.cursor, s, at, ids)
 
     def _events(self, run: Cursor, s: Statements, at: int, ids: Sequence[int]) -> None:
         alike, events, base = self.alike, self.delta.events, self.step.base or 0
@@ -99,9 +99,8 @@ class _One:
         rows: list[Row] = [()] * (count * len(ids))
         for number, (event, body) in enumerate(zip(events, alike.bodies, strict=True)):
             time, owner, revision = event.time, event.owner, base + number + 1
-            fill, shift = body.filled, alike.shift
             if body.has_number:
-                filled = [fill(i + shift) for i in ids]
+                filled = [alike.body(number, at + n) for n in range(len(ids))]
                 rest = (time, owner)
                 rows[number::count] = [
                     (
@@ -138,7 +137,7 @@ class _One:
         statement = s.advance_jobs if base else s.create_jobs
         write_exactly(session, statement, rows, base)
 
-    def _parts(self, run: Cursor, s: Statements, ids: Sequence[int]) -> None:
+    def _parts(self, run: Cursor, s: Statements, at: int, ids: Sequence[int]) -> None:
         delta = self.delta
         if begins(self.step):
             labels = self.row.labels.items()
@@ -146,8 +145,19 @@ class _One:
         if delta.terms is not None:
             rest = terms_row(0, delta.terms)[1:]
             s.put_terms.run(run, [(i, *rest) for i in ids])
-        specs = [(*one, crc32(one[1])) for one in sorted(delta.specs.items())]
-        s.put_specs.run(run, [(i, *one) for i in ids for one in specs])
+        own = dict(zip(ids, self.alike.own[at : at + len(ids)], strict=False))
+        specs = [
+            (*one, crc32(one[1]))
+            for one in sorted(delta.specs.items())
+            if not (own and one[0] == ONLY_TASK)
+        ]
+        s.put_specs.run(
+            run,
+            [
+                *((i, *one) for i in ids for one in specs),
+                *((i, ONLY_TASK, body, crc32(body)) for i, body in own.items()),
+            ],
+        )
         chunks = [
             (*key, body, crc32(body)) for key, body in sorted(delta.chunks.items())
         ]
