@@ -159,6 +159,37 @@ async def test_a_head_that_starts_again_lets_them_sleep_with_what_is_theirs(
     assert await arguments(bench, other[20]) == ("/bin/echo", "20")
 
 
+async def test_a_restart_tells_those_that_are_equal_from_those_that_differ(
+    bench: Bench,
+) -> None:
+    one = NewJob(spec=SPEC, tasks=(a_task(),))
+    first = await submit(bench, [one] * 5)
+    await bench.submit(a_task(name="between"))
+    more = await submit(bench, [one] * 2)
+    other = await submit(bench, jobs(9))
+    want = list(bench.world.scheduler.waiting.in_order())
+    await bench.crash()
+
+    assert list(bench.world.scheduler.waiting.in_order()) == want
+    for job_id in (first[2], more[1]):
+        assert await arguments(bench, job_id) == ("/bin/true",)
+    for n in (0, 1, 8):
+        assert await arguments(bench, other[n]) == ("/bin/echo", str(n))
+
+
+async def test_secrets_are_sealed_each_by_itself(bench: Bench) -> None:
+    secret = [
+        NewJob(spec=SPEC, tasks=(replace(command(n), user_blob=b"mine"),))
+        for n in range(3)
+    ]
+    ids = await submit(bench, secret)
+    stored = [await bench.store.load_job(job_id) for job_id in ids]
+    bodies = [one.specs[1] for one in stored if one is not None]
+
+    assert len({*bodies}) == 3
+    assert not any(b"mine" in body for body in bodies)
+
+
 async def test_after_a_restart_each_runs_what_it_was_given(bench: Bench) -> None:
     ids = await submit(bench, jobs(12))
     await bench.crash()

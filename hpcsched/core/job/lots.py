@@ -50,7 +50,7 @@ def have_one_shape(one: Sequence[TaskSpec], other: Sequence[TaskSpec]) -> bool:
     (first,), (second,) = one, other
     return (
         first.type is TaskType.BASIC
-        and not (first.depends_on or first.user_blob)
+        and not first.user_blob  # each is sealed by itself
         and bool(_SHAPE(first) == _SHAPE(second))
     )
 
