@@ -11,6 +11,7 @@ from hpcsched.core.task.states import EndReason, TaskState
 from hpcsched.runtime.registry import decode_stored
 from tests.support.head_bench import ANN
 from tests.support.sim.accounts import AccountChecks
+from tests.support.sim.extras import OWN
 from tests.support.sim.workload import TEMPLATE
 
 if TYPE_CHECKING:
@@ -89,6 +90,13 @@ class EndChecks:
     def _acknowledged(self) -> None:
         """What was acknowledged is there, and has had its effect (I1)."""
         workload, jobs = self._sim.workload, self._sim.site.state.jobs
+        for ids in workload.lots.values():
+            for number, job_id in enumerate(ids):
+                stored = jobs.get(job_id)
+                task = decode_stored(stored.stored()).tasks[0] if stored else None
+                own = task and task.spec.environment.get(OWN)
+                if own and own != str(number):
+                    self._fail(f"I1: job {job_id} has what was asked of job {own}")
         for name, job_id in workload.numbers.items():
             if job_id in jobs and jobs[job_id].row.name != name:
                 self._fail(f"I1: job {job_id} is not {name}, as was acknowledged")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.common.errors import HpcError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tests.support.sim.workload import Workload
 
 DAY_S = 86_400.0
+OWN = "N"
+"""Variable of a task that says which of the jobs of its call it is of."""
 STRICT = "strict"
 POOLS = ("red", "blue")
 POLICIES = {
@@ -121,8 +124,17 @@ class Extras:
             priority=die.choice((2000, 2000, 2000, 1000, 3000)),
             pool=pool,
         )
-        new = NewJob(spec=spec, tasks=(TaskSpec(arguments=("live", words)),))
-        ids = await self.submit(new, die.choice(self._sim.size.floods))
+        task = TaskSpec(arguments=("live", words))
+        new = [NewJob(spec=spec, tasks=(task,))] * die.choice(self._sim.size.floods)
+        if zlib.crc32(spec.name.encode()) & 1:  # what their tasks get differs
+            new = [
+                NewJob(
+                    spec=spec,
+                    tasks=(dataclasses.replace(task, environment={OWN: str(number)}),),
+                )
+                for number in range(len(new))
+            ]
+        ids = await self.submit_all(new)
         if not ids:
             return
         async with asyncio.TaskGroup() as tasks:
@@ -130,18 +142,20 @@ class Extras:
                 many = die.sample(ids, die.randint(1, len(ids)))
                 tasks.create_task(self._meddle(many[:20]))
 
-    async def submit(self, new: NewJob, count: int = 1) -> list[int]:
-        """Submit equal jobs in one call; return their numbers, none if refused."""
-        work, name = self._work, new.spec.name
+    async def submit(self, new: NewJob) -> list[int]:
+        """Submit a job; return its number, none if it is refused."""
+        return await self.submit_all([new])
+
+    async def submit_all(self, new: list[NewJob]) -> list[int]:
+        """Submit jobs in one call; return their numbers, none if refused."""
+        work, name, count = self._work, new[0].spec.name, len(new)
         work.names.append(name)
         work.asked[name] = count
         request = self._sim.clients.request(f"submit {name}")
         try:
             ids = await self._sim.clients.call(
                 f"submit {count} times {name}",
-                lambda head: head.submit_jobs(
-                    ANN, [new] * count, request, validate_only=False
-                ),
+                lambda head: head.submit_jobs(ANN, new, request, validate_only=False),
             )
         except Unanswered:
             return []

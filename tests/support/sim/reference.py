@@ -61,7 +61,7 @@ class Reference(Workload):
         self, name: str, count: int, *tasks: TaskSpec, **spec: Any
     ) -> list[int]:
         new = NewJob(spec=JobSpec(name=name, **spec), tasks=tasks)
-        return await self.extras.submit(new, count)
+        return await self.extras.submit_all([new] * count)
 
     async def _shapes(self) -> None:
         """Templates, pools, and jobs of them."""
