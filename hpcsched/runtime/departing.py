@@ -9,9 +9,11 @@ is to happen to one of them wakes it, and it goes the way of any other job.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hpcsched.core.job.decide import decide
+from hpcsched.core.job.environment import as_of_job, definition_like
 from hpcsched.core.job.lots import cut_event, cut_job
 from hpcsched.core.job.ticking import next_tick
 from hpcsched.core.orders import DefineTask, SetGrant, StartAlike, StartTasks
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hpcsched.core.job.commands import SendAhead
-    from hpcsched.core.job.model import Job
     from hpcsched.runtime.lots import Lot
     from hpcsched.runtime.turns import Decided
     from hpcsched.runtime.world import World
@@ -55,7 +56,7 @@ def depart(
     Returns:
         Whether they are on their way; if not nothing has happened to them.
     """
-    if lot.kind.own or len(ids) < FEWEST or any(map(world.jobs.is_changing, ids)):
+    if len(ids) < FEWEST or any(map(world.jobs.is_changing, ids)):
         return False
     try:
         made = _decide(world, lot, ids, command)
@@ -79,7 +80,7 @@ def depart(
         try:
             world.scheduler.waiting.change_kind(ids, there)
             world.jobs.end_change(ids)
-            _tell_node(world, there.like, ids, decided)
+            _tell_node(world, there, ids, decided)
         finally:
             world.wake_watchers()
 
@@ -107,22 +108,32 @@ def _decide(
     there = Kind(
         like=job,
         blob=blob,
-        specs=kind.specs,
+        specs=kind.specs_of(ids[0]),
         chunks={**kind.chunks, **delta.chunks},
         demand=kind.demand,
         base=kind,
+        own=kind.own,
     )
     return delta, decided, there
 
 
-def _tell_node(world: World, job: Job, ids: Sequence[int], decided: Decided) -> None:
+def _tell_node(world: World, kind: Kind, ids: Sequence[int], decided: Decided) -> None:
     """Send the orders that follow; the node knows of them from now on."""
+    job = kind.like
     (node_id, grant), (_, define), (_, start) = orders_after(world, job, *decided[0])
     assert isinstance(grant, SetGrant)  # noqa: S101  what starts a job
     assert isinstance(define, DefineTask)  # noqa: S101
     assert isinstance(start, StartTasks)  # noqa: S101
-    order = StartAlike(job_ids=tuple(ids), grant=grant, define=define, start=start)
-    world.nodes.send(node_id, order)
+    if kind.own:
+        for job_id in ids:
+            own = kind.task_of(job_id)
+            task = definition_like(job, own, world.settings, world.scene, define)
+            world.nodes.send(node_id, replace(grant, job_id=job_id))
+            world.nodes.send(node_id, as_of_job(task, job_id))
+            world.nodes.send(node_id, replace(start, job_id=job_id))
+    else:
+        order = StartAlike(job_ids=tuple(ids), grant=grant, define=define, start=start)
+        world.nodes.send(node_id, order)
     there = frozenset({node_id})
     for job_id in ids:
         world.nodes.note_uses(job_id, there, evictable=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hpcsched.core.job import codec
+from hpcsched.core.task.spec import TaskSpec
 from hpcsched.store.alike import ONLY_TASK
 
 if TYPE_CHECKING:
@@ -54,10 +55,18 @@ class Kind:
 
     def job(self, job_id: int, order: int) -> Job:
         """Return one of them, as if it had been loaded."""
-        blob, specs = self.blob.filled(order), self.specs
-        if self.own:
-            specs = {**specs, ONLY_TASK: self.own[job_id]}
+        blob, specs = self.blob.filled(order), self.specs_of(job_id)
         return codec.decode_job(job_id, self.like.owner, blob, specs, self.chunks, {})
+
+    def specs_of(self, job_id: int) -> Mapping[int, bytes]:
+        """Return the specifications of one of them, as they are stored."""
+        if not self.own or job_id == self.like.job_id:
+            return self.specs
+        return {**self.specs, ONLY_TASK: self.own[job_id]}
+
+    def task_of(self, job_id: int) -> TaskSpec:
+        """Return the specification of the only task of one of them."""
+        return codec.decode_spec(TaskSpec, self.specs_of(job_id)[ONLY_TASK])
 
     def forget(self, ids: Iterable[int]) -> None:
         """Jobs sleep no longer."""

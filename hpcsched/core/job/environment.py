@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpcsched.core.job.model import Job, TaskRecord
     from hpcsched.core.orders import Order, StartAlike
     from hpcsched.core.settings import Settings
+    from hpcsched.core.task.spec import TaskSpec
 
 _ROLES = {TaskType.NODE_PREP: Role.PREP, TaskType.NODE_RELEASE: Role.RELEASE}
 
@@ -105,6 +106,22 @@ def _definition(
         output_limit=settings.output_limit,
         substitute=spec.type is not TaskType.BASIC,
     )
+
+
+def definition_like(
+    job: Job, spec: TaskSpec, settings: Settings, scene: Scene, known: DefineTask
+) -> DefineTask:
+    """Return what a job's only task would be, had it other texts.
+
+    Args:
+        job: The job.
+        spec: The other specification.
+        settings: Those in force.
+        scene: What tasks are told about the cluster.
+        known: What the task is.
+    """
+    record = replace(job.tasks[0], spec=spec)
+    return _definition(job, record, settings, scene, known.definition)
 
 
 def unquoted(path: str) -> str:
