@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from bench.figures import Figure, at_least, at_most, percentile
 from bench.processes import Meter, rss_mib
-from bench.site import fleet, single, sweep
+from bench.site import fleet, own, single, sweep
 from hpcsched.api.v1 import task_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from bench.cluster import Head
     from bench.site import Site
+    from hpcsched.api.v1 import job_pb2
     from hpcsched.client.aio import AsyncClient
 
 MILLION = 1_000_000
@@ -83,14 +84,21 @@ async def p5(site: Site) -> list[Figure]:
 
 
 async def p6(site: Site) -> list[Figure]:
-    """A hundred thousand queued jobs."""
+    """A hundred thousand queued jobs: equal ones, and such as run different things."""
     count = site.size(100_000)
+    return [
+        *await _p6(site, f"{count:,} queued jobs", [single()] * count),
+        *await _p6(site, f"{count:,} queued jobs that differ", own(count)),
+    ]
+
+
+async def _p6(site: Site, name: str, specs: Sequence[job_pb2.JobSpec]) -> list[Figure]:
+    count = len(specs)
     with site.head() as head:
         async with head.client() as client:
             await client.jobs.submit_all([single()] * 100)
             before = rss_mib(head.pid)
             meter = Meter({"head": head.pid})
-            specs = [single()] * count
             begin = time.perf_counter()
             ids = list(await client.jobs.submit_all(specs))
             took = time.perf_counter() - begin
@@ -105,7 +113,6 @@ async def p6(site: Site) -> list[Figure]:
                 await client.jobs.cancel(ids[first : first + 10_000])
             cancel = (time.perf_counter() - begin) * 100_000 / count
             cancel_cpu = meter.us_per(count)
-    name = f"{count:,} queued jobs"
     p50 = percentile(lists, 0.5) * 1e3
     return [
         at_least(

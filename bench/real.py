@@ -11,10 +11,12 @@ from bench import rivals
 from bench.cluster import Cluster
 from bench.figures import Figure, at_most, percentile, rate
 from bench.processes import Meter
-from bench.site import single, sweep
+from bench.site import own, single, sweep
 from hpcsched.api.v1 import job_pb2, watch_service_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.site import Site
     from hpcsched.client.aio import AsyncClient
 
@@ -114,34 +116,34 @@ async def _others(site: Site, count: int) -> dict[str, list[float]]:
 async def p2(site: Site) -> list[Figure]:
     """Separate jobs of one process each, one bulk call."""
     count = site.size(1_000)
+    what = f"{count:,} separate jobs, one bulk call"
+    return [
+        await _p2(site, what, count, [single()] * count),
+        await _p2(site, f"{what}, each with arguments of its own", count, own(count)),
+    ]
+
+
+async def _p2(
+    site: Site, what: str, count: int, specs: Sequence[job_pb2.JobSpec]
+) -> Figure:
     cluster = site.cluster()
     async with cluster.client() as client:
-        await run_jobs(client, 50)
+        await run_jobs(client, [single()] * 50)
         ours, theirs = [], []
         meter = Meter(cluster.pids)
         for _ in range(site.runs):
             theirs.append(await asyncio.to_thread(rivals.xargs, count))
-            ours.append(await run_jobs(client, count))
+            ours.append(await run_jobs(client, specs))
         cpu = meter.us_per(count * site.runs)
-    what = f"{count:,} separate jobs, one bulk call"
-    return [
-        rate(
-            "P2",
-            what,
-            count,
-            ours,
-            theirs={"xargs": theirs},
-            share=0.7,
-            cpu_us_per_job=cpu,
-        )
-    ]
+    beside = {"xargs": theirs}
+    return rate("P2", what, count, ours, theirs=beside, share=0.7, cpu_us_per_job=cpu)
 
 
-async def run_jobs(client: AsyncClient, count: int) -> float:
+async def run_jobs(client: AsyncClient, specs: Sequence[job_pb2.JobSpec]) -> float:
     """Return the seconds from one bulk submit until all jobs were seen to end."""
     async with Ends(client) as seen:
         begin = time.perf_counter()
-        left = set(await client.jobs.submit_all([single()] * count))
+        left = set(await client.jobs.submit_all(specs))
         while left:
             left.discard(await seen.get())
         return time.perf_counter() - begin

@@ -80,6 +80,11 @@ def sweep(count: int, *arguments: str) -> job_pb2.JobSpec:
     return job_pb2.JobSpec(name=f"sweep of {count}", tasks=[task])
 
 
+def own(count: int) -> list[job_pb2.JobSpec]:
+    """Return so many jobs of one task, each with arguments of its own."""
+    return [single("/bin/true", str(number)) for number in range(count)]
+
+
 def single(*arguments: str) -> job_pb2.JobSpec:
     """Return a job of one task."""
     task = task_pb2.TaskSpec(arguments=arguments or ["/bin/true"])
