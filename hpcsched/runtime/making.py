@@ -77,17 +77,15 @@ def runs_of(new: Sequence[NewJob]) -> Iterator[tuple[int, int]]:
     at = 0
     while at < len(new):
         end, one = at + 1, new[at]
-        while end < len(new) and are_alike(one, new[end]):
+        while end < len(new) and (new[end] is one or are_alike(one, new[end])):
             end += 1
         yield at, end - at
         at = end
 
 
 def are_alike(one: NewJob, other: NewJob) -> bool:
-    """Are two jobs of a call one and the same value, but for what their task runs?"""
-    return other is one or (
-        other.spec is one.spec and have_one_shape(one.tasks, other.tasks)
-    )
+    """Are two jobs of a call the same but for what their only task runs?"""
+    return other.spec is one.spec and have_one_shape(one.tasks, other.tasks)
 
 
 def join_alike(world: World, one: Made, some: Sequence[NewJob], now: float) -> bool:

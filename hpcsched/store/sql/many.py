@@ -99,8 +99,12 @@ class _One:
         rows: list[Row] = [()] * (count * len(ids))
         for number, (event, body) in enumerate(zip(events, alike.bodies, strict=True)):
             time, owner, revision = event.time, event.owner, base + number + 1
+            fill, shift = body.filled, alike.shift
+            if alike.own and not number:
+                filled = list(map(fill, alike.own[at : at + len(ids)]))
+            elif body.has_number:
+                filled = [fill(i + shift) for i in ids]
             if body.has_number:
-                filled = [alike.body(number, at + n) for n in range(len(ids))]
                 rest = (time, owner)
                 rows[number::count] = [
                     (
