@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from hpcsched.core.job.packing import Cut
     from hpcsched.store.base import Delta, JobRow
@@ -44,16 +44,6 @@ class Alike:
     blob: Cut
     bodies: Sequence[Cut] = field(default=())
     own: Sequence[bytes] = ()
-
-    def body(self, number: int, at: int) -> bytes:
-        """Return the body of one of the events of the job at a position."""
-        if self.own and number == 0:
-            return self.bodies[0].filled(self.own[at])
-        return self.bodies[number].filled(self.ids[at] + self.shift)
-
-    def specs(self, delta: Delta, at: int) -> Mapping[int, bytes]:
-        """Return the specifications of the job at a position."""
-        return {**delta.specs, ONLY_TASK: self.own[at]} if self.own else delta.specs
 
 
 class Own(NamedTuple):
@@ -103,18 +93,23 @@ def one_by_one(delta: Delta) -> Iterator[Delta]:
     if isinstance(alike, Varied):
         yield from (_of_one(delta, delta.job, own) for own in alike.own[1:])
         return
+    specs = delta.specs
     for at, job_id in enumerate(alike.ids[1:], 1):
         order = job_id + alike.shift
+        bodies = [body.filled(order) for body in alike.bodies]
+        if alike.own:
+            bodies[0] = alike.bodies[0].filled_with(alike.own[at])
+            specs = {**delta.specs, ONLY_TASK: alike.own[at]}
         events = [
-            replace(event, job_id=job_id, body=alike.body(number, at))
-            for number, event in enumerate(delta.events)
+            replace(event, job_id=job_id, body=body)
+            for event, body in zip(delta.events, bodies, strict=True)
         ]
         row = replace(delta.job, job_id=job_id, blob=alike.blob.filled(order))
         history = [replace(one, job_id=job_id) for one in delta.history]
         yield type(delta)(
             events=events,
             job=row,
-            specs=alike.specs(delta, at),
+            specs=specs,
             terms=delta.terms,
             chunks=delta.chunks,
             notes=delta.notes,

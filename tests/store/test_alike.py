@@ -121,7 +121,10 @@ async def test_jobs_whose_tasks_differ_read_as_one_delta_for_each_would(
     own = [b"task %d" % number for number in delta.alike.ids]
     delta.alike = replace(delta.alike, own=own, bodies=(told, PLACED))
     delta.specs = {0: b"own", 1: own[0]}
-    delta.events = [replace(delta.events[0], body=told.filled(own[0])), delta.events[1]]
+    delta.events = [
+        replace(delta.events[0], body=told.filled_with(own[0])),
+        delta.events[1],
+    ]
     other = MemoryKit()
     for store in (kit, other):
         await store.commit(a_delta(1))

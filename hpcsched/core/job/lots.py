@@ -109,8 +109,8 @@ def cut_creation(event: Event, changes: Sequence[Change]) -> Cut | None:
     cut = Cut(before, after)
     other = replace(event.added[0], arguments=("strange",), command_line="")
     strange = codec.encode_event(replace(event, added=(other,)), changes)
-    fits = hole and cut.filled(codec.encode_spec(other)) == strange
-    return cut if fits and cut.filled(own) == body else None
+    fits = hole and cut.filled_with(codec.encode_spec(other)) == strange
+    return cut if fits and cut.filled_with(own) == body else None
 
 
 def _cut(strange: bytes, body: bytes, order: int) -> Cut | None:

@@ -65,8 +65,12 @@ class Cut:
     after: bytes = b""
     has_number: bool = True
 
-    def filled(self, number: int | bytes) -> bytes:
-        """Return the bytes with a number, or with other bytes."""
+    def filled(self, number: int) -> bytes:
+        """Return the bytes with a number."""
         if not self.has_number:
             return self.before
         return self.before + pack_number(number) + self.after
+
+    def filled_with(self, body: bytes) -> bytes:
+        """Return the bytes with other bytes in the place of a number."""
+        return self.before + pack(body) + self.after

@@ -101,7 +101,7 @@ class _One:
             time, owner, revision = event.time, event.owner, base + number + 1
             fill, shift = body.filled, alike.shift
             if alike.own and not number:
-                filled = list(map(fill, alike.own[at : at + len(ids)]))
+                filled = list(map(body.filled_with, alike.own[at : at + len(ids)]))
             elif body.has_number:
                 filled = [fill(i + shift) for i in ids]
             if body.has_number:
