@@ -6,8 +6,12 @@ import gc
 import tracemalloc
 from typing import TYPE_CHECKING
 
+from hpcsched.core.job.resourcecheck import check_resources
+from hpcsched.core.job.spec import JobSpec
 from hpcsched.core.scheduling.plan import propose
 from hpcsched.core.scheduling.snapshot import Demand, Holder, NodeFree, Policy, Snapshot
+from hpcsched.core.template.applying import check_sizes
+from hpcsched.core.template.template import Template
 from hpcsched.runtime.books import Books
 from hpcsched.runtime.front import Stop
 from hpcsched.runtime.waiting import Waiting
@@ -89,3 +93,21 @@ async def test_a_queued_job_that_nobody_asked_for_takes_no_memory_of_its_own(
         await bench.head.cancel_jobs(ANN, found, Stop(), NO_ID)
         assert not bench.world.scheduler.waiting
     await kit.store.close()
+
+
+def test_checking_new_jobs_leaves_nothing_behind() -> None:
+    """Names of attributes that are made anew stay in the interpreter's cache."""
+    spec, template = JobSpec(), Template(name="any")
+    kept = []
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            check_resources(spec)
+            check_sizes(spec, template)
+            kept.append(f"job {number:20}")  # no text is where another one was
+        snapshot = tracemalloc.take_snapshot()
+    finally:
+        tracemalloc.stop()
+
+    core = snapshot.filter_traces([tracemalloc.Filter(True, "*/hpcsched/core/*")])
+    assert sum(one.size for one in core.statistics("lineno")) < 2000

@@ -36,9 +36,8 @@ def check_resources(spec: JobSpec) -> None:
     """
     unit = UNITS[spec.unit_type]
     check_size("spec", unit, spec.least, spec.most)
-    for name in ("memory", "cores_per_node"):
-        low, high = getattr(spec, f"min_{name}"), getattr(spec, f"max_{name}")
-        _check_range(name, low, high)
+    _check_range("memory", spec.min_memory, spec.max_memory)
+    _check_range("cores_per_node", spec.min_cores_per_node, spec.max_cores_per_node)
     memory = spec.estimated_process_memory
     if not 0 <= memory <= INT32:
         raise HpcError(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from hpcsched.core.job.spec import JobSpec
     from hpcsched.core.template.template import Rule, Template
 
-_UNITS: Final = ("cores", "sockets", "nodes")
+_SIZES: Final = tuple((f"min_{u}", f"max_{u}") for u in ("cores", "sockets", "nodes"))
+"""Made once: the interpreter's cache of attributes keeps names that are made anew."""
 _EMPTY_IS_ANY: Final = ("requested_nodes", "node_groups")
 
 
@@ -68,8 +69,7 @@ def check_sizes(spec: JobSpec, template: Template) -> None:
     Raises:
         HpcError: TEMPLATE_VALUE_TOO_LARGE, TEMPLATE_VALUE_TOO_SMALL.
     """
-    for unit in _UNITS:
-        low, high = f"min_{unit}", f"max_{unit}"
+    for low, high in _SIZES:
         least, most = getattr(spec, low), getattr(spec, high)
         if least is None or most is None or least <= most:
             continue
