@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hpcsched.core.job.front import joined
-from hpcsched.core.job.placing import AHEAD_S
+from hpcsched.core.job.placing import AHEAD_S, _InOrder, _Placer
+from hpcsched.core.job.readiness import ready_tasks
 from hpcsched.core.job.states import JobState
 from hpcsched.core.orders import DefineTask, SetGrant, StartTasks, StopTasks
 from hpcsched.core.settings import Settings
@@ -50,6 +51,20 @@ def test_a_limit_on_elements_at_once_is_kept_and_others_go_on() -> None:
     assert bench.states(1)[2] == "Dispatching"
     bench.end_all()
     assert bench.stands(JobState.FINISHED)
+
+
+def test_a_task_at_its_limit_stays_among_those_that_may_start() -> None:
+    bench = Bench(sweep(9, max_concurrent=2), plain(), plain())
+    bench.start({1: 2})  # the sweep's two
+    job = bench.job
+    before = list(ready_tasks(job))
+    spans = _InOrder(job).spans(_Placer(job, []))
+    found = next(spans)[0].task_id  # and somebody keeps the generator
+
+    assert found == 2
+    assert list(ready_tasks(job)) == before == [3, 2, 1]
+    spans.close()
+    assert list(ready_tasks(job)) == before
 
 
 def test_a_wide_task_gets_its_cores_on_one_node_and_is_not_overtaken() -> None:

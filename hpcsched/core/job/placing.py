@@ -196,24 +196,22 @@ class _InOrder:
     def spans(self, placer: _Placer) -> Spans:
         """Yield (task, first row, last row), each time what is left of the next one."""
         ready = ready_tasks(self._job)
-        blocked: list[int] = []
-        try:
-            while ready:
-                record = self._job.tasks[ready[-1] - 1]
-                hint = max(record.hint, record.base)
-                low = self._next.get(record.task_id, hint)
-                last = record.base + record.count - 1
-                span = queued_run(self._job, record, low, last)
-                if span is not None and low == hint:
-                    record.hint = span[0]
-                if span is None:
-                    ready.pop()
-                elif placer.concurrency(record) <= 0:
-                    blocked.append(ready.pop())
-                else:
-                    yield record, *span
-        finally:
-            ready.extend(reversed(blocked))
+        at = len(ready) - 1
+        while at >= 0:
+            record = self._job.tasks[ready[at] - 1]
+            hint = max(record.hint, record.base)
+            low = self._next.get(record.task_id, hint)
+            last = record.base + record.count - 1
+            span = queued_run(self._job, record, low, last)
+            if span is not None and low == hint:
+                record.hint = span[0]
+            if span is None:
+                del ready[at]
+                at -= 1
+            elif placer.concurrency(record) <= 0:
+                at -= 1  # it stays where it is, whatever becomes of this generator
+            else:
+                yield record, *span
 
     def took(self, record: TaskRecord, last: int) -> None:
         """Rows up to ``last`` of the span were taken."""
