@@ -185,6 +185,10 @@ class Audit:
         sim = self._sim
         while active := self._active():
             stuck = [one for one in active if self._is_stuck(one)]
+            for job_id in [n for n in stuck if self._state(n) is JobState.CONFIGURING]:
+                # A call that arrived once more, long after it, has made a draft of it.
+                stuck.remove(job_id)
+                await sim.workload.cancel(job_id)
             waiting = [one for one in stuck if self._state(one) is JobState.QUEUED]
             if stuck and len(waiting) < len(stuck):
                 self._tell([one for one in stuck if one not in waiting])
