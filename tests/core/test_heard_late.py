@@ -166,6 +166,21 @@ def test_a_node_that_did_not_get_the_start_does_not_get_it_after_a_drain() -> No
     assert not [order for order in again if isinstance(order, StartTasks)]
 
 
+@pytest.mark.parametrize("drain", [True, False], ids=["drain", "offline"])
+def test_a_node_that_was_taken_away_while_it_was_lost_gets_no_start(
+    *, drain: bool
+) -> None:
+    bench = Bench(sweep(2), node_loss=NodeLoss.HOLD).submit().grant({1: 2}).run(1, 1)
+    bench.lose(1)
+    bench.evict(1, drain=drain)
+
+    bench.sync(1, [a for a in bench.live(1) if a.instance_id == 1])
+
+    assert bench.states(1) == ["Running", "Queued"]
+    again = effects_on_node(bench.job, 1, bench.settings, bench.scene)
+    assert not [order for order in again if isinstance(order, StartTasks)]
+
+
 def test_a_node_that_comes_back_with_what_waits_there_is_asked_again() -> None:
     bench = Bench(plain()).submit().grant()
     drain(bench)

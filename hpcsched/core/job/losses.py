@@ -12,7 +12,7 @@ from hpcsched.core.job.ending import may_rerun, requeued_move
 from hpcsched.core.job.events import TaskMove
 from hpcsched.core.job.locating import to_ranges
 from hpcsched.core.job.numbering import may_have_ended
-from hpcsched.core.job.recalling import way_back
+from hpcsched.core.job.recalling import way_back, way_of_unstarted
 from hpcsched.core.job.service import replaces
 from hpcsched.core.job.stopping import stopped_state
 from hpcsched.core.task.elements import STARTED
@@ -89,7 +89,7 @@ def returned_moves(turn: Turn, rows: _Rows) -> list[TaskMove]:
     """Return the moves of what was asked for and will never start."""
     groups: dict[tuple[int, Back], list[int]] = {}
     for record, row in rows:
-        back = way_back(turn.job, record, row)
+        back = way_of_unstarted(turn.job, record)
         if back is not None:
             groups.setdefault((record.task_id, back), []).append(record.instance(row))
     moves = []

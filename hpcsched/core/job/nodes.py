@@ -16,7 +16,7 @@ from hpcsched.core.job.locating import rows_on, to_ranges
 from hpcsched.core.job.losses import lost_moves, returned_moves
 from hpcsched.core.job.model import UsePhase
 from hpcsched.core.job.numbering import may_have_ended
-from hpcsched.core.job.recalling import asked_of, way_back
+from hpcsched.core.job.recalling import asked_of, way_back, way_of_unstarted
 from hpcsched.core.job.reporting import sane_time, started_move
 from hpcsched.core.job.states import CancelRequest, JobState, NodeLoss
 from hpcsched.core.job.stopping import stopped_state
@@ -232,8 +232,8 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         if there is None:
             if not _never_came(turn, command, record, row):
                 lost.append((record, row))
-            elif way_back(job, record, row) is not None:
-                back.append((record, row))  # it would start before it is asked again
+            elif _is_given_back(job, command.node_id, record, row):
+                back.append((record, row))
         elif there.running and not table.get("flags", row) & STARTED:
             time = sane_time(there.start_time, turn.now)
             seen = (key[1], time, sane_core(there.core))
@@ -261,6 +261,20 @@ def sync_node(turn: Turn, command: SyncNode) -> tuple[list[tuple[int, int, int]]
         turn.emit(name, moves=moves, uses=uses, patch=queued_front(job, moves))
     strangers = [key for key in live if key not in known and key != waits]
     return strangers, command.node_id in job.uses or waits is not None
+
+
+def _is_given_back(job: Job, node_id: int, record: TaskRecord, row: int) -> bool:
+    """Is what its node does not know sent there no more?
+
+    It would start before it is asked for again; or the job has to leave a node that was
+    taken away while it was lost.
+    """
+    if way_back(job, record, row) is not None:
+        return True
+    use = job.uses.get(node_id)
+    if use is None or use.phase is not UsePhase.LOST_LEAVING or record.spec.node:
+        return False
+    return way_of_unstarted(job, record) is not None
 
 
 def _return(turn: Turn, back: _Rows) -> None:

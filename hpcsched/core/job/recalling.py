@@ -127,14 +127,18 @@ class Back(NamedTuple):
 
 
 def way_back(job: Job, record: TaskRecord, row: int) -> Back | None:
-    """Return where what was asked for goes; None: nobody has asked.
+    """Return where what was asked for goes; None: nobody has asked."""
+    asked = job.table_of(record).get("flags", row) & RECALLED
+    return way_of_unstarted(job, record) if asked else None
+
+
+def way_of_unstarted(job: Job, record: TaskRecord) -> Back | None:
+    """Return where an attempt goes that never will start; None: another is due.
 
     It is queued again, and that is nobody's fault; but an instance of a service is
     followed by a new one, and in a job that ends gracefully nothing starts any more
     (T15). It was stopped then, as far as anybody can see.
     """
-    if not job.table_of(record).get("flags", row) & RECALLED:
-        return None
     if job.state is JobState.RUNNING:
         if not record.ordinary:
             return None
