@@ -79,8 +79,9 @@ def depart(
         world.feed.show_alike(turns_views(there.like, seq, decided), ids)
         try:
             world.scheduler.waiting.change_kind(ids, there)
-            world.jobs.end_change(ids)
+            # First: who is asked for meanwhile is woken, and has left the others then.
             _tell_node(world, there, ids, decided)
+            world.jobs.end_change(ids)
         finally:
             world.wake_watchers()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,8 +12,9 @@ from tests.support.head_bench import ANN, NO_ID, Bench, a_job, a_task
 from tests.support.manual_clock import settle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
+    from hpcsched.store.base import Delta
     from tests.support.manual_clock import ManualClock
     from tests.support.seeded_ids import SeededIds
 
@@ -72,3 +74,31 @@ async def test_what_a_node_has_lost_is_sent_again_in_their_order(
 
     assert there(bench) == set(queue)
     assert [process.key[0] for process in node(bench).queue] == queue
+
+
+async def test_one_that_is_asked_for_while_they_are_sent_holds_up_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node(bench).plan = lambda _: None
+    commit = bench.store.commit_together
+
+    def slowly(deltas: Sequence[Delta], done: Any) -> None:
+        if any(one.alike is not None and not one.specs for one in deltas):
+            bench.store.hold()
+        commit(deltas, done)
+
+    monkeypatch.setattr(bench.store, "commit_together", slowly)
+    one = a_job()
+    tasks = [(a_task(arguments=("/bin/echo", str(n))),) for n in range(12)]
+    new = [replace(one, tasks=own) for own in tasks]
+    jobs = list(await bench.head.submit_jobs(ANN, new, NO_ID, validate_only=False))
+    await settle()
+    assert not there(bench), "they are being sent"
+    looks = [bench.begin(bench.job(job_id)) for job_id in jobs[4:6]]
+    await settle()
+    monkeypatch.undo()
+    bench.store.release()
+    await settle()
+
+    assert {(await look).state.label for look in looks} == {"Queued"}
+    assert there(bench) == set(jobs[2:])
