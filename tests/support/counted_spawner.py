@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = f"""
-import json, os, sys
+import json, os, signal, sys
+spawner = os.fork()
+if spawner:
+    os.close(int(sys.argv[2]))
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(spawner, signal.SIGTERM))
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(spawner, 0)[1]) & 255)
 sys.path.insert(0, sys.argv[1])
 os.dup2(int(sys.argv[2]), {CHANNEL_FD})
 from node_agent.supervisor import commands, journal, spawner
@@ -65,6 +70,8 @@ running.run()
 sys.setprofile(None)
 print(json.dumps(counts))
 """
+"""It has a parent of its own: what a spawner's parent has for children are orphans to
+it, which it kills, and those of the test's process are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,7 @@ class CountedSpawner:
         self._process = subprocess.Popen(
             [*python, str(number), *settings],
             pass_fds=[number],
+            start_new_session=True,
             stdout=subprocess.PIPE,
         )
         theirs.close()
@@ -139,7 +147,7 @@ class CountedSpawner:
     def close(self) -> None:
         """Leave nothing behind."""
         if self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
         self.agent.close()
         self._channel.close()
