@@ -6,7 +6,7 @@ would be read, checked, journalled and made an environment by itself.
 
 from __future__ import annotations
 
-from node_agent.supervisor.attempt import Queued, mask_of
+from node_agent.supervisor.attempt import mask_of
 from node_agent.supervisor.checks import check_cores, check_id, check_starts
 from node_agent.supervisor.definition import Definition, FieldError, encoded
 
@@ -69,18 +69,8 @@ class Alike:
             definition = first.like(number, own)
             table.define(definition)
             table.grant(number, cores)
-            for instance, attempt, value, ncores, extra in self._starts:
-                table.enqueue(
-                    Queued(
-                        definition,
-                        instance,
-                        attempt,
-                        value=value,
-                        ncores=ncores,
-                        extra=extra,
-                        arrival=table.next_arrival(),
-                    )
-                )
+            for item in self._starts:
+                table.accept(definition, *item)
 
     def one_by_one(self) -> Iterator[Message]:
         """Yield the messages that would have said the same of one job each."""

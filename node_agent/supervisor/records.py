@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from node_agent.supervisor.alike import Alike
-from node_agent.supervisor.attempt import Attempt, Queued, cores_in, mask_of
+from node_agent.supervisor.attempt import Attempt, cores_in, mask_of
 from node_agent.supervisor.definition import Definition, User
 from node_agent.supervisor.seen import Seen
 from node_agent.supervisor.table import Job, Table
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, ClassVar
 
-    from node_agent.supervisor.attempt import InstanceKey
+    from node_agent.supervisor.attempt import InstanceKey, Queued
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -263,18 +263,7 @@ class Fold:
         job, task, number, items = json.loads(data)
         definition = self._definition(job, task, number)
         for instance, attempt, value, ncores, extra in items:
-            arrival = self.table.next_arrival()
-            self.table.enqueue(
-                Queued(
-                    definition,
-                    instance,
-                    attempt,
-                    value=value,
-                    ncores=ncores,
-                    extra=extra,
-                    arrival=arrival,
-                )
-            )
+            self.table.accept(definition, instance, attempt, value, ncores, extra)
 
     def _take_alike(self, data: bytes) -> None:
         Alike(json.loads(data), self._user).take_in(self.table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from node_agent.supervisor import protocol, records, reports
-from node_agent.supervisor.attempt import Attempt, Queued
+from node_agent.supervisor.attempt import Attempt
 from node_agent.supervisor.failure import StartFailedError
 from node_agent.supervisor.probing import Probes
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from node_agent.supervisor.alike import Alike
-    from node_agent.supervisor.attempt import InstanceKey
+    from node_agent.supervisor.attempt import InstanceKey, Queued
     from node_agent.supervisor.ending import Ender
     from node_agent.supervisor.node import Node
     from node_agent.supervisor.pinned import Birth
@@ -73,18 +73,8 @@ class Starter:
             return
         node.journal.add(record)
         canceled = []
-        for instance, attempt, value, ncores, extra in new:
-            arrival = table.next_arrival()
-            queued = Queued(
-                definition,
-                instance,
-                attempt,
-                value=value,
-                ncores=ncores,
-                extra=extra,
-                arrival=arrival,
-            )
-            table.enqueue(queued)
+        for instance, attempt, *rest in new:
+            queued = table.accept(definition, instance, attempt, *rest)
             if owner.stopped and table.take_early(owner, (task, instance, attempt)):
                 table.unqueue((job, task, instance))
                 canceled.append(queued)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 
+from node_agent.supervisor.attempt import Queued
 from node_agent.supervisor.seen import Seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from node_agent.supervisor.attempt import Attempt, InstanceKey, Queued
-    from node_agent.supervisor.definition import Definition
+    from node_agent.supervisor.attempt import Attempt, InstanceKey
+    from node_agent.supervisor.definition import Definition, Value
 
 KEPT_ENDED_JOBS = 1024
 """So many jobs that have ended here are remembered, to refuse their attempts."""
@@ -146,6 +147,28 @@ class Table:
         job.definitions[definition.task, definition.number] = definition
         self.ended_jobs.pop(definition.job, None)
         job.ending = False
+
+    def accept(  # noqa: PLR0917  as a start names them
+        self,
+        definition: Definition,
+        instance: int,
+        attempt: int,
+        value: Value,
+        ncores: int,
+        extra: Mapping[str, str] | None,
+    ) -> Queued:
+        """Let an attempt wait for its turn, behind all that came before it."""
+        queued = Queued(
+            definition,
+            instance,
+            attempt,
+            value=value,
+            ncores=ncores,
+            extra=extra,
+            arrival=self.next_arrival(),
+        )
+        self.enqueue(queued)
+        return queued
 
     def enqueue(self, queued: Queued) -> None:
         """Append an accepted attempt to its job's queue."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from hpcsched.core.task.spec import TaskSpec
+    from tests.support.fake_agent import FakeAgent
 
     Maker = Callable[[int], TaskSpec]
 
@@ -69,6 +70,19 @@ def everything(bench: Bench) -> tuple[Any, ...]:
 def awake(bench: Bench) -> int:
     awake: int = bench.world.jobs.awake
     return awake
+
+
+def defined(agent: FakeAgent) -> dict[int, Sequence[str]]:
+    """Return what the node was told to run, by job."""
+    orders = agent.orders
+    return {
+        one.job_id: one.arguments for one in orders if isinstance(one, o.DefineTask)
+    }
+
+
+def commands(ids: Sequence[int]) -> dict[int, Sequence[str]]:
+    """Return what was asked for, by job."""
+    return {job_id: ("/bin/echo", str(n)) for n, job_id in enumerate(ids)}
 
 
 def kept(bench: Bench) -> int:
@@ -128,12 +142,7 @@ async def test_each_runs_what_it_was_given(bench: Bench) -> None:
     for job_id in ids:
         await bench.until_state(job_id, "Finished")
 
-    defined = {
-        order.job_id: order.arguments
-        for order in agent.orders
-        if isinstance(order, o.DefineTask)
-    }
-    assert defined == {job_id: ("/bin/echo", str(n)) for n, job_id in enumerate(ids)}
+    assert defined(agent) == commands(ids)
     bench.check_at_rest()
 
 
@@ -197,12 +206,7 @@ async def test_after_a_restart_each_runs_what_it_was_given(bench: Bench) -> None
     for job_id in ids:
         await bench.until_state(job_id, "Finished")
 
-    defined = {
-        order.job_id: order.arguments
-        for order in agent.orders
-        if isinstance(order, o.DefineTask)
-    }
-    assert defined == {job_id: ("/bin/echo", str(n)) for n, job_id in enumerate(ids)}
+    assert defined(agent) == commands(ids)
 
 
 async def test_nothing_is_kept_of_those_that_are_over(bench: Bench) -> None:
