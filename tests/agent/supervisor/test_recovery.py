@@ -292,3 +292,32 @@ def test_the_journal_is_synced_by_the_reaper_and_not_by_the_spawner(
         lambda: [p.name for p in (supervisor.directory / "journal").glob("*.log")],
         until=lambda names: len(names) == 1 and names[0] not in before,
     )
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_attempts_of_several_jobs_start_in_the_order_in_which_they_came(
+    supervisor: TaskSupervisor, tmp_path: Path, *, restarts: bool
+) -> None:
+    agent = supervisor.agent()
+    for job in (JOB, JOB + 1, JOB + 2):
+        agent.grant(0, job=job)
+        line = (
+            f"echo $HPC_TASK >>{tmp_path}/ran; until [ -e {tmp_path}/go ]; do :; done"
+        )
+        agent.shell(line, job=job)
+    agent.start(0, ncores=1)
+    agent.started(0)
+    order = [(JOB, 1), (JOB + 1, 1), (JOB, 2), (JOB + 2, 1), (JOB + 1, 2)]
+    for job, instance in order:
+        agent.start(instance, ncores=1, job=job)
+    agent.sync()
+    if restarts:
+        agent.close()
+        kill_spawner(supervisor)
+        agent = supervisor.agent()
+    (tmp_path / "go").touch()
+    for job, instance in order:
+        agent.ended(instance, job=job)
+
+    ran = (tmp_path / "ran").read_text().split()
+    assert ran == [f"{job}.{TASK}.{n}" for job, n in [(JOB, 0), *order]]
