@@ -239,8 +239,11 @@ class Cluster:
 
     def kill(self, *names: str) -> None:
         """Kill processes as a crash would, all of them before anything is awaited."""
-        pids = [pid for name in names if (pid := self._pid_to_kill(name)) is not None]
-        assert len(pids) == len(names), (names, pids)
+        pids = wait_for(  # one may just be being started again
+            lambda: [p for n in names if (p := self._pid_to_kill(n)) is not None],
+            until=lambda found: len(found) == len(names),
+            what=f"the processes {names}",
+        )
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         for pid in pids:
